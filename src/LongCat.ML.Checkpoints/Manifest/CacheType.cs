@@ -1,0 +1,11 @@
+namespace LongCat.ML.Checkpoints;
+
+/// <summary>The element type of the attention caches of an exported model.</summary>
+public enum CacheType
+{
+    /// <summary>IEEE float32, 4 bytes an element; written as <c>float32</c> in longcat.json.</summary>
+    Float32,
+
+    /// <summary>bfloat16, 2 bytes an element; written as <c>bfloat16</c> in longcat.json.</summary>
+    BFloat16,
+}

@@ -1,0 +1,92 @@
+using System.Text.Json;
+
+namespace LongCat.ML.Checkpoints;
+
+public sealed partial record ModelManifest
+{
+    /// <summary>Writes <c>longcat.json</c> into <paramref name="folder"/>. The file appears under its name only when it is complete.</summary>
+    /// <param name="folder">An existing folder.</param>
+    /// <exception cref="CheckpointException">The manifest contradicts itself (see <see cref="Read"/>).</exception>
+    /// <exception cref="IOException">The file could not be written.</exception>
+    public void Write(string folder)
+    {
+        string path = Path.Combine(folder, FileName);
+        Check(path);
+        string partial = path + ".partial";
+        try
+        {
+            using (FileStream stream = new(partial, FileMode.Create, FileAccess.Write))
+            using (Utf8JsonWriter writer = new(stream, new JsonWriterOptions { Indented = true }))
+            {
+                WriteTo(writer);
+            }
+
+            File.Move(partial, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(partial);
+            throw;
+        }
+    }
+
+    private void WriteTo(Utf8JsonWriter writer)
+    {
+        writer.WriteStartObject();
+        writer.WriteNumber("format_version", CurrentFormatVersion);
+        writer.WriteString("architecture", Architecture);
+        writer.WriteString("precision", PrecisionName(Precision));
+        writer.WriteNumber("vocab_size", VocabSize);
+        writer.WriteNumber("hidden_size", HiddenSize);
+        writer.WriteNumber("max_positions", MaxPositions);
+        if (BosTokenId is int bos)
+        {
+            writer.WriteNumber("bos_token_id", bos);
+        }
+
+        writer.WriteStartArray("eos_token_ids");
+        foreach (int id in EosTokenIds)
+        {
+            writer.WriteNumberValue(id);
+        }
+
+        writer.WriteEndArray();
+        writer.WriteNumber("ngram_neighbors", NgramNeighbors);
+        WriteCaches(writer, "caches", Caches);
+        if (DraftCaches is not null)
+        {
+            WriteCaches(writer, "draft_caches", DraftCaches);
+        }
+
+        writer.WriteString("cache_type", CacheTypeName(CacheType));
+        writer.WriteStartObject("files");
+        foreach ((string name, ManifestFile file) in Files.OrderBy(pair => pair.Key, StringComparer.Ordinal))
+        {
+            writer.WriteStartObject(name);
+            writer.WriteNumber("bytes", file.Bytes);
+            writer.WriteString("sha256", file.Sha256);
+            writer.WriteEndObject();
+        }
+
+        writer.WriteEndObject();
+        writer.WriteString("content_hash", ContentHash);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteCaches(Utf8JsonWriter writer, string name, IReadOnlyList<CacheLayout> caches)
+    {
+        writer.WriteStartArray(name);
+        foreach (CacheLayout cache in caches)
+        {
+            writer.WriteStartObject();
+            writer.WriteNumber("width", cache.Width);
+            writer.WriteEndObject();
+        }
+
+        writer.WriteEndArray();
+    }
+
+    private static string PrecisionName(WeightPrecision precision) => precision == WeightPrecision.BF16 ? "bf16" : "f32";
+
+    private static string CacheTypeName(CacheType type) => type == CacheType.BFloat16 ? "bfloat16" : "float32";
+}
