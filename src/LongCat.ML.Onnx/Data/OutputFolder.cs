@@ -1,0 +1,96 @@
+using LongCat.ML.Checkpoints;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>A folder that is whole or absent: written beside its final name and renamed when it is complete, removed when it is not.</summary>
+internal sealed class OutputFolder : IDisposable
+{
+    private readonly string _final;
+    private readonly bool _overwrite;
+    private bool _committed;
+
+    private OutputFolder(string final, bool overwrite)
+    {
+        _final = final;
+        _overwrite = overwrite;
+        Path = Sibling("partial");
+        Directory.CreateDirectory(Path);
+    }
+
+    /// <summary>Where to write.</summary>
+    public string Path { get; }
+
+    /// <summary>Refuses what may not be replaced, then creates the temporary folder.</summary>
+    public static OutputFolder Create(string folder, bool overwrite)
+    {
+        string final = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(folder));
+        string parent = System.IO.Path.GetDirectoryName(final)
+            ?? throw new CheckpointException($"the output folder {folder} is a file system's root; name a folder inside it.", final);
+        CheckReplaceable(final, overwrite);
+        Directory.CreateDirectory(parent);
+        return new OutputFolder(final, overwrite);
+    }
+
+    /// <summary>Gives the folder its final name. An older export under that name is put aside first and put back if the renaming fails.</summary>
+    public void Commit()
+    {
+        CheckReplaceable(_final, _overwrite);
+        if (Directory.Exists(_final))
+        {
+            string replaced = Sibling("replaced");
+            Directory.Move(_final, replaced);
+            try
+            {
+                Directory.Move(Path, _final);
+            }
+            catch
+            {
+                Directory.Move(replaced, _final);
+                throw;
+            }
+
+            _committed = true;
+            Directory.Delete(replaced, recursive: true);
+        }
+        else
+        {
+            Directory.Move(Path, _final);
+            _committed = true;
+        }
+    }
+
+    public void Dispose()
+    {
+        if (!_committed && Directory.Exists(Path))
+        {
+            Directory.Delete(Path, recursive: true);
+        }
+    }
+
+    private static void CheckReplaceable(string final, bool overwrite)
+    {
+        if (File.Exists(final))
+        {
+            throw new CheckpointException($"the output {final} is a file; name a folder.", final);
+        }
+
+        if (!Directory.Exists(final) || !Directory.EnumerateFileSystemEntries(final).Any())
+        {
+            return;
+        }
+
+        if (!overwrite)
+        {
+            throw new CheckpointException($"the output folder {final} exists; choose another or ask for it to be overwritten.", final);
+        }
+
+        // Overwriting deletes: only what an export wrote may go.
+        if (!File.Exists(System.IO.Path.Combine(final, ModelManifest.FileName)))
+        {
+            throw new CheckpointException($"the output folder {final} holds files but no {ModelManifest.FileName}; only an earlier export is overwritten. Choose another folder or empty this one.", final);
+        }
+    }
+
+    private string Sibling(string purpose) =>
+        System.IO.Path.Combine(System.IO.Path.GetDirectoryName(_final)!, $".{System.IO.Path.GetFileName(_final)}.{purpose}-{Guid.NewGuid():N}");
+}

@@ -1,0 +1,62 @@
+namespace LongCat.ML.Onnx;
+
+/// <summary>The operators of the longcat domain; docs/design.md section 4 is their contract.</summary>
+internal sealed partial class GraphBuilder
+{
+    public const string LongCatDomain = "longcat";
+
+    /// <summary><c>a · bᵀ (+ bias) (+ residual)</c> with <paramref name="b"/> [N, K] as it lies in the checkpoint.</summary>
+    public Value MatMul(Value a, Value b, string output, Value? bias = null, Value? residual = null) =>
+        Single(LongCatDomain, "MatMul", [a, b, bias ?? Value.None, residual ?? Value.None], output);
+
+    public Value NGramEmbedding(NGramEmbeddingInputs inputs, NGramEmbeddingAttributes attributes, string output) =>
+        Single(
+            LongCatDomain,
+            "NGramEmbedding",
+            [inputs.InputIds, inputs.QueryStart, inputs.Context, inputs.Word, .. inputs.Tables, .. inputs.Projections],
+            output,
+            NodeAttribute.Int("hash_vocab_size", attributes.HashVocabSize),
+            NodeAttribute.Int("neighbor_num", attributes.NeighborNum),
+            NodeAttribute.Int("split_num", attributes.SplitNum),
+            NodeAttribute.Int("eos_token_id", attributes.EosTokenId),
+            NodeAttribute.Ints("table_rows", attributes.TableRows),
+            NodeAttribute.String("fusion", attributes.Fusion));
+
+    /// <returns>The attention's output and the cache after it.</returns>
+    public (Value Output, Value Cache) LatentAttention(LatentAttentionInputs inputs, LatentAttentionAttributes attributes, string output, string cacheOutput)
+    {
+        Node(
+            LongCatDomain,
+            "LatentAttention",
+            [
+                inputs.Query, inputs.Latent, inputs.LatentNorm, inputs.KvB, inputs.InverseFrequencies, inputs.Step.PositionIds,
+                inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
+            ],
+            [output, cacheOutput],
+            NodeAttribute.Int("num_heads", attributes.Heads),
+            NodeAttribute.Int("qk_nope_head_dim", attributes.NopeDim),
+            NodeAttribute.Int("qk_rope_head_dim", attributes.RopeDim),
+            NodeAttribute.Int("v_head_dim", attributes.ValueDim),
+            NodeAttribute.Int("kv_lora_rank", attributes.LatentRank),
+            NodeAttribute.Float("epsilon", attributes.Epsilon),
+            NodeAttribute.Float("query_scale", attributes.QueryScale),
+            NodeAttribute.Float("latent_scale", attributes.LatentScale),
+            NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
+            NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
+            NodeAttribute.String("pattern", attributes.Pattern));
+        return (new Value(output), new Value(cacheOutput));
+    }
+
+    public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, string output) =>
+        Single(
+            LongCatDomain,
+            "ExpertMixture",
+            [inputs.X, inputs.Router, inputs.CorrectionBias, inputs.Gate, inputs.Up, inputs.Down],
+            output,
+            NodeAttribute.Int("top_k", attributes.TopK),
+            NodeAttribute.Int("num_experts", attributes.Experts),
+            NodeAttribute.Int("num_zero_experts", attributes.ZeroExperts),
+            NodeAttribute.Float("routed_scaling_factor", attributes.RoutedScalingFactor),
+            NodeAttribute.Int("normalize", attributes.Normalize ? 1 : 0),
+            NodeAttribute.String("zero_expert_type", attributes.ZeroExpertType));
+}

@@ -1,0 +1,30 @@
+namespace LongCat.ML.Onnx;
+
+/// <summary>Inputs of longcat::LatentAttention.</summary>
+internal sealed record LatentAttentionInputs(Value Query, Value Latent, Value LatentNorm, Value KvB, Value InverseFrequencies, StepInputs Step, Value Cache);
+
+/// <summary>Attributes of longcat::LatentAttention.</summary>
+internal sealed record LatentAttentionAttributes
+{
+    public required long Heads { get; init; }
+
+    public required long NopeDim { get; init; }
+
+    public required long RopeDim { get; init; }
+
+    public required long ValueDim { get; init; }
+
+    public required long LatentRank { get; init; }
+
+    public required double Epsilon { get; init; }
+
+    public required double QueryScale { get; init; }
+
+    public required double LatentScale { get; init; }
+
+    public required double SoftmaxScale { get; init; }
+
+    public required double RopeMultiplier { get; init; }
+
+    public string Pattern { get; init; } = "full";
+}

@@ -1,0 +1,4 @@
+namespace LongCat.ML.Onnx;
+
+/// <summary>The graph inputs that say which tokens of which sequences a step computes; docs/design.md section 3.</summary>
+internal sealed record StepInputs(Value PositionIds, Value QueryStart, Value ContextLength, Value BlockTable);
