@@ -23,7 +23,7 @@ internal static class ManifestReader
         if (version != ModelManifest.CurrentFormatVersion)
         {
             throw new CheckpointException(
-                $"{path}: format_version is {version}; this version of LongCat.ML reads {ModelManifest.CurrentFormatVersion}. Export the model again, or use the version that wrote it.", path);
+                path, $"format_version is {version}; this version of LongCat.ML reads {ModelManifest.CurrentFormatVersion}. Export the model again, or use the version that wrote it.");
         }
 
         OnlyKnown(root, KnownKeys, "", path);
@@ -56,7 +56,7 @@ internal static class ManifestReader
         string recorded = Text(root, "content_hash", path);
         if (recorded != manifest.ContentHash)
         {
-            throw new CheckpointException($"{path}: content_hash is {recorded}, the list of files gives {manifest.ContentHash}: the manifest was edited or damaged. Export the model again.", path);
+            throw new CheckpointException(path, $"content_hash is {CheckpointException.Printable(recorded)}, the list of files gives {manifest.ContentHash}: the manifest was edited or damaged. Export the model again.");
         }
 
         return manifest;
@@ -115,13 +115,13 @@ internal static class ManifestReader
         {
             if (!known.Contains(property.Name))
             {
-                throw new CheckpointException($"{path}: unknown key {prefix}{property.Name}; format {ModelManifest.CurrentFormatVersion} knows {string.Join(", ", known)}.", path);
+                throw new CheckpointException(path, $"unknown key {CheckpointException.Printable(prefix + property.Name)}; format {ModelManifest.CurrentFormatVersion} knows {string.Join(", ", known)}.");
             }
         }
     }
 
     private static JsonElement Required(JsonElement item, string key, string path) =>
-        item.TryGetProperty(key, out JsonElement value) ? value : throw new CheckpointException($"{path}: the key {key} is missing. Export the model again.", path);
+        item.TryGetProperty(key, out JsonElement value) ? value : throw new CheckpointException(path, $"the key {key} is missing. Export the model again.");
 
     private static JsonElement.ArrayEnumerator Items(JsonElement root, string key, string path)
     {
@@ -139,11 +139,5 @@ internal static class ManifestReader
         value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) ? number : throw Wrong(path, key, value, "a whole number of 32 bits");
 
     private static CheckpointException Wrong(string path, string key, JsonElement value, string expected) =>
-        new($"{path}: {key} is {Shortened(value)}; expected {expected}. Export the model again.", path);
-
-    private static string Shortened(JsonElement value)
-    {
-        string text = value.GetRawText();
-        return text.Length <= 80 ? text : text[..80] + "…";
-    }
+        new(path, $"{CheckpointException.Printable(key)} is {CheckpointException.Printable(value.GetRawText())}; expected {expected}. Export the model again.");
 }

@@ -19,10 +19,10 @@ public sealed partial record ModelManifest
         if (!File.Exists(path))
         {
             throw new CheckpointException(
+                folder,
                 Directory.Exists(folder)
-                    ? $"{folder} holds no {FileName}: it is not an exported model. Export the checkpoint first (longcat export)."
-                    : $"the model folder {folder} does not exist.",
-                path);
+                    ? $"holds no {FileName}, so it is not an exported model. Export the checkpoint first (longcat export)."
+                    : "the model folder does not exist.");
         }
 
         ModelManifest manifest;
@@ -33,7 +33,7 @@ public sealed partial record ModelManifest
         }
         catch (JsonException exception)
         {
-            throw new CheckpointException($"{path} is not valid JSON: {exception.Message} Export the model again.", path, innerException: exception);
+            throw new CheckpointException(path, $"not valid JSON: {exception.Message} Export the model again.", exception);
         }
 
         manifest.CheckLengths(folder);
@@ -63,7 +63,7 @@ public sealed partial record ModelManifest
             string actual = Convert.ToHexStringLower(hash.GetHashAndReset());
             if (actual != file.Sha256)
             {
-                throw new CheckpointException($"{path} has SHA-256 {actual}, {FileName} records {file.Sha256}: the file was changed or damaged. Export the model again.", path);
+                throw new CheckpointException(path, $"SHA-256 {actual}, {FileName} records {file.Sha256}: the file was changed or damaged. Export the model again.");
             }
         }
     }
@@ -75,12 +75,12 @@ public sealed partial record ModelManifest
             FileInfo info = new(Path.Combine(folder, name));
             if (!info.Exists)
             {
-                throw new CheckpointException($"{info.FullName} is missing; {FileName} lists it with {file.Bytes} bytes. Export the model again or copy the whole folder.", info.FullName);
+                throw new CheckpointException(info.FullName, $"missing; {FileName} lists it with {file.Bytes} bytes. Export the model again or copy the whole folder.");
             }
 
             if (info.Length != file.Bytes)
             {
-                throw new CheckpointException($"{info.FullName} has {info.Length} bytes, {FileName} records {file.Bytes}: the file was changed or cut short. Export the model again.", info.FullName);
+                throw new CheckpointException(info.FullName, $"{info.Length} bytes, {FileName} records {file.Bytes}: the file was changed or cut short. Export the model again.");
             }
         }
     }
@@ -121,7 +121,7 @@ public sealed partial record ModelManifest
         {
             if (!condition)
             {
-                throw new CheckpointException($"{path}: {key} is {value ?? "absent"}; expected {expected}. Export the model again.", path);
+                throw new CheckpointException(path, $"{key} is {CheckpointException.Printable(value?.ToString() ?? "absent")}; expected {expected}. Export the model again.");
             }
         }
     }

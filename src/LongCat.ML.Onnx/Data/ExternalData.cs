@@ -55,7 +55,7 @@ internal sealed class ExternalData(string location)
             if (file.Position != region.Offset + region.Length)
             {
                 throw new CheckpointException(
-                    $"tensor {source.Key} gave {file.Position - region.Offset} bytes, its shape [{string.Join(", ", source.Shape)}] as {source.Type} needs {region.Length}.", path, source.Key);
+                    path, source.Key, $"gave {file.Position - region.Offset} bytes, its shape [{string.Join(", ", source.Shape)}] as {source.Type} needs {region.Length}.");
             }
         }
 

@@ -25,7 +25,7 @@ internal sealed class OutputFolder : IDisposable
     {
         string final = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(folder));
         string parent = System.IO.Path.GetDirectoryName(final)
-            ?? throw new CheckpointException($"the output folder {folder} is a file system's root; name a folder inside it.", final);
+            ?? throw new CheckpointException(final, "the output folder is a file system's root; name a folder inside it.");
         CheckReplaceable(final, overwrite);
         Directory.CreateDirectory(parent);
         return new OutputFolder(final, overwrite);
@@ -71,7 +71,7 @@ internal sealed class OutputFolder : IDisposable
     {
         if (File.Exists(final))
         {
-            throw new CheckpointException($"the output {final} is a file; name a folder.", final);
+            throw new CheckpointException(final, "the output is a file; name a folder.");
         }
 
         if (!Directory.Exists(final) || !Directory.EnumerateFileSystemEntries(final).Any())
@@ -81,13 +81,13 @@ internal sealed class OutputFolder : IDisposable
 
         if (!overwrite)
         {
-            throw new CheckpointException($"the output folder {final} exists; choose another or ask for it to be overwritten.", final);
+            throw new CheckpointException(final, "the output folder exists; choose another or ask for it to be overwritten.");
         }
 
         // Overwriting deletes: only what an export wrote may go.
         if (!File.Exists(System.IO.Path.Combine(final, ModelManifest.FileName)))
         {
-            throw new CheckpointException($"the output folder {final} holds files but no {ModelManifest.FileName}; only an earlier export is overwritten. Choose another folder or empty this one.", final);
+            throw new CheckpointException(final, $"the output folder holds files but no {ModelManifest.FileName}; only an earlier export is overwritten. Choose another folder or empty this one.");
         }
     }
 
