@@ -21,18 +21,26 @@ internal sealed class OutputFolder : IDisposable
     public string Path { get; }
 
     /// <summary>Refuses what may not be replaced, then creates the temporary folder.</summary>
-    public static OutputFolder Create(string folder, bool overwrite)
+    /// <exception cref="IOException">Less than <paramref name="bytes"/> are free there.</exception>
+    public static OutputFolder Create(string folder, bool overwrite, long bytes)
     {
         string final = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(folder));
         string parent = System.IO.Path.GetDirectoryName(final)
             ?? throw new CheckpointException(final, "the output folder is a file system's root; name a folder inside it.");
         CheckReplaceable(final, overwrite);
         Directory.CreateDirectory(parent);
+        long free = new DriveInfo(parent).AvailableFreeSpace;
+        if (free < bytes)
+        {
+            throw new IOException($"{parent}: the weights need {bytes:N0} bytes, {free:N0} are free; free some space or choose another disk.");
+        }
+
         return new OutputFolder(final, overwrite);
     }
 
     /// <summary>Gives the folder its final name. An older export under that name is put aside first and put back if the renaming fails.</summary>
-    public void Commit()
+    /// <returns>The final name.</returns>
+    public string Commit()
     {
         CheckReplaceable(_final, _overwrite);
         if (Directory.Exists(_final))
@@ -57,6 +65,8 @@ internal sealed class OutputFolder : IDisposable
             Directory.Move(Path, _final);
             _committed = true;
         }
+
+        return _final;
     }
 
     public void Dispose()

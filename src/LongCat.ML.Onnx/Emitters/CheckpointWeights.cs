@@ -1,0 +1,27 @@
+using LongCat.ML.Checkpoints;
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>Names the tensors of a checkpoint as sources for the external data. A matrix gets the export's precision, a vector stays float32.</summary>
+internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision precision)
+{
+    /// <summary>The ONNX type of matrices and tables.</summary>
+    public ElementType MatrixType { get; } = precision == WeightPrecision.BF16 ? ElementType.Bfloat16 : ElementType.Float;
+
+    /// <summary>A weight matrix or an embedding table, in the export's precision.</summary>
+    public TensorSource Matrix(string name) => new CheckpointTensor(checkpoint, name, MatrixType);
+
+    /// <summary>A norm's weight, a router's matrix or a bias: float32 whatever the precision.</summary>
+    public TensorSource Float32(string name) => new CheckpointTensor(checkpoint, name, ElementType.Float);
+
+    /// <summary>Equal matrices one after another as [count, …].</summary>
+    public TensorSource Stack(string key, IEnumerable<string> names) => new StackedTensor(key, [.. names.Select(Matrix)]);
+
+    private sealed class CheckpointTensor(Checkpoint checkpoint, string name, ElementType type)
+        : TensorSource($"{name}:{type}", type, checkpoint.Tensors[name].Shape)
+    {
+        public override void CopyTo(Stream destination) =>
+            checkpoint.CopyTo(name, Type == ElementType.Bfloat16 ? TensorType.BFloat16 : TensorType.Float32, destination);
+    }
+}

@@ -1,0 +1,46 @@
+using LongCat.ML.Checkpoints;
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>
+/// The multi-token-prediction head as draft.onnx: one latent attention and one dense MLP over the joined embedding of token t+1 and hidden state t.
+/// It uses the model's own word embedding (without n-grams) and output head, as the published inference engines do; the checkpoint's
+/// <c>model.mtp.embed_tokens.weight</c> is not stored.
+/// </summary>
+internal sealed partial class LongcatFlashEmitter
+{
+    private const string DraftPrefix = "model.mtp.layers.0";
+
+    public override bool HasDraft(Checkpoint checkpoint) => config.PhysicalMtpLayers switch
+    {
+        0 => false,
+        1 => true,
+        int layers => throw new CheckpointException(
+            checkpoint.Folder, $"the checkpoint has {layers} different draft layers, expected one (which may be used several times). Export it without the draft head."),
+    };
+
+    private GraphBuilder EmitDraft(GraphBuilder graph, CheckpointWeights weights, ElementType cacheType)
+    {
+        Value inputIds = graph.Input("input_ids", ElementType.Int64, "T");
+        Value mainHidden = graph.Input("hidden", ElementType.Float, "T", config.HiddenSize);
+        StepInputs step = EmitStepInputs(graph);
+        Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
+        Value cache = EmitCache(graph, 0, cacheType);
+
+        Value embedding = EmitNorm(graph, weights, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(graph, weights, inputIds), "embedding_norm");
+        Value hidden = EmitNorm(graph, weights, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");
+        Value joined = graph.Concat([embedding, hidden], "joined");
+        Value z = graph.MatMul(joined, Matrix(graph, weights, $"{DraftPrefix}.eh_proj.weight"), "joined.projected");
+
+        Value attentionInput = EmitNorm(graph, weights, $"{DraftPrefix}.input_layernorm.weight", z, "draft.input_norm");
+        AttentionNames names = new($"{DraftPrefix}.self_attn", "draft.attention", "cache_out.0");
+        Value a = EmitAttention(graph, weights, names, attentionInput, z, step, cache);
+        Value mlpInput = EmitNorm(graph, weights, $"{DraftPrefix}.post_attention_layernorm.weight", a, "draft.post_norm");
+        Value output = EmitMlp(graph, weights, $"{DraftPrefix}.transformer_layer.mlp", mlpInput, a, "draft.mlp");
+
+        EmitHead(graph, weights, output, "model.mtp.norm.weight", logitsIndex, "hidden_out");
+        graph.Output(new Value("cache_out.0"), cacheType, "pages", "page", config.CacheWidth);
+        return graph;
+    }
+}

@@ -1,0 +1,14 @@
+using LongCat.ML.Checkpoints;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>Turns one checkpoint into graphs. A family of models is one subclass and one row of <see cref="EmitterTable"/>.</summary>
+internal abstract class ModelEmitter
+{
+    /// <summary>Whether the model has a draft head that this emitter can write.</summary>
+    /// <exception cref="CheckpointException">It has one of a kind that this emitter cannot write.</exception>
+    public abstract bool HasDraft(Checkpoint checkpoint);
+
+    /// <summary>Builds the graphs; every tensor they use is added to <paramref name="data"/>, nothing is written yet.</summary>
+    public abstract EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft);
+}

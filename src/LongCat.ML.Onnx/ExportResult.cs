@@ -1,0 +1,14 @@
+using LongCat.ML.Checkpoints;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>What an export has written.</summary>
+/// <param name="Folder">The full path of the model folder.</param>
+/// <param name="Manifest">The content of its longcat.json.</param>
+/// <param name="TensorCount">Tensors in model.onnx.data.</param>
+/// <param name="Elapsed">How long it took.</param>
+public sealed record ExportResult(string Folder, ModelManifest Manifest, int TensorCount, TimeSpan Elapsed)
+{
+    /// <summary>The length of model.onnx.data in bytes.</summary>
+    public long DataBytes => Manifest.Files[ModelManifest.DataFileName].Bytes;
+}

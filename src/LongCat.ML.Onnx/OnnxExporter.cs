@@ -1,0 +1,128 @@
+using System.Diagnostics;
+using Google.Protobuf;
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Onnx.Messages;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>
+/// Writes a checkpoint as an ONNX model folder (docs/design.md section 2): the graphs, one file of external data, the manifest, and copies of the
+/// configuration and tokenizer files. Weights pass through tensor by tensor, so memory stays bounded whatever the checkpoint's size.
+/// </summary>
+/// <remarks>Thread safety: static and without state; exports into different folders may run side by side.</remarks>
+public static class OnnxExporter
+{
+    private static readonly string[] CopiedFiles = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+
+    /// <summary>Exports a checkpoint. The output folder is whole or absent: it is written beside its final name and renamed at the end.</summary>
+    /// <param name="checkpointFolder">A Hugging Face folder: config.json and safetensors.</param>
+    /// <param name="outputFolder">The folder to create.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="progress">Told how many bytes of the weights are written, or null. Called on the exporting thread.</param>
+    /// <param name="cancellationToken">Cancels within about a MiB of output; nothing is left behind.</param>
+    /// <returns>What was written.</returns>
+    /// <exception cref="CheckpointException">The checkpoint cannot be used, its architecture cannot be exported, or the output folder may not be replaced.</exception>
+    /// <exception cref="IOException">The disk is full or cannot be written to; nothing is left behind.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public static ExportResult Export(
+        string checkpointFolder,
+        string outputFolder,
+        ExportOptions? options = null,
+        IProgress<ExportProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(checkpointFolder);
+        ArgumentException.ThrowIfNullOrEmpty(outputFolder);
+        options ??= new ExportOptions();
+        if (options.LatentNormEps is double epsilon && !(epsilon > 0 && double.IsFinite(epsilon)))
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), epsilon, $"{nameof(ExportOptions.LatentNormEps)} is {epsilon}, expected a positive number");
+        }
+
+        long started = Stopwatch.GetTimestamp();
+        cancellationToken.ThrowIfCancellationRequested();
+        using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
+        ModelEmitter emitter = EmitterTable.For(checkpoint.Config, checkpointFolder);
+        bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
+        checkpoint.Validate(draft);
+        WeightPrecision precision = options.Precision ?? OwnPrecision(checkpoint);
+
+        ExternalData data = new(ModelManifest.DataFileName);
+        EmittedModel emitted = emitter.Emit(new CheckpointWeights(checkpoint, precision), data, options.CacheType, draft);
+
+        KeepApart(checkpointFolder, outputFolder);
+        using OutputFolder output = OutputFolder.Create(outputFolder, options.Overwrite, data.Length);
+        Dictionary<string, ManifestFile> files = new(StringComparer.Ordinal)
+        {
+            [ModelManifest.DataFileName] = data.Write(Path.Combine(output.Path, ModelManifest.DataFileName), progress, cancellationToken),
+            [ModelManifest.ModelFileName] = WriteGraph(emitted.Model, output.Path, ModelManifest.ModelFileName, cancellationToken),
+        };
+        if (emitted.Draft is not null)
+        {
+            files[ModelManifest.DraftFileName] = WriteGraph(emitted.Draft, output.Path, ModelManifest.DraftFileName, cancellationToken);
+        }
+
+        foreach (string name in CopiedFiles)
+        {
+            if (File.Exists(Path.Combine(checkpointFolder, name)))
+            {
+                files[name] = CopyFile(Path.Combine(checkpointFolder, name), Path.Combine(output.Path, name), cancellationToken);
+            }
+        }
+
+        ModelConfig config = checkpoint.Config;
+        ModelManifest manifest = new()
+        {
+            Architecture = config.Architecture,
+            Precision = precision,
+            VocabSize = config.VocabSize,
+            HiddenSize = config.HiddenSize,
+            MaxPositions = config.MaxPositions,
+            BosTokenId = config.BosTokenId,
+            EosTokenIds = config.EosTokenIds,
+            NgramNeighbors = emitted.NgramNeighbors,
+            Caches = emitted.Caches,
+            DraftCaches = emitted.DraftCaches,
+            CacheType = options.CacheType,
+            Files = files,
+        };
+        manifest.Write(output.Path);
+        cancellationToken.ThrowIfCancellationRequested();
+        string folder = output.Commit();
+        return new ExportResult(folder, manifest, data.Count, Stopwatch.GetElapsedTime(started));
+    }
+
+    private static ModelConfig Adjusted(ModelConfig config, ExportOptions options) =>
+        options.LatentNormEps is double epsilon && config is LongcatFlashConfig flash ? flash with { LatentNormEps = epsilon } : config;
+
+    private static WeightPrecision OwnPrecision(Checkpoint checkpoint) =>
+        checkpoint.Entry("lm_head.weight").Type is TensorType.Float32 or TensorType.Float16 or TensorType.Float64 ? WeightPrecision.F32 : WeightPrecision.BF16;
+
+    private static ManifestFile WriteGraph(GraphBuilder graph, string folder, string name, CancellationToken cancellationToken)
+    {
+        ModelProto model = graph.Build(typeof(OnnxExporter).Assembly.GetName().Version?.ToString(3) ?? "");
+        using ExportFile file = new(Path.Combine(folder, name), cancellationToken);
+        model.WriteTo(file);
+        return file.Complete();
+    }
+
+    private static ManifestFile CopyFile(string source, string destination, CancellationToken cancellationToken)
+    {
+        using FileStream input = File.OpenRead(source);
+        using ExportFile output = new(destination, cancellationToken);
+        input.CopyTo(output);
+        return output.Complete();
+    }
+
+    /// <summary>Replacing the output must never delete the checkpoint.</summary>
+    private static void KeepApart(string checkpointFolder, string outputFolder)
+    {
+        string checkpoint = Path.TrimEndingDirectorySeparator(Path.GetFullPath(checkpointFolder)) + Path.DirectorySeparatorChar;
+        string output = Path.TrimEndingDirectorySeparator(Path.GetFullPath(outputFolder)) + Path.DirectorySeparatorChar;
+        if (checkpoint.StartsWith(output, StringComparison.Ordinal))
+        {
+            throw new CheckpointException(outputFolder, $"the output folder is or contains the checkpoint {checkpointFolder}; choose another folder.");
+        }
+    }
+}
