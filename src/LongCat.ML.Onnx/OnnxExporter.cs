@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Reflection;
 using Google.Protobuf;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Onnx.Messages;
@@ -93,6 +94,10 @@ public static class OnnxExporter
         return new ExportResult(folder, manifest, data.Count, Stopwatch.GetElapsedTime(started));
     }
 
+    /// <summary>Without the commit, so that the same checkpoint gives the same bytes.</summary>
+    private static string ProducerVersion { get; } =
+        typeof(OnnxExporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+
     private static ModelConfig Adjusted(ModelConfig config, ExportOptions options) =>
         options.LatentNormEps is double epsilon && config is LongcatFlashConfig flash ? flash with { LatentNormEps = epsilon } : config;
 
@@ -101,7 +106,7 @@ public static class OnnxExporter
 
     private static ManifestFile WriteGraph(GraphBuilder graph, string folder, string name, CancellationToken cancellationToken)
     {
-        ModelProto model = graph.Build(typeof(OnnxExporter).Assembly.GetName().Version?.ToString(3) ?? "");
+        ModelProto model = graph.Build(ProducerVersion);
         using ExportFile file = new(Path.Combine(folder, name), cancellationToken);
         model.WriteTo(file);
         return file.Complete();
