@@ -116,6 +116,13 @@ internal static class RandomCheckpoint
         writer.Write((ulong)(headerBytes.Length + padding));
         writer.Write(headerBytes);
         writer.Write(Encoding.ASCII.GetBytes(new string(' ', padding)));
+        if (options.Zeros)
+        {
+            writer.Flush();
+            writer.BaseStream.SetLength(writer.BaseStream.Position + offset);
+            return;
+        }
+
         Random random = new(options.Seed);
         foreach (ExpectedTensor tensor in tensors)
         {
