@@ -1,0 +1,65 @@
+#include "longcat/cpu_path.h"
+
+#include <cstring>
+
+namespace longcat {
+namespace {
+
+constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvx512};
+
+}  // namespace
+
+const char* Name(CpuPath path) {
+    switch (path) {
+        case CpuPath::kReference:
+            return "reference";
+        case CpuPath::kAvx2:
+            return "avx2";
+        case CpuPath::kAvx512:
+            return "avx512";
+    }
+    return "?";
+}
+
+bool IsSupported(CpuPath path) {
+#if defined(LONGCAT_X86)
+    // These tests include the operating system's part (XGETBV): registers that are not saved on a context switch count as absent.
+    switch (path) {
+        case CpuPath::kReference:
+            return true;
+        case CpuPath::kAvx2:
+            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        case CpuPath::kAvx512:
+            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    }
+    return false;
+#else
+    return path == CpuPath::kReference;
+#endif
+}
+
+CpuPath BestCpuPath() {
+    return IsSupported(CpuPath::kAvx512) ? CpuPath::kAvx512 : IsSupported(CpuPath::kAvx2) ? CpuPath::kAvx2 : CpuPath::kReference;
+}
+
+Status SelectCpuPath(const char* name, CpuPath* path) {
+    if (name == nullptr || *name == '\0') {
+        *path = BestCpuPath();
+        return {};
+    }
+    for (CpuPath candidate : kPaths) {
+        if (std::strcmp(name, Name(candidate)) != 0) {
+            continue;
+        }
+        if (!IsSupported(candidate)) {
+            return Status::Error(StatusCode::kUnsupported, "LONGCAT_KERNEL=%s: this processor lacks it; its best path is %s", name,
+                                 Name(BestCpuPath()));
+        }
+        *path = candidate;
+        return {};
+    }
+    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2 or avx512", name);
+}
+
+}  // namespace longcat

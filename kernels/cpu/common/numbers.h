@@ -1,0 +1,43 @@
+// bfloat16 and small integer helpers, with internal linkage for the same reason as in parallel.h.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "longcat/weights.h"
+
+namespace longcat {
+namespace {
+
+inline float WidenBFloat16(uint16_t value) {
+    uint32_t bits = static_cast<uint32_t>(value) << 16;
+    float result;
+    std::memcpy(&result, &bits, sizeof(result));
+    return result;
+}
+
+// To the nearest, ties to even; NaN stays NaN.
+inline uint16_t NarrowToBFloat16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    if ((bits & 0x7fffffffu) > 0x7f800000u) {
+        return static_cast<uint16_t>((bits >> 16) | 0x40u);
+    }
+    return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+inline float WeightAt(const Weights& weights, int64_t index) {
+    return weights.type == WeightType::kFloat32 ? static_cast<const float*>(weights.data)[index]
+                                                : WidenBFloat16(static_cast<const uint16_t*>(weights.data)[index]);
+}
+
+inline const void* Offset(const Weights& weights, int64_t elements) {
+    return static_cast<const char*>(weights.data) + elements * static_cast<int64_t>(SizeOf(weights.type));
+}
+
+inline int64_t CeilDivide(int64_t value, int64_t by) { return (value + by - 1) / by; }
+inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t Larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+}  // namespace
+}  // namespace longcat

@@ -1,0 +1,60 @@
+#include <cmath>
+
+#include "../common/numbers.h"
+#include "../common/parallel.h"
+#include "paths.h"
+
+namespace longcat {
+namespace {
+
+double Dot(const float* x, const Weights& weights, int64_t offset, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        sum += static_cast<double>(x[i]) * WeightAt(weights, offset + i);
+    }
+    return sum;
+}
+
+}  // namespace
+
+void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, float* activation, const ParallelFor& parallel) {
+    int all = p.experts + p.zero_experts;
+    For(parallel, static_cast<size_t>(p.tokens), [&](size_t t) {
+        float* scores = r.scores + t * all;
+        for (int e = 0; e < all; e++) {
+            scores[e] = static_cast<float>(Dot(p.x + t * p.hidden, {p.router, WeightType::kFloat32}, e * p.hidden, p.hidden));
+        }
+        SelectExperts(p, scores, r.chosen + t * p.top_k);
+    });
+    GroupByExpert(p, r);
+
+    For(parallel, static_cast<size_t>(p.experts), [&](size_t e) {
+        for (int32_t pair = r.first[e]; pair < r.first[e + 1]; pair++) {
+            const float* x = p.x + r.token[pair] * p.hidden;
+            for (int64_t i = 0; i < p.intermediate; i++) {
+                int64_t row = static_cast<int64_t>(e) * p.intermediate + i;
+                double gate = Dot(x, p.gate, row * p.hidden, p.hidden);
+                double up = Dot(x, p.up, row * p.hidden, p.hidden);
+                activation[pair * p.intermediate + i] = static_cast<float>(gate / (1 + std::exp(-gate)) * up);
+            }
+        }
+    });
+
+    For(parallel, static_cast<size_t>(p.hidden), [&](size_t index) {
+        int64_t h = static_cast<int64_t>(index);
+        for (int64_t t = 0; t < p.tokens; t++) {
+            p.y[t * p.hidden + h] = 0;
+        }
+        for (int e = 0; e < p.experts; e++) {
+            for (int32_t pair = r.first[e]; pair < r.first[e + 1]; pair++) {
+                double down = Dot(activation + pair * p.intermediate, p.down, (e * p.hidden + h) * p.intermediate, p.intermediate);
+                p.y[r.token[pair] * p.hidden + h] += r.weight[pair] * static_cast<float>(down);
+            }
+        }
+        for (int64_t t = 0; t < p.tokens; t++) {
+            p.y[t * p.hidden + h] += r.identity[t] * p.x[t * p.hidden + h];
+        }
+    });
+}
+
+}  // namespace longcat

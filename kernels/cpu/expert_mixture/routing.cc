@@ -1,0 +1,107 @@
+#include "routing.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace longcat {
+namespace {
+
+size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+size_t RoutingBytes(const ExpertMixtureArguments& p) {
+    size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
+    return Aligned((p.experts + 1) * 4) + Aligned(pairs * 4) * 3 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(p.experts * 4);
+}
+
+Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
+    size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
+    char* at = static_cast<char*>(memory);
+    auto take = [&](size_t bytes) {
+        void* result = at;
+        at += Aligned(bytes);
+        return result;
+    };
+    Routing r;
+    r.first = static_cast<int32_t*>(take((p.experts + 1) * 4));
+    r.token = static_cast<int32_t*>(take(pairs * 4));
+    r.weight = static_cast<float*>(take(pairs * 4));
+    r.chosen = static_cast<int32_t*>(take(pairs * 4));
+    r.identity = static_cast<float*>(take(tokens * 4));
+    r.scores = static_cast<float*>(take(all * 4));
+    r.cursor = static_cast<int32_t*>(take(p.experts * 4));
+    return r;
+}
+
+void SelectExperts(const ExpertMixtureArguments& p, float* scores, int32_t* chosen) {
+    int all = p.experts + p.zero_experts;
+    float largest = *std::max_element(scores, scores + all);
+    float total = 0;
+    for (int e = 0; e < all; e++) {
+        scores[e] = std::exp(scores[e] - largest);
+        total += scores[e];
+    }
+    for (int e = 0; e < all; e++) {
+        scores[e] /= total;
+    }
+
+    // top_k is small: a sorted list of the best so far, in which a later (higher) index never displaces an equal value.
+    int count = 0;
+    for (int e = 0; e < all; e++) {
+        float value = scores[e] + p.correction_bias[e];
+        int place = count;
+        while (place > 0 && value > scores[chosen[place - 1]] + p.correction_bias[chosen[place - 1]]) {
+            place--;
+        }
+        if (place == p.top_k) {
+            continue;
+        }
+        count = std::min(count + 1, p.top_k);
+        for (int i = count - 1; i > place; i--) {
+            chosen[i] = chosen[i - 1];
+        }
+        chosen[place] = e;
+    }
+    std::sort(chosen, chosen + p.top_k);
+}
+
+void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {
+    int all = p.experts + p.zero_experts;
+    std::fill(r.first, r.first + p.experts + 1, 0);
+    for (int64_t i = 0; i < p.tokens * p.top_k; i++) {
+        if (r.chosen[i] < p.experts) {
+            r.first[r.chosen[i] + 1]++;
+        }
+    }
+    for (int e = 0; e < p.experts; e++) {
+        r.first[e + 1] += r.first[e];
+        r.cursor[e] = r.first[e];
+    }
+    for (int64_t t = 0; t < p.tokens; t++) {
+        const float* scores = r.scores + t * all;
+        const int32_t* chosen = r.chosen + t * p.top_k;
+        float divisor = 1;
+        if (p.normalize) {
+            divisor = 0;
+            for (int i = 0; i < p.top_k; i++) {
+                divisor += scores[chosen[i]];
+            }
+            divisor += 1e-20f;
+        }
+        float identity = 0;
+        for (int i = 0; i < p.top_k; i++) {
+            float weight = scores[chosen[i]] / divisor * p.routed_scaling_factor;
+            if (chosen[i] >= p.experts) {
+                identity += weight;
+            } else {
+                int32_t place = r.cursor[chosen[i]]++;
+                r.token[place] = static_cast<int32_t>(t);
+                r.weight[place] = weight;
+            }
+        }
+        r.identity[t] = p.identity ? identity : 0;
+    }
+}
+
+}  // namespace longcat

@@ -1,0 +1,29 @@
+// Selection and grouping, shared by all paths.
+#pragma once
+
+#include <cstdint>
+
+#include "longcat/expert_mixture.h"
+
+namespace longcat {
+
+// What the router decided, grouped by expert. Pairs of expert e are [first[e], first[e + 1]), tokens ascending.
+struct Routing {
+    int32_t* first;   // [experts + 1]
+    int32_t* token;   // [tokens · top_k]
+    float* weight;    // [tokens · top_k]
+    float* identity;  // [tokens]: summed weight of the zero experts
+    float* scores;    // scratch [tokens · (experts + zero_experts)]: logits, then probabilities
+    int32_t* chosen;  // scratch [tokens · top_k], ascending
+    int32_t* cursor;  // scratch [experts]
+};
+
+size_t RoutingBytes(const ExpertMixtureArguments& arguments);
+Routing PlaceRouting(const ExpertMixtureArguments& arguments, void* memory);
+
+// Of one token: scores turns from logits to probabilities; chosen receives its top_k experts, ascending.
+void SelectExperts(const ExpertMixtureArguments& arguments, float* scores, int32_t* chosen);
+// From probabilities and choices to the lists of pairs and the identity weights.
+void GroupByExpert(const ExpertMixtureArguments& arguments, const Routing& routing);
+
+}  // namespace longcat

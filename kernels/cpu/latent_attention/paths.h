@@ -1,0 +1,39 @@
+#pragma once
+
+#include "../common/numbers.h"
+#include "longcat/latent_attention.h"
+
+namespace longcat {
+
+void LatentAttentionReference(const LatentAttentionArguments& arguments, const ParallelFor& parallel);
+void LatentAttentionAvx2(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
+void LatentAttentionAvx512(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
+
+size_t LatentAttentionScratch(const LatentAttentionArguments& arguments);  // of the vectorised paths
+
+// Norms, rotates and stores the line of token t of sequence s. Shared by all paths, so that they fill the cache alike.
+void StoreLine(const LatentAttentionArguments& arguments, int64_t sequence, int64_t token);
+
+// cosine[i], sine[i] for i < rope / 2, rope_multiplier included.
+void Rotation(const LatentAttentionArguments& arguments, int64_t position, float* cosine, float* sine);
+
+namespace {
+
+// The largest rope_head_dim: rotations are kept on the stack.
+constexpr int kMostRope = 512;
+
+inline void RotatePairs(float* x, int count, const float* cosine, const float* sine) {
+    for (int i = 0; i < count / 2; i++) {
+        float even = x[2 * i], odd = x[2 * i + 1];
+        x[2 * i] = even * cosine[i] - odd * sine[i];
+        x[2 * i + 1] = odd * cosine[i] + even * sine[i];
+    }
+}
+
+inline int64_t LineOf(const LatentAttentionArguments& p, int64_t sequence, int64_t position) {
+    int64_t page = p.block_table[sequence * p.block_table_width + position / p.page_size];
+    return page * p.page_size + position % p.page_size;
+}
+
+}  // namespace
+}  // namespace longcat

@@ -1,0 +1,84 @@
+// The expanded form, head by head: keys and values of all visible tokens are computed from the cache with double accumulation.
+#include <cmath>
+#include <vector>
+
+#include "../common/parallel.h"
+#include "paths.h"
+
+namespace longcat {
+namespace {
+
+void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
+    int width = p.rank + p.rope, key_width = p.nope + p.rope;
+    int64_t first = p.query_start[s], last = p.query_start[s + 1], context = p.context_length[s];
+    Weights cache{p.cache, p.cache_type};
+    int64_t weights_row = static_cast<int64_t>(head) * (p.nope + p.v);
+
+    std::vector<double> keys(static_cast<size_t>(context * key_width)), values(static_cast<size_t>(context * p.v));
+    for (int64_t j = 0; j < context; j++) {
+        int64_t line = LineOf(p, s, j) * width;
+        for (int i = 0; i < p.nope + p.v; i++) {
+            double sum = 0;
+            for (int r = 0; r < p.rank; r++) {
+                sum += static_cast<double>(WeightAt(p.kv_b, (weights_row + i) * p.rank + r)) * WeightAt(cache, line + r);
+            }
+            (i < p.nope ? keys[static_cast<size_t>(j * key_width + i)] : values[static_cast<size_t>(j * p.v + i - p.nope)]) = sum;
+        }
+        for (int i = 0; i < p.rope; i++) {
+            keys[static_cast<size_t>(j * key_width + p.nope + i)] = WeightAt(cache, line + p.rank + i);
+        }
+    }
+
+    std::vector<float> query(static_cast<size_t>(key_width));
+    std::vector<double> scores(static_cast<size_t>(context));
+    for (int64_t t = first; t < last; t++) {
+        float cosine[kMostRope / 2], sine[kMostRope / 2];
+        Rotation(p, p.position_ids[t], cosine, sine);
+        const float* source = p.query + (t * p.num_heads + head) * key_width;
+        for (int i = 0; i < key_width; i++) {
+            query[static_cast<size_t>(i)] = source[i] * p.query_scale;
+        }
+        RotatePairs(query.data() + p.nope, p.rope, cosine, sine);
+
+        int64_t visible = p.position_ids[t] + 1;
+        double largest = -INFINITY;
+        for (int64_t j = 0; j < visible; j++) {
+            double sum = 0;
+            for (int i = 0; i < key_width; i++) {
+                sum += query[static_cast<size_t>(i)] * keys[static_cast<size_t>(j * key_width + i)];
+            }
+            scores[static_cast<size_t>(j)] = sum * p.softmax_scale;
+            largest = scores[static_cast<size_t>(j)] > largest ? scores[static_cast<size_t>(j)] : largest;
+        }
+        double total = 0;
+        for (int64_t j = 0; j < visible; j++) {
+            scores[static_cast<size_t>(j)] = std::exp(scores[static_cast<size_t>(j)] - largest);
+            total += scores[static_cast<size_t>(j)];
+        }
+        for (int i = 0; i < p.v; i++) {
+            double sum = 0;
+            for (int64_t j = 0; j < visible; j++) {
+                sum += scores[static_cast<size_t>(j)] * values[static_cast<size_t>(j * p.v + i)];
+            }
+            p.output[(t * p.num_heads + head) * p.v + i] = static_cast<float>(sum / total);
+        }
+    }
+}
+
+}  // namespace
+
+void LatentAttentionReference(const LatentAttentionArguments& p, const ParallelFor& parallel) {
+    for (int64_t s = 0; s < p.sequences; s++) {
+        for (int64_t t = p.query_start[s]; t < p.query_start[s + 1]; t++) {
+            StoreLine(p, s, t);
+        }
+    }
+    For(parallel, static_cast<size_t>(p.sequences * p.num_heads), [&](size_t index) {
+        int64_t s = static_cast<int64_t>(index) / p.num_heads;
+        if (p.query_start[s] < p.query_start[s + 1]) {
+            AttendHead(p, s, static_cast<int>(static_cast<int64_t>(index) % p.num_heads));
+        }
+    });
+}
+
+}  // namespace longcat

@@ -1,0 +1,49 @@
+#include <cmath>
+
+#include "paths.h"
+
+namespace longcat {
+
+void Rotation(const LatentAttentionArguments& p, int64_t position, float* cosine, float* sine) {
+    for (int i = 0; i < p.rope / 2; i++) {
+        float angle = static_cast<float>(position) * p.inv_freq[i];
+        cosine[i] = std::cos(angle) * p.rope_multiplier;
+        sine[i] = std::sin(angle) * p.rope_multiplier;
+    }
+}
+
+void StoreLine(const LatentAttentionArguments& p, int64_t sequence, int64_t token) {
+    int width = p.rank + p.rope;
+    const float* latent = p.latent + token * width;
+    int64_t position = p.position_ids[token];
+    int64_t offset = LineOf(p, sequence, position) * width;
+
+    double squares = 0;
+    for (int i = 0; i < p.rank; i++) {
+        squares += static_cast<double>(latent[i]) * latent[i];
+    }
+    float inverse = static_cast<float>(1.0 / std::sqrt(squares / p.rank + static_cast<double>(p.epsilon)));
+
+    float cosine[kMostRope / 2], sine[kMostRope / 2], key[kMostRope];
+    Rotation(p, position, cosine, sine);
+    std::memcpy(key, latent + p.rank, static_cast<size_t>(p.rope) * sizeof(float));
+    RotatePairs(key, p.rope, cosine, sine);
+
+    if (p.cache_type == WeightType::kFloat32) {
+        float* line = static_cast<float*>(p.cache) + offset;
+        for (int i = 0; i < p.rank; i++) {
+            line[i] = latent[i] * inverse * p.latent_norm[i] * p.latent_scale;
+        }
+        std::memcpy(line + p.rank, key, static_cast<size_t>(p.rope) * sizeof(float));
+    } else {
+        uint16_t* line = static_cast<uint16_t*>(p.cache) + offset;
+        for (int i = 0; i < p.rank; i++) {
+            line[i] = NarrowToBFloat16(latent[i] * inverse * p.latent_norm[i] * p.latent_scale);
+        }
+        for (int i = 0; i < p.rope; i++) {
+            line[p.rank + i] = NarrowToBFloat16(key[i]);
+        }
+    }
+}
+
+}  // namespace longcat

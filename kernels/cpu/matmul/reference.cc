@@ -1,0 +1,22 @@
+#include "../common/numbers.h"
+#include "../common/parallel.h"
+#include "paths.h"
+
+namespace longcat {
+
+void MatMulReference(const MatMulArguments& p, const ParallelFor& parallel) {
+    For(Unless(p.m * p.n * p.k < kInlineWork, parallel), static_cast<size_t>(p.n), [&](size_t index) {
+        int64_t j = static_cast<int64_t>(index);
+        for (int64_t i = 0; i < p.m; i++) {
+            double sum = 0;
+            for (int64_t k = 0; k < p.k; k++) {
+                sum += static_cast<double>(p.a[i * p.k + k]) * WeightAt(p.b, j * p.k + k);
+            }
+            sum += p.bias != nullptr ? p.bias[j] : 0.0f;
+            sum += p.residual != nullptr ? p.residual[i * p.n + j] : 0.0f;
+            p.y[i * p.n + j] = static_cast<float>(sum);
+        }
+    });
+}
+
+}  // namespace longcat

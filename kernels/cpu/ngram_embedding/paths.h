@@ -1,0 +1,12 @@
+#pragma once
+
+#include "longcat/ngram_embedding.h"
+
+namespace longcat {
+
+// ids [tables · tokens] are valid rows; rows [tokens · tables · table_width] is scratch.
+void NGramProjectReference(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel);
+void NGramProjectAvx2(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel);
+void NGramProjectAvx512(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel);
+
+}  // namespace longcat

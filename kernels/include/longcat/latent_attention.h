@@ -1,0 +1,62 @@
+// LatentAttention: multi-head latent attention (LongCat-Flash, arXiv 2509.01322, section 2; DeepSeek-V2) over a paged latent cache.
+//
+//   c_t   = latent_scale · RMSNorm(latent[t, :rank]; latent_norm, epsilon)        r_t = rope(latent[t, rank:])
+//   q_th  = query_scale · query[t, h] = [q_nope | q_rope]                          q_rope = rope(q_rope)
+//   kv_b  = per head [W_k (nope rows) ; W_v (v rows)], each row of length rank
+//   s_thj = softmax_scale · (q_nope · (W_k c_j) + q_rope · r_j),   j = 0..position(t)
+//   output[t, h] = W_v Σ_j softmax_j(s_thj) c_j
+//
+// Rotation: pairs (x0,x1), (x2,x3)… in place, angle (float)position · inv_freq[i], cosine and sine multiplied by rope_multiplier.
+//
+// Cache: [pages, page_size, rank + rope], one line per token: [ c (normed, scaled) | r (rotated) ]. The token at position p of
+// sequence s lies in page block_table[s, p / page_size], slot p % page_size. The kernel writes the new tokens' lines, then attends.
+//
+//   tokens packed:  | sequence 0 | sequence 1 |…      query_start [S+1];  context_length [S] counts the cache after this step
+//
+// Stages of the vectorised paths (absorbed form: keys are never expanded, a line of the cache serves all heads):
+//   (1) norm, rotate and store the new lines;
+//   (2) fold the query: q'_th = [W_kᵀ q_nope | q_rope], per head over blocks of tokens;
+//   (3) per token, group of heads and split of the keys: dot products with cache lines in blocks of kKeyBlock keys, softmax with a
+//       running maximum, weighted sum of the lines; splits depend on the token's own position only;
+//   (4) merge the splits in ascending order, divide, multiply by W_v.
+// Invariance: the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
+// and however many threads ran. That is why the form is not chosen by cost: the expanded form would save at most half of the
+// attention of a very long prefill, and cost that property.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "longcat/cpu_path.h"
+#include "longcat/parallel.h"
+#include "longcat/status.h"
+#include "longcat/weights.h"
+
+namespace longcat {
+
+struct LatentAttentionArguments {
+    int64_t tokens = 0, sequences = 0, pages = 0, page_size = 0, block_table_width = 0;
+    int num_heads = 0, nope = 0, rope = 0, v = 0, rank = 0;
+    float epsilon = 0, query_scale = 1, latent_scale = 1, softmax_scale = 1, rope_multiplier = 1;
+    const float* query = nullptr;        // [tokens, num_heads · (nope + rope)]
+    const float* latent = nullptr;       // [tokens, rank + rope]
+    const float* latent_norm = nullptr;  // [rank]
+    Weights kv_b;                        // [num_heads · (nope + v), rank]
+    const float* inv_freq = nullptr;     // [rope / 2]
+    const int64_t* position_ids = nullptr;
+    const int32_t* query_start = nullptr;
+    const int32_t* context_length = nullptr;
+    const int32_t* block_table = nullptr;  // [sequences, block_table_width], -1 where unused
+    void* cache = nullptr;                 // [pages, page_size, rank + rope], read and written
+    WeightType cache_type = WeightType::kFloat32;
+    float* output = nullptr;  // [tokens, num_heads · v]
+};
+
+size_t LatentAttentionWorkspace(const LatentAttentionArguments& arguments);
+
+// kInvalidArgument: sizes, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter than its new tokens or longer
+// than its row of block_table, a page outside 0..pages-1, a position other than context_length - new tokens + index.
+// On an error neither the cache nor the output has been touched.
+Status LatentAttention(CpuPath path, const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
+
+}  // namespace longcat

@@ -1,0 +1,71 @@
+#include "ngram_embedding_op.h"
+
+#include "longcat/ngram_embedding.h"
+
+namespace longcat::ops {
+
+NGramEmbeddingOp::NGramEmbeddingOp(const Attributes& attributes)
+    : path_(SelectPath()),
+      hash_vocab_size_(attributes.Positive("hash_vocab_size")),
+      eos_token_id_(attributes.Integer("eos_token_id")),
+      neighbor_num_(attributes.Positive("neighbor_num")),
+      split_num_(attributes.Positive("split_num")),
+      table_rows_(attributes.Integers("table_rows")) {
+    if (std::string fusion = attributes.String("fusion"); fusion != "mean") {
+        Fail("attribute fusion is '%s', expected 'mean'", fusion.c_str());
+    }
+    if (neighbor_num_ < 2 || neighbor_num_ > 1024 || split_num_ > 1024) {
+        Fail("attributes neighbor_num %d and split_num %d, expected 2..1024 and 1..1024", neighbor_num_, split_num_);
+    }
+    if (table_rows_.size() != static_cast<size_t>(split_num_) * (neighbor_num_ - 1)) {
+        Fail("attribute table_rows has %zu entries, expected %d (split_num · (neighbor_num - 1))", table_rows_.size(),
+             split_num_ * (neighbor_num_ - 1));
+    }
+}
+
+void NGramEmbeddingOp::Compute(Context& context) const {
+    size_t tables = table_rows_.size();
+    if (context.InputCount() != 4 + 2 * tables) {
+        Fail("got %zu inputs, expected %zu (4, then %zu tables, then %zu projections)", context.InputCount(), 4 + 2 * tables, tables, tables);
+    }
+    Input ids = context.In(0, "input_ids"), start = context.In(1, "query_start"), history = context.In(2, "ngram_context");
+    Input word = context.In(3, "word");
+    ids.HasRank(1);
+    start.HasRank(1);
+    word.HasRank(2);
+    if (start.Dimension(0) < 1) {
+        Fail("input 1 (query_start) is empty, expected S + 1 entries");
+    }
+
+    NGramEmbeddingArguments p;
+    p.tokens = ids.Dimension(0);
+    p.sequences = start.Dimension(0) - 1;
+    p.vocabulary = word.Dimension(0);
+    p.hidden = word.Dimension(1);
+    p.hash_vocab_size = hash_vocab_size_;
+    p.eos_token_id = eos_token_id_;
+    p.neighbor_num = neighbor_num_;
+    p.split_num = split_num_;
+    p.input_ids = ids.Longs();
+    p.query_start = start.Ints();
+    p.ngram_context = history.HasShape({p.sequences, neighbor_num_ - 1}).Longs();
+    p.word = word.AsWeights();
+
+    std::vector<NGramTable> list(tables);
+    for (size_t i = 0; i < tables; i++) {
+        Input rows = context.In(4 + i, "table");
+        rows.HasRank(2);
+        if (i == 0) {
+            p.table_width = rows.Dimension(1);
+        }
+        list[i].rows = rows.HasShape({-1, p.table_width}).AsWeights();
+        list[i].row_count = rows.Dimension(0);
+        list[i].modulus = table_rows_[i];
+        list[i].projection = context.In(4 + tables + i, "projection").HasShape({p.hidden, p.table_width}).AsWeights();
+    }
+    p.tables = list.data();
+    p.embedding = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
+    Check(NGramEmbedding(path_, p, context.Scratch(NGramEmbeddingWorkspace(p)), context.Threads()));
+}
+
+}  // namespace longcat::ops

@@ -1,0 +1,284 @@
+#include "kernel.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+namespace longcat::ops {
+
+const OrtApi* api = nullptr;
+
+void Fail(const char* format, ...) {
+    char message[512];
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    throw Failure(message);
+}
+
+void Check(OrtStatus* status) {
+    if (status != nullptr) {
+        std::string message = api->GetErrorMessage(status);
+        api->ReleaseStatus(status);
+        throw Failure(message);
+    }
+}
+
+std::string Text(const Shape& shape) {
+    std::string text = "[";
+    for (size_t i = 0; i < shape.size(); i++) {
+        text += (i == 0 ? "" : ", ") + (shape[i] < 0 ? std::string("any") : std::to_string(shape[i]));
+    }
+    return text + "]";
+}
+
+CpuPath SelectPath() {
+    CpuPath path;
+    if (Status status = SelectCpuPath(std::getenv("LONGCAT_KERNEL"), &path); !status.ok()) {
+        throw Failure(status.message);
+    }
+    return path;
+}
+
+// ---- attributes
+
+int64_t Attributes::Integer(const char* name) const {
+    int64_t value;
+    if (OrtStatus* status = api->KernelInfoGetAttribute_int64(info_, name, &value)) {
+        api->ReleaseStatus(status);
+        Fail("attribute %s is missing or not an integer", name);
+    }
+    return value;
+}
+
+int Attributes::Positive(const char* name) const {
+    int64_t value = Integer(name);
+    if (value < 1 || value > INT32_MAX) {
+        Fail("attribute %s is %lld, expected 1..%d", name, static_cast<long long>(value), INT32_MAX);
+    }
+    return static_cast<int>(value);
+}
+
+float Attributes::Number(const char* name) const {
+    float value;
+    if (OrtStatus* status = api->KernelInfoGetAttribute_float(info_, name, &value)) {
+        api->ReleaseStatus(status);
+        Fail("attribute %s is missing or not a float", name);
+    }
+    return value;
+}
+
+std::string Attributes::String(const char* name) const {
+    size_t size = 0;
+    if (OrtStatus* status = api->KernelInfoGetAttribute_string(info_, name, nullptr, &size)) {
+        api->ReleaseStatus(status);
+        Fail("attribute %s is missing or not a string", name);
+    }
+    std::string value(size, '\0');
+    Check(api->KernelInfoGetAttribute_string(info_, name, value.data(), &size));
+    value.resize(size > 0 ? size - 1 : 0);  // the size counts the terminating zero
+    return value;
+}
+
+std::vector<int64_t> Attributes::Integers(const char* name) const {
+    size_t size = 0;
+    if (OrtStatus* status = api->KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size)) {
+        api->ReleaseStatus(status);
+        Fail("attribute %s is missing or not a list of integers", name);
+    }
+    std::vector<int64_t> values(size);
+    Check(api->KernelInfoGetAttributeArray_int64(info_, name, values.data(), &size));
+    return values;
+}
+
+std::string Attributes::NodeName() const {
+    size_t size = 0;
+    if (OrtStatus* status = api->KernelInfo_GetNodeName(info_, nullptr, &size)) {
+        api->ReleaseStatus(status);
+        return {};
+    }
+    std::string name(size, '\0');
+    Check(api->KernelInfo_GetNodeName(info_, name.data(), &size));
+    name.resize(size > 0 ? size - 1 : 0);
+    return name;
+}
+
+// ---- inputs
+
+namespace {
+
+const char* Text(ONNXTensorElementDataType type) {
+    switch (type) {
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
+            return "float32";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16:
+            return "bfloat16";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16:
+            return "float16";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE:
+            return "float64";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64:
+            return "int64";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32:
+            return "int32";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8:
+            return "int8";
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8:
+            return "uint8";
+        default:
+            return "another type";
+    }
+}
+
+}  // namespace
+
+Input::Input(const OrtValue* value, size_t index, const char* name) : index_(index), name_(name) {
+    OrtTensorTypeAndShapeInfo* info;
+    Check(api->GetTensorTypeAndShape(value, &info));
+    size_t rank = 0;
+    OrtStatus* status = api->GetTensorElementType(info, &type_);
+    if (status == nullptr) {
+        status = api->GetDimensionsCount(info, &rank);
+    }
+    if (status == nullptr) {
+        shape_.resize(rank);
+        status = api->GetDimensions(info, shape_.data(), rank);
+    }
+    api->ReleaseTensorTypeAndShapeInfo(info);
+    Check(status);
+    void* data;
+    Check(api->GetTensorMutableData(const_cast<OrtValue*>(value), &data));  // the C API has no other form; it is only read
+    data_ = data;
+}
+
+const Input& Input::HasRank(size_t rank) const {
+    if (shape_.size() != rank) {
+        Fail("input %zu (%s) has shape %s, expected %zu dimensions", index_, name_, ops::Text(shape_).c_str(), rank);
+    }
+    return *this;
+}
+
+const Input& Input::HasShape(const Shape& expected) const {
+    bool fits = shape_.size() == expected.size();
+    for (size_t i = 0; fits && i < expected.size(); i++) {
+        fits = expected[i] < 0 || expected[i] == shape_[i];
+    }
+    if (!fits) {
+        Fail("input %zu (%s) has shape %s, expected %s", index_, name_, ops::Text(shape_).c_str(), ops::Text(expected).c_str());
+    }
+    return *this;
+}
+
+void Input::Expect(ONNXTensorElementDataType type) const {
+    if (type_ != type) {
+        Fail("input %zu (%s) is %s, expected %s", index_, name_, Text(type_), Text(type));
+    }
+}
+
+const float* Input::Floats() const {
+    Expect(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+    return static_cast<const float*>(data_);
+}
+
+const int64_t* Input::Longs() const {
+    Expect(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64);
+    return static_cast<const int64_t*>(data_);
+}
+
+const int32_t* Input::Ints() const {
+    Expect(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32);
+    return static_cast<const int32_t*>(data_);
+}
+
+Weights Input::AsWeights() const {
+    if (type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
+        return {data_, WeightType::kFloat32};
+    }
+    if (type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16) {
+        return {data_, WeightType::kBFloat16};
+    }
+    Fail("input %zu (%s) is %s, expected float32 or bfloat16", index_, name_, Text(type_));
+}
+
+// ---- a call
+
+Context::~Context() {
+    for (void* block : blocks_) {
+        if (OrtStatus* status = api->AllocatorFree(allocator_, block)) {
+            api->ReleaseStatus(status);
+        }
+    }
+    if (allocator_ != nullptr) {
+        api->ReleaseAllocator(allocator_);
+    }
+}
+
+size_t Context::InputCount() const {
+    size_t count;
+    Check(api->KernelContext_GetInputCount(context_, &count));
+    return count;
+}
+
+bool Context::HasInput(size_t index) const {
+    if (index >= InputCount()) {
+        return false;
+    }
+    const OrtValue* value = nullptr;
+    Check(api->KernelContext_GetInput(context_, index, &value));
+    return value != nullptr;
+}
+
+Input Context::In(size_t index, const char* name) const {
+    const OrtValue* value = nullptr;
+    if (index < InputCount()) {
+        Check(api->KernelContext_GetInput(context_, index, &value));
+    }
+    if (value == nullptr) {
+        Fail("input %zu (%s) is missing", index, name);
+    }
+    return Input(value, index, name);
+}
+
+void* Context::Out(size_t index, const Shape& shape) const {
+    OrtValue* value;
+    Check(api->KernelContext_GetOutput(context_, index, shape.data(), shape.size(), &value));
+    void* data;
+    Check(api->GetTensorMutableData(value, &data));
+    return data;
+}
+
+void* Context::Scratch(size_t bytes) {
+    if (bytes == 0) {
+        return nullptr;
+    }
+    if (allocator_ == nullptr) {
+        OrtMemoryInfo* memory;
+        Check(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
+        OrtStatus* status = api->KernelContext_GetAllocator(context_, memory, &allocator_);
+        api->ReleaseMemoryInfo(memory);
+        Check(status);
+    }
+    void* block;
+    Check(api->AllocatorAlloc(allocator_, bytes + 63, &block));
+    blocks_.push_back(block);
+    return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block) + 63) & ~uintptr_t{63});
+}
+
+void Context::Run(void* self, size_t count, void (*task)(void*, size_t), void* argument) {
+    Context* context = static_cast<Context*>(self);
+    if (OrtStatus* status = api->KernelContext_ParallelFor(context->context_, task, count, 0, argument)) {
+        context->thread_error_ = api->GetErrorMessage(status);
+        api->ReleaseStatus(status);
+    }
+}
+
+ParallelFor Context::Threads() { return {Run, this}; }
+
+void Context::CheckThreads() const {
+    if (!thread_error_.empty()) {
+        Fail("ONNX Runtime's thread pool: %s", thread_error_.c_str());
+    }
+}
+
+}  // namespace longcat::ops

@@ -1,0 +1,99 @@
+// The C API of ONNX Runtime as the operators use it: attributes when a node is created, tensors and threads when it runs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "failure.h"
+#include "longcat/cpu_path.h"
+#include "longcat/parallel.h"
+#include "longcat/weights.h"
+#include "onnxruntime_c_api.h"
+
+namespace longcat::ops {
+
+// The oldest version of the API that has all that is used (KernelContext_ParallelFor came with 1.17), so that every newer runtime loads us.
+inline constexpr uint32_t kApiVersion = 17;
+
+// Set once by RegisterCustomOps.
+extern const OrtApi* api;
+
+// Throws Failure with the status' message.
+void Check(OrtStatus* status);
+
+using Shape = std::vector<int64_t>;
+
+std::string Text(const Shape& shape);
+
+// What a node's attributes hold; a missing or mistyped attribute is a Failure that names it.
+class Attributes {
+  public:
+    explicit Attributes(const OrtKernelInfo* info) : info_(info) {}
+    int64_t Integer(const char* name) const;
+    int Positive(const char* name) const;  // 1..2^31-1
+    float Number(const char* name) const;
+    std::string String(const char* name) const;
+    std::vector<int64_t> Integers(const char* name) const;
+    std::string NodeName() const;
+
+  private:
+    const OrtKernelInfo* info_;
+};
+
+// A tensor input: where it lies, what it is called in messages, and its checks.
+class Input {
+  public:
+    Input(const OrtValue* value, size_t index, const char* name);
+    const Shape& shape() const { return shape_; }
+    int64_t Dimension(size_t axis) const { return shape_[axis]; }
+    const void* data() const { return data_; }
+
+    const Input& HasRank(size_t rank) const;
+    const Input& HasShape(const Shape& expected) const;  // -1 allows any size there
+    const float* Floats() const;
+    const int64_t* Longs() const;
+    const int32_t* Ints() const;
+    Weights AsWeights() const;  // float32 or bfloat16
+
+  private:
+    void Expect(ONNXTensorElementDataType type) const;
+    size_t index_;
+    const char* name_;
+    ONNXTensorElementDataType type_;
+    Shape shape_;
+    const void* data_;
+};
+
+// One call of a node.
+class Context {
+  public:
+    explicit Context(OrtKernelContext* context) : context_(context) {}
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+    ~Context();
+
+    size_t InputCount() const;
+    bool HasInput(size_t index) const;  // optional inputs may be absent
+    Input In(size_t index, const char* name) const;
+    void* Out(size_t index, const Shape& shape) const;
+
+    // From ONNX Runtime's arena, 64-byte aligned, freed with the context.
+    void* Scratch(size_t bytes);
+
+    // On ONNX Runtime's thread pool.
+    ParallelFor Threads();
+    void CheckThreads() const;  // a Failure if the pool refused
+
+  private:
+    static void Run(void* self, size_t count, void (*task)(void*, size_t), void* argument);
+    OrtKernelContext* context_;
+    OrtAllocator* allocator_ = nullptr;
+    std::vector<void*> blocks_;
+    std::string thread_error_;
+};
+
+// LONGCAT_KERNEL or the best; a Failure for an unknown or unsupported one.
+CpuPath SelectPath();
+
+}  // namespace longcat::ops

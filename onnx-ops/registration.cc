@@ -1,0 +1,50 @@
+// The two exported functions.
+#include "expert_mixture/expert_mixture_op.h"
+#include "latent_attention/latent_attention_op.h"
+#include "matmul/matmul_op.h"
+#include "ngram_embedding/ngram_embedding_op.h"
+
+#define LONGCAT_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace longcat::ops {
+namespace {
+
+// One domain for the life of the library: sessions keep pointers to it.
+OrtCustomOpDomain* Domain() {
+    static OrtCustomOpDomain* domain = [] {
+        OrtCustomOpDomain* created;
+        Check(api->CreateCustomOpDomain("longcat", &created));
+        OrtCustomOp* const operators[] = {
+            Describe<MatMulOp>(),
+            Describe<NGramEmbeddingOp>(),
+            Describe<LatentAttentionOpOf<kFloat>>(),
+            Describe<LatentAttentionOpOf<kBFloat16>>(),
+            Describe<ExpertMixtureOp>(),
+        };
+        for (OrtCustomOp* op : operators) {
+            Check(api->CustomOpDomain_Add(created, op));
+        }
+        return created;
+    }();
+    return domain;
+}
+
+}  // namespace
+}  // namespace longcat::ops
+
+// Called by SessionOptions.RegisterCustomOpLibraryV2.
+LONGCAT_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
+    using namespace longcat::ops;
+    const OrtApi* found = base->GetApi(kApiVersion);
+    if (found == nullptr) {
+        return nullptr;  // without an API there is no way to make a status; a runtime older than 1.17 then reports the unknown domain
+    }
+    api = found;
+    return Guard("RegisterCustomOps", base->GetVersionString(), [&] {
+        SelectPath();
+        Check(api->AddCustomOpDomain(options, Domain()));
+    });
+}
+
+// The library's version, for the error message of a caller that finds an older one.
+LONGCAT_EXPORT const char* longcat_version() { return LONGCAT_VERSION; }
