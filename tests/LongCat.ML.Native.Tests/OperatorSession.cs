@@ -1,0 +1,81 @@
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using LongCat.ML.Onnx;
+using LongCat.ML.Onnx.Messages;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Native.Tests;
+
+/// <summary>A tensor in memory that an operator is fed with.</summary>
+internal sealed record Feed(string Name, Array Data, params long[] Shape)
+{
+    public ElementType Type => Data switch
+    {
+        float[] => ElementType.Float,
+        ushort[] => ElementType.Bfloat16,
+        long[] => ElementType.Int64,
+        int[] => ElementType.Int32,
+        _ => throw new ArgumentException($"{Name} is a {Data.GetType()}"),
+    };
+
+    public OrtValue ToValue() => Data switch
+    {
+        float[] data => OrtValue.CreateTensorValueFromMemory(data, Shape),
+        ushort[] data => OrtValue.CreateTensorValueFromMemory(MemoryMarshal.Cast<ushort, BFloat16>(data).ToArray(), Shape),
+        long[] data => OrtValue.CreateTensorValueFromMemory(data, Shape),
+        int[] data => OrtValue.CreateTensorValueFromMemory(data, Shape),
+        _ => throw new ArgumentException($"{Name} is a {Data.GetType()}"),
+    };
+}
+
+/// <summary>One operator of the domain longcat in ONNX Runtime; every input of the node is an input of the graph.</summary>
+internal sealed class OperatorSession : IDisposable
+{
+    public OperatorSession(string type, IReadOnlyList<Feed?> inputs, IReadOnlyList<(string Name, ElementType Type)> outputs, params AttributeProto[] attributes)
+    {
+        GraphBuilder graph = new("test", new ExternalData("none"));
+        Value[] values = [.. inputs.Select(input => input is null
+            ? Value.None
+            : graph.Input(input.Name, input.Type, [.. input.Shape.Select((_, axis) => (Dimension)$"{input.Name}_{axis}")]))];
+        graph.Node("longcat", type, values, outputs.Select(output => output.Name).ToArray(), attributes);
+        foreach ((string name, ElementType element) in outputs)
+        {
+            // The rank is known, the sizes are not: as in a real graph.
+            graph.Output(new Value(name), element, [.. Enumerable.Range(0, Rank(name)).Select(axis => (Dimension)$"{name}_{axis}")]);
+        }
+
+        using SessionOptions options = new() { IntraOpNumThreads = 2 };
+        options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
+        Session = new InferenceSession(graph.Build("test").ToByteArray(), options);
+
+        static int Rank(string name) => name == "cache_out" ? 3 : 2;
+    }
+
+    public InferenceSession Session { get; }
+
+    public float[] Run(IReadOnlyList<Feed?> inputs) => Run(inputs, out _);
+
+    public float[] Run(IReadOnlyList<Feed?> inputs, out IReadOnlyList<long> shape)
+    {
+        Feed[] present = [.. inputs.OfType<Feed>()];
+        OrtValue[] values = [.. present.Select(input => input.ToValue())];
+        try
+        {
+            using RunOptions options = new();
+            using IDisposableReadOnlyCollection<OrtValue> results = Session.Run(options, [.. present.Select(input => input.Name)], values, Session.OutputNames);
+            shape = results[0].GetTensorTypeAndShape().Shape;
+            return results[0].GetTensorDataAsSpan<float>().ToArray();
+        }
+        finally
+        {
+            foreach (OrtValue value in values)
+            {
+                value.Dispose();
+            }
+        }
+    }
+
+    public void Dispose() => Session.Dispose();
+}
