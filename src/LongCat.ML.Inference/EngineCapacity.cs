@@ -1,0 +1,32 @@
+using LongCat.ML.Checkpoints;
+
+namespace LongCat.ML.Inference;
+
+/// <summary>How much fits: pages from the memory budget, rows of logits of one step.</summary>
+/// <param name="Pages">Pages of the pool; a page has the same id in every cache.</param>
+/// <param name="PagesPerSequence">The most pages that one sequence can use.</param>
+/// <param name="LogitRows">The most rows of logits of one step.</param>
+internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, int LogitRows)
+{
+    /// <summary>Rows of logits of one step are kept below this, unless that were less than one row for each sequence.</summary>
+    private const long LogitBytes = 64L << 20;
+
+    /// <exception cref="InferenceException">Not one page fits the budget.</exception>
+    public static EngineCapacity Compute(ModelManifest manifest, EngineOptions options)
+    {
+        long tokenBytes = manifest.Caches.Sum(cache => (long)cache.Width) * (manifest.CacheType == CacheType.BFloat16 ? 2 : 4);
+        long pageBytes = tokenBytes * options.PageSize;
+        long pagesPerSequence = (manifest.MaxPositions + (long)options.PageSize - 1) / options.PageSize;
+        long pages = Math.Min(options.MemoryBudgetBytes / pageBytes, pagesPerSequence * options.MaxSequences);
+        if (pages < 1)
+        {
+            throw new InferenceException(
+                $"EngineOptions.MemoryBudgetBytes is {options.MemoryBudgetBytes}, and one page of {options.PageSize} tokens takes {pageBytes} bytes "
+                + $"over the model's {manifest.Caches.Count} caches. Give at least that, better {pageBytes * pagesPerSequence} bytes: one sequence of the model's longest length.");
+        }
+
+        pages = Math.Min(pages, int.MaxValue / options.PageSize);
+        long rows = Math.Clamp(LogitBytes / (4L * manifest.VocabSize), 1, options.MaxStepTokens);
+        return new EngineCapacity((int)pages, (int)Math.Min(pages, pagesPerSequence), (int)Math.Max(rows, options.MaxSequences));
+    }
+}

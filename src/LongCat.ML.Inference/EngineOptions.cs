@@ -1,0 +1,45 @@
+namespace LongCat.ML.Inference;
+
+/// <summary>How an <see cref="InferenceEngine"/> uses the machine. Immutable; fixed when the engine is loaded.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>
+    /// Bytes for the key-value caches of all layers together; at least one page must fit. The pool never exceeds what <see cref="MaxSequences"/> sequences of
+    /// the model's longest length need. Default 1 GiB. The memory is reserved at once and touched as pages are first used.
+    /// </summary>
+    public long MemoryBudgetBytes { get; init; } = 1L << 30;
+
+    /// <summary>How many requests run in one step, at least 1. Further requests wait in order of arrival. Default 32.</summary>
+    public int MaxSequences { get; init; } = 32;
+
+    /// <summary>
+    /// The most tokens of one step over all its requests, at least 1. Longer prompts are computed in several steps, with the other requests' tokens between them. Default 512.
+    /// </summary>
+    public int MaxStepTokens { get; init; } = 512;
+
+    /// <summary>Tokens of one cache page, at least 1. Prompts share whole pages only. Default 16.</summary>
+    public int PageSize { get; init; } = 16;
+
+    /// <summary>Threads of a step; 0 for all cores that the process may use. Default 0.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Where the model runs: <c>cpu</c>.</summary>
+    public string Device { get; init; } = "cpu";
+
+    /// <summary>Whether loading recomputes the SHA-256 of every file (it reads the whole model). Default false: lengths are compared only.</summary>
+    public bool VerifyWeights { get; init; }
+
+    /// <exception cref="ArgumentOutOfRangeException">A value is outside its range.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(MemoryBudgetBytes, 1, nameof(MemoryBudgetBytes));
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxSequences, 1, nameof(MaxSequences));
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxStepTokens, 1, nameof(MaxStepTokens));
+        ArgumentOutOfRangeException.ThrowIfLessThan(PageSize, 1, nameof(PageSize));
+        ArgumentOutOfRangeException.ThrowIfLessThan(Threads, 0, nameof(Threads));
+        if (Device != "cpu")
+        {
+            throw new InferenceException($"EngineOptions.Device is '{Device}'; this version runs on 'cpu' only.");
+        }
+    }
+}

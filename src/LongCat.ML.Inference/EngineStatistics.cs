@@ -1,0 +1,44 @@
+namespace LongCat.ML.Inference;
+
+/// <summary>Counters of an engine since it was loaded: a snapshot, taken after the last finished step. Immutable.</summary>
+public sealed record EngineStatistics
+{
+    /// <summary>Runs of the model. A step computes tokens of many requests.</summary>
+    public long Steps { get; init; }
+
+    /// <summary>Prompt tokens computed, recomputation after a preemption included; tokens found in the prefix cache are not among them.</summary>
+    public long PrefillTokens { get; init; }
+
+    /// <summary>Tokens generated for all requests.</summary>
+    public long GeneratedTokens { get; init; }
+
+    /// <summary>Prompt tokens that did not have to be computed because another request's pages held them.</summary>
+    public long PrefixHitTokens { get; init; }
+
+    /// <summary>Requests that take part in steps now.</summary>
+    public int RequestsRunning { get; init; }
+
+    /// <summary>Requests that wait for a place or for pages now.</summary>
+    public int RequestsWaiting { get; init; }
+
+    /// <summary>Requests that ran to their end.</summary>
+    public long RequestsFinished { get; init; }
+
+    /// <summary>Requests that were cancelled.</summary>
+    public long RequestsCancelled { get; init; }
+
+    /// <summary>Requests that failed in a step.</summary>
+    public long RequestsFailed { get; init; }
+
+    /// <summary>The most requests that were in one step.</summary>
+    public int PeakSequences { get; init; }
+
+    /// <summary>How often a running request gave its pages to older ones and was computed again later.</summary>
+    public long Preemptions { get; init; }
+
+    /// <summary>Pages that running requests hold now. Pages kept for their content alone do not count: they are given up when needed.</summary>
+    public int PagesUsed { get; init; }
+
+    /// <summary>Pages of the pool.</summary>
+    public int PagesTotal { get; init; }
+}

@@ -1,0 +1,64 @@
+namespace LongCat.ML.Inference;
+
+/// <summary>How a completion is chosen and where it ends. Immutable.</summary>
+public sealed record GenerationOptions
+{
+    /// <summary>The most new tokens, 0 or more. Default 128.</summary>
+    public int MaxNewTokens { get; init; } = 128;
+
+    /// <summary>0 takes the most probable token (ties: the lowest id). Above 0, logits are divided by it and a token is drawn. Default 0.</summary>
+    public float Temperature { get; init; }
+
+    /// <summary>Draw among the k most probable tokens; 0 for all. Default 0.</summary>
+    public int TopK { get; init; }
+
+    /// <summary>Draw among the fewest tokens whose probabilities reach this sum, in (0, 1]; applied after <see cref="TopK"/>. Default 1: all.</summary>
+    public float TopP { get; init; } = 1;
+
+    /// <summary>
+    /// Makes draws repeatable: the same seed and prompt give the same tokens whatever else the engine computes. Null takes a random seed. No effect at temperature 0.
+    /// </summary>
+    public ulong? Seed { get; init; }
+
+    /// <summary>Texts that end the completion; the first one reached is left out of the text. Needs a tokenizer.</summary>
+    public IReadOnlyList<string> StopStrings { get; init; } = [];
+
+    /// <summary>Go on after an end-of-sequence token. Default false.</summary>
+    public bool IgnoreEos { get; init; }
+
+    /// <summary>
+    /// Log-probabilities to return for each new token: 0 none, -1 the chosen token's only, k &gt; 0 the chosen token's and those of the k most probable tokens.
+    /// They are natural logarithms under the model's own distribution, before temperature, top-k and top-p. Default 0.
+    /// </summary>
+    public int LogProbabilities { get; init; }
+
+    /// <summary>What happens to a prompt that is too long. Default: the request fails.</summary>
+    public PromptOverflow Overflow { get; init; } = PromptOverflow.Fail;
+
+    /// <exception cref="ArgumentException">A value is outside its range.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxNewTokens, nameof(MaxNewTokens));
+        if (!(Temperature >= 0 && float.IsFinite(Temperature)))
+        {
+            throw new ArgumentOutOfRangeException(nameof(Temperature), Temperature, "GenerationOptions.Temperature must be finite and 0 or more.");
+        }
+
+        ArgumentOutOfRangeException.ThrowIfNegative(TopK, nameof(TopK));
+        if (!(TopP > 0 && TopP <= 1))
+        {
+            throw new ArgumentOutOfRangeException(nameof(TopP), TopP, "GenerationOptions.TopP must be above 0 and at most 1.");
+        }
+
+        ArgumentOutOfRangeException.ThrowIfLessThan(LogProbabilities, -1, nameof(LogProbabilities));
+        if (StopStrings is null || StopStrings.Any(string.IsNullOrEmpty))
+        {
+            throw new ArgumentException("GenerationOptions.StopStrings must hold no null and no empty text.", nameof(StopStrings));
+        }
+
+        if (!Enum.IsDefined(Overflow))
+        {
+            throw new ArgumentOutOfRangeException(nameof(Overflow), Overflow, "GenerationOptions.Overflow is no member of PromptOverflow.");
+        }
+    }
+}

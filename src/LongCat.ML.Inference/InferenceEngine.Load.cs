@@ -1,0 +1,32 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Sessions;
+
+namespace LongCat.ML.Inference;
+
+public sealed partial class InferenceEngine
+{
+    /// <summary>
+    /// Opens an exported model folder and starts the engine. Weights and n-gram tables stay in the file mapping, so even a large folder opens in under a second.
+    /// </summary>
+    /// <param name="folder">A folder that <c>longcat export</c> wrote.</param>
+    /// <param name="options">How the engine uses the machine; null for the defaults.</param>
+    /// <returns>A running engine, to be disposed by the caller.</returns>
+    /// <exception cref="CheckpointException">The folder is no exported model, a file is missing, or its length or (if asked for) its hash is wrong.</exception>
+    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, a native library is missing, or not one page fits the memory budget.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    public static InferenceEngine Load(string folder, EngineOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(folder);
+        options ??= new EngineOptions();
+        options.Check();
+        ModelManifest manifest = ModelManifest.Read(folder);
+        if (options.VerifyWeights)
+        {
+            manifest.VerifyFiles(folder);
+        }
+
+        EngineCapacity capacity = EngineCapacity.Compute(manifest, options);
+        OrtModelRunner runner = OrtModelRunner.Open(folder, manifest, options, capacity);
+        return new InferenceEngine(manifest, codec: null, runner, options, capacity);
+    }
+}

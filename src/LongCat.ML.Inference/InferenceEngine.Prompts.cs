@@ -1,0 +1,181 @@
+using LongCat.ML.Inference.Requests;
+
+namespace LongCat.ML.Inference;
+
+/// <summary>Everything about a request that can be checked before it enters the loop: after this, only the model itself can fail.</summary>
+public sealed partial class InferenceEngine
+{
+    private long PoolTokens => (long)_pool.PageCount * _pool.PageSize;
+
+    private (IReadOnlyList<int> Prompt, GenerationLimits Limits) Prepare(GenerationRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        GenerationOptions options = request.Options ?? throw new ArgumentException("GenerationRequest.Options is null.", nameof(request));
+        options.Check();
+        if (options.StopStrings.Count > 0 && _codec is null)
+        {
+            throw new InferenceException("GenerationOptions.StopStrings needs a tokenizer, and the model folder holds no tokenizer.json.");
+        }
+
+        IReadOnlyList<int> prompt = Prompt(request.Prompt, request.PromptIds, nameof(GenerationRequest));
+
+        // The last new token is never computed: the pool may be one token smaller than the sequence.
+        int longest = (int)Math.Min(Manifest.MaxPositions, PoolTokens + 1);
+        if (options.Overflow != PromptOverflow.Fail)
+        {
+            prompt = Truncate(prompt, Math.Max(1, longest - Math.Max(1, options.MaxNewTokens)), options.Overflow);
+        }
+
+        int room = Manifest.MaxPositions - prompt.Count;
+        if (room < 1)
+        {
+            throw new InferenceException(
+                $"the prompt has {prompt.Count} tokens; the model's longest sequence is {Manifest.MaxPositions}, new tokens included. Shorten the prompt or set GenerationOptions.Overflow.");
+        }
+
+        int newTokens = Math.Min(options.MaxNewTokens, room);
+        CheckFits(prompt.Count + Math.Max(1, newTokens) - 1, $"a prompt of {prompt.Count} tokens with up to {newTokens} new tokens", "lower MaxNewTokens, shorten the prompt");
+        return (prompt, new GenerationLimits(newTokens, Manifest.EosTokenIds));
+    }
+
+    private (IReadOnlyList<int> Prompt, IReadOnlyList<int> Continuation) Prepare(ScoreRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        if (request.Continuation is null == request.ContinuationIds is null || request.Continuation is null != request.Prompt is null)
+        {
+            throw new ArgumentException("a ScoreRequest needs either Prompt and Continuation or PromptIds and ContinuationIds.", nameof(request));
+        }
+
+        IReadOnlyList<int> prompt;
+        IReadOnlyList<int> continuation;
+        if (request.Continuation is { } text)
+        {
+            IReadOnlyList<int> alone = Encode(request.Prompt!);
+            IReadOnlyList<int> whole = Encode(request.Prompt + text);
+            int common = 0;
+            while (common < alone.Count && common < whole.Count && alone[common] == whole[common])
+            {
+                common++;
+            }
+
+            prompt = [.. whole.Take(common)];
+            continuation = [.. whole.Skip(common)];
+        }
+        else
+        {
+            prompt = request.PromptIds ?? throw new ArgumentException("ScoreRequest.PromptIds is null.", nameof(request));
+            continuation = request.ContinuationIds!;
+        }
+
+        prompt = OrBegin(Checked(prompt, "the prompt"));
+        continuation = Checked(continuation, "the continuation");
+        if (continuation.Count == 0)
+        {
+            throw new InferenceException("the continuation to score has no tokens; at least one is expected.");
+        }
+
+        // The continuation's last token is never computed.
+        int longest = (int)Math.Min(Manifest.MaxPositions, PoolTokens + 1);
+        if (request.Overflow != PromptOverflow.Fail)
+        {
+            prompt = Truncate(prompt, Math.Max(1, longest - continuation.Count), request.Overflow);
+        }
+
+        int total = prompt.Count + continuation.Count;
+        if (total > Manifest.MaxPositions)
+        {
+            throw new InferenceException(
+                $"prompt and continuation have {prompt.Count} + {continuation.Count} tokens; the model's longest sequence is {Manifest.MaxPositions}. Shorten them or set ScoreRequest.Overflow, which shortens the prompt.");
+        }
+
+        CheckFits(total - 1, $"a score over {prompt.Count} + {continuation.Count} tokens", "shorten the texts");
+        return (prompt, continuation);
+    }
+
+    private IReadOnlyList<int> PrepareLogits(IReadOnlyList<int> ids)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        IReadOnlyList<int> tokens = [.. ids];
+        if (tokens.Count == 0)
+        {
+            throw new InferenceException("logits were asked for over no tokens; at least one is expected.");
+        }
+
+        tokens = Checked(tokens, "the list of ids");
+        if (tokens.Count > Manifest.MaxPositions)
+        {
+            throw new InferenceException($"logits were asked for over {tokens.Count} tokens; the model's longest sequence is {Manifest.MaxPositions}.");
+        }
+
+        if ((long)tokens.Count * Manifest.VocabSize > Array.MaxLength)
+        {
+            throw new InferenceException(
+                $"logits over {tokens.Count} tokens and a vocabulary of {Manifest.VocabSize} are {(long)tokens.Count * Manifest.VocabSize} numbers; one array holds {Array.MaxLength}. Ask for fewer tokens, or use ScoreAsync.");
+        }
+
+        CheckFits(tokens.Count, $"logits over {tokens.Count} tokens", "ask for fewer tokens");
+        return tokens;
+    }
+
+    private IReadOnlyList<int> Prompt(string? text, IReadOnlyList<int>? ids, string type)
+    {
+        if (text is null == ids is null)
+        {
+            throw new ArgumentException($"exactly one of {type}.Prompt and {type}.PromptIds must be set; {(text is null ? "neither" : "both")} is.");
+        }
+
+        return OrBegin(Checked(text is null ? ids! : Encode(text), "the prompt"));
+    }
+
+    private IReadOnlyList<int> Encode(string text) => _codec is null
+        ? throw new InferenceException("a text was given, and the model folder holds no tokenizer.json. Give token ids, or export the model with its tokenizer.")
+        : _codec.Encode(text);
+
+    /// <summary>An empty prompt becomes the begin-of-sequence token.</summary>
+    private IReadOnlyList<int> OrBegin(IReadOnlyList<int> prompt)
+    {
+        if (prompt.Count > 0)
+        {
+            return prompt;
+        }
+
+        return Manifest.BosTokenId is { } bos
+            ? [bos]
+            : throw new InferenceException("the prompt has no tokens, and the model names no begin-of-sequence token to start from. Give at least one token.");
+    }
+
+    /// <summary>A copy with every id in range.</summary>
+    private IReadOnlyList<int> Checked(IReadOnlyList<int> ids, string what)
+    {
+        int[] copy = [.. ids];
+        for (int i = 0; i < copy.Length; i++)
+        {
+            if ((uint)copy[i] >= (uint)Manifest.VocabSize)
+            {
+                throw new InferenceException($"{what} holds id {copy[i]} at index {i}; ids from 0 to {Manifest.VocabSize - 1} are expected.");
+            }
+        }
+
+        return copy;
+    }
+
+    private static IReadOnlyList<int> Truncate(IReadOnlyList<int> prompt, int length, PromptOverflow overflow)
+    {
+        if (prompt.Count <= length)
+        {
+            return prompt;
+        }
+
+        return overflow == PromptOverflow.TruncateLeft ? [.. prompt.Skip(prompt.Count - length)] : [.. prompt.Take(length)];
+    }
+
+    private void CheckFits(int tokens, string what, string advice)
+    {
+        if (tokens > PoolTokens)
+        {
+            throw new InferenceException(
+                $"{what} needs {_pool.PagesFor(tokens)} pages of {_pool.PageSize} tokens; the whole pool has {_pool.PageCount} pages. "
+                + $"{char.ToUpperInvariant(advice[0])}{advice[1..]}, or give the engine a larger EngineOptions.MemoryBudgetBytes.");
+        }
+    }
+}

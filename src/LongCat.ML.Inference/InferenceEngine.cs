@@ -1,0 +1,48 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Paging;
+using LongCat.ML.Inference.Sampling;
+using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Text;
+
+namespace LongCat.ML.Inference;
+
+/// <summary>
+/// Runs an exported model for many requests at once: continuous batching over one pool of cache pages. Requests join and leave at every step;
+/// requests with the same beginning share its pages.
+/// </summary>
+/// <remarks>
+/// Thread-safe: all members may be called from any thread at any time. One background thread owns the ONNX Runtime session.
+/// The output of a request does not depend on what else is in the batch. Memory for caches is fixed when the engine is loaded: a request that does not fit now
+/// waits, one that can never fit fails with numbers. Paged caches follow Kwon et al., Efficient Memory Management for Large Language Model Serving with
+/// PagedAttention (2023), section 4; iteration-level scheduling follows Yu et al., Orca (2022), section 3.
+/// </remarks>
+public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
+{
+    private readonly ITextCodec? _codec;
+    private readonly IModelRunner _runner;
+    private readonly PagePool _pool;
+    private readonly Scheduler _scheduler;
+    private readonly StepExecutor _executor;
+    private readonly Sampler _sampler = new();
+
+    /// <summary>Starts the loop. The engine owns the runner from here on.</summary>
+    internal InferenceEngine(ModelManifest manifest, ITextCodec? codec, IModelRunner runner, EngineOptions options, EngineCapacity capacity)
+    {
+        Manifest = manifest;
+        _codec = codec;
+        _runner = runner;
+        _pool = new PagePool(capacity.Pages, options.PageSize);
+        _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows));
+        _executor = new StepExecutor(
+            _scheduler, runner, new PackedStep(options.MaxStepTokens, options.MaxSequences, capacity.PagesPerSequence, options.PageSize, manifest.NgramNeighbors));
+        _statistics = new EngineStatistics { PagesTotal = capacity.Pages };
+        _thread = new Thread(Loop) { IsBackground = true, Name = "LongCat.ML engine" };
+        _thread.Start();
+    }
+
+    /// <summary>What the folder's longcat.json says.</summary>
+    public ModelManifest Manifest { get; }
+
+    /// <summary>Counters; a snapshot taken after the last finished step.</summary>
+    public EngineStatistics Statistics => Volatile.Read(ref _statistics);
+}

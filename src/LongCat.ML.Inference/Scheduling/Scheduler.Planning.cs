@@ -1,0 +1,98 @@
+using System.Runtime.InteropServices;
+
+namespace LongCat.ML.Inference.Scheduling;
+
+internal sealed partial class Scheduler
+{
+    /// <summary>Chooses the next step: empty when nothing can run.</summary>
+    /// <remarks>
+    /// Requests with one token to compute go first, prompts share what is left in equal parts (a short one takes only what it needs),
+    /// so a long prompt delays nobody by more than its part. The span is valid until the next call.
+    /// </remarks>
+    public ReadOnlySpan<StepEntry> Plan()
+    {
+        GrowRunning();
+        Admit();
+        _entries.Clear();
+        int tokens = _limits.MaxStepTokens;
+        int rows = _limits.MaxLogitRows;
+        PlanDecoding(ref tokens, ref rows);
+        PlanPrefill(tokens, rows);
+        foreach (StepEntry entry in _entries)
+        {
+            entry.Sequence.LastStep = _step;
+        }
+
+        _step++;
+        return CollectionsMarshal.AsSpan(_entries);
+    }
+
+    private void PlanDecoding(ref int tokens, ref int rows)
+    {
+        _candidates.Clear();
+        bool prompts = false;
+        foreach (Sequence sequence in _running)
+        {
+            if (sequence.Remaining == 1)
+            {
+                _candidates.Add(sequence);
+            }
+            else
+            {
+                prompts = true;
+            }
+        }
+
+        // A quarter of a step stays for prompts, so that they advance even when the decoding requests alone could fill it.
+        int limit = prompts ? Math.Max(1, tokens - Math.Max(1, tokens / 4)) : tokens;
+        if (_candidates.Count > limit)
+        {
+            LeastRecentlyServed(limit);
+        }
+
+        foreach (Sequence sequence in _candidates)
+        {
+            _entries.Add(new StepEntry(sequence, sequence.Computed, 1));
+        }
+
+        tokens -= _candidates.Count;
+        rows -= _candidates.Count;
+    }
+
+    private void PlanPrefill(int tokens, int rows)
+    {
+        _candidates.Clear();
+        foreach (Sequence sequence in _running)
+        {
+            if (sequence.Remaining > 1)
+            {
+                _candidates.Add(sequence);
+            }
+        }
+
+        if (_candidates.Count > tokens)
+        {
+            LeastRecentlyServed(tokens);
+        }
+
+        _candidates.Sort((left, right) => left.Remaining != right.Remaining ? left.Remaining.CompareTo(right.Remaining) : left.Order.CompareTo(right.Order));
+        for (int i = 0; i < _candidates.Count; i++)
+        {
+            Sequence sequence = _candidates[i];
+            int left = _candidates.Count - i;
+            int count = Math.Min(sequence.Remaining, tokens / left);
+            int free = Math.Max(0, sequence.NextLogit - sequence.Computed);
+            count = Math.Min(count, free + (rows / left));
+            StepEntry entry = new(sequence, sequence.Computed, count);
+            _entries.Add(entry);
+            tokens -= count;
+            rows -= entry.LogitRows;
+        }
+    }
+
+    private void LeastRecentlyServed(int count)
+    {
+        _candidates.Sort((left, right) => left.LastStep != right.LastStep ? left.LastStep.CompareTo(right.LastStep) : left.Order.CompareTo(right.Order));
+        _candidates.RemoveRange(count, _candidates.Count - count);
+    }
+}

@@ -1,0 +1,90 @@
+using System.Runtime.InteropServices;
+using LongCat.ML.Inference.Paging;
+
+namespace LongCat.ML.Inference.Scheduling;
+
+/// <summary>A request in the engine: its tokens, how far they are computed, and the pages that hold them. Owned by the engine's loop once submitted.</summary>
+internal abstract class Sequence
+{
+    private volatile bool _cancellationRequested;
+
+    protected Sequence(IEnumerable<int> tokens, int promptTokens)
+    {
+        Tokens = [.. tokens];
+        PromptTokens = promptTokens;
+    }
+
+    /// <summary>Prompt and, for generations, the new tokens; for scores, the continuation.</summary>
+    public List<int> Tokens { get; }
+
+    /// <summary>How many of <see cref="Tokens"/> came with the request as its prompt.</summary>
+    public int PromptTokens { get; }
+
+    /// <summary>How many leading tokens must be in the cache before the next result: the scheduler computes <see cref="Computed"/> up to here.</summary>
+    public abstract int Target { get; }
+
+    /// <summary>The first position whose logits are still wanted; those of all later positions are wanted too. Below <see cref="Target"/>.</summary>
+    public abstract int NextLogit { get; }
+
+    /// <summary>The most tokens that the cache must hold for this request at once.</summary>
+    public abstract int MaxCachedTokens { get; }
+
+    /// <summary>Place in the order of arrival; set when the request enters the scheduler.</summary>
+    public long Order { get; set; }
+
+    /// <summary>Leading tokens that are in the cache.</summary>
+    public int Computed { get; set; }
+
+    /// <summary>The pages of the leading tokens, in order; the same ids in every layer.</summary>
+    public List<int> Pages { get; } = [];
+
+    /// <summary>How many of <see cref="Pages"/> are whole, computed and known to the pool by content.</summary>
+    public int PublishedPages { get; set; }
+
+    /// <summary>The content of the last published page.</summary>
+    public long Content { get; set; } = PagePool.Root;
+
+    /// <summary>The last step that computed tokens of this sequence.</summary>
+    public long LastStep { get; set; } = -1;
+
+    /// <summary>Hashes of the prompt's whole pages, each with everything before it: tells in advance what requests have in common.</summary>
+    public ulong[] PrefixHashes { get; private set; } = [];
+
+    public int Remaining => Target - Computed;
+
+    public bool CancellationRequested => _cancellationRequested;
+
+    /// <summary>The caller's cancellation, unregistered when the request ends.</summary>
+    public CancellationTokenRegistration Registration { get; set; }
+
+    /// <summary>Asks the loop to drop the request. Callable from any thread.</summary>
+    public void RequestCancellation() => _cancellationRequested = true;
+
+    /// <summary>Computes <see cref="PrefixHashes"/>.</summary>
+    public void HashPrefix(int pageSize)
+    {
+        ulong[] hashes = new ulong[Math.Min(Target, Tokens.Count) / pageSize];
+        ReadOnlySpan<int> tokens = CollectionsMarshal.AsSpan(Tokens);
+        long parent = PagePool.Root;
+        for (int i = 0; i < hashes.Length; i++)
+        {
+            hashes[i] = PagePool.Hash(parent, tokens.Slice(i * pageSize, pageSize));
+            parent = (long)hashes[i];
+        }
+
+        PrefixHashes = hashes;
+    }
+
+    /// <summary>Takes the logits that follow a position; called for every position from <see cref="NextLogit"/> on, in order.</summary>
+    /// <returns>Whether the request is done.</returns>
+    public abstract bool Accept(int position, ReadOnlySpan<float> logits);
+
+    /// <summary>Hands the result to the caller.</summary>
+    public abstract void Complete();
+
+    /// <summary>Tells the caller that the request was cancelled.</summary>
+    public abstract void Cancel();
+
+    /// <summary>Tells the caller that the request failed.</summary>
+    public abstract void Fail(Exception exception);
+}

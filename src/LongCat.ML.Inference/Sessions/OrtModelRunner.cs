@@ -1,0 +1,139 @@
+using System.Runtime.InteropServices;
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Scheduling;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace LongCat.ML.Inference.Sessions;
+
+/// <summary>
+/// Runs model.onnx on the CPU. Every buffer is allocated once: the caches are bound as input and output of the same memory, so the operators write them in place,
+/// and the other inputs are views of the step's pinned arrays.
+/// </summary>
+internal sealed unsafe partial class OrtModelRunner : IModelRunner
+{
+    private readonly InferenceSession _session;
+    private readonly OrtIoBinding _binding;
+    private readonly RunOptions _runOptions = new();
+    private readonly List<OrtValue> _cacheValues = [];
+    private readonly List<NativeBuffer> _caches = [];
+    private readonly List<OrtValue> _stepValues = [];
+    private readonly NativeBuffer _logits;
+    private readonly Lock _abort = new();
+    private bool _disposed;
+
+    private OrtModelRunner(InferenceSession session, ModelManifest manifest, EngineCapacity capacity, int pageSize)
+    {
+        _session = session;
+        VocabSize = manifest.VocabSize;
+        _binding = session.CreateIoBinding();
+        _logits = new NativeBuffer((long)capacity.LogitRows * manifest.VocabSize * sizeof(float));
+        TensorElementType type = manifest.CacheType == CacheType.BFloat16 ? TensorElementType.BFloat16 : TensorElementType.Float;
+        int elementBytes = type == TensorElementType.BFloat16 ? 2 : 4;
+        for (int i = 0; i < manifest.Caches.Count; i++)
+        {
+            int width = manifest.Caches[i].Width;
+            NativeBuffer cache = new((long)capacity.Pages * pageSize * width * elementBytes);
+            _caches.Add(cache);
+            OrtValue value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, [capacity.Pages, pageSize, width], cache.Pointer, cache.Bytes);
+            _cacheValues.Add(value);
+            _binding.BindInput($"cache.{i}", value);
+            _binding.BindOutput($"cache_out.{i}", value);
+        }
+    }
+
+    public int VocabSize { get; }
+
+    /// <summary>Where cache i lies.</summary>
+    internal nint CachePointer(int cache) => _caches[cache].Pointer;
+
+    /// <summary>Where the session left output cache_out.i in the last step.</summary>
+    internal nint CacheOutputPointer(int cache)
+    {
+        string[] names = _binding.GetOutputNames();
+        using IDisposableReadOnlyCollection<OrtValue> values = _binding.GetOutputValues();
+        OrtValue value = values[Array.IndexOf(names, $"cache_out.{cache}")];
+        fixed (byte* pointer = value.GetTensorMutableRawData())
+        {
+            return (nint)pointer;
+        }
+    }
+
+    public void Run(PackedStep step)
+    {
+        try
+        {
+            BindInput("input_ids", step.InputIds, step.Tokens);
+            BindInput("position_ids", step.PositionIds, step.Tokens);
+            BindInput("query_start", step.QueryStart, step.Sequences + 1);
+            BindInput("context_length", step.ContextLength, step.Sequences);
+            BindInput("block_table", step.BlockTable, step.Sequences, step.Blocks);
+            if (step.NgramContextLength > 0)
+            {
+                BindInput("ngram_context", step.NgramContext, step.Sequences, step.NgramContextLength);
+            }
+
+            BindInput("logits_index", step.LogitsIndex, step.Rows);
+            OrtValue logits = OrtValue.CreateTensorValueWithData(
+                OrtMemoryInfo.DefaultInstance, TensorElementType.Float, [step.Rows, VocabSize], _logits.Pointer, _logits.Bytes);
+            _stepValues.Add(logits);
+            _binding.BindOutput("logits", logits);
+            _session.RunWithBinding(_runOptions, _binding);
+        }
+        finally
+        {
+            foreach (OrtValue value in _stepValues)
+            {
+                value.Dispose();
+            }
+
+            _stepValues.Clear();
+        }
+    }
+
+    public ReadOnlySpan<float> Logits(int row) => new((float*)_logits.Pointer + ((long)row * VocabSize), VocabSize);
+
+    public void Abort()
+    {
+        lock (_abort)
+        {
+            if (!_disposed)
+            {
+                _runOptions.Terminate = true;
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_abort)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            _binding.Dispose();
+            _cacheValues.ForEach(value => value.Dispose());
+            _runOptions.Dispose();
+            _session.Dispose();
+            _caches.ForEach(cache => cache.Dispose());
+            _logits.Dispose();
+        }
+    }
+
+    /// <summary>The arrays are pinned for good, so their address stays good while the session reads them.</summary>
+    private void BindInput<T>(string name, T[] values, params ReadOnlySpan<long> shape)
+        where T : unmanaged
+    {
+        OrtValue value = OrtValue.CreateTensorValueWithData(
+            OrtMemoryInfo.DefaultInstance,
+            typeof(T) == typeof(long) ? TensorElementType.Int64 : TensorElementType.Int32,
+            shape.ToArray(),
+            Marshal.UnsafeAddrOfPinnedArrayElement(values, 0),
+            (long)values.Length * sizeof(T));
+        _stepValues.Add(value);
+        _binding.BindInput(name, value);
+    }
+}

@@ -1,0 +1,11 @@
+namespace LongCat.ML.Inference.Text;
+
+/// <summary>What the engine needs of a tokenizer.</summary>
+internal interface ITextCodec
+{
+    /// <summary>The ids of a text, special tokens of the tokenizer's template included.</summary>
+    IReadOnlyList<int> Encode(string text);
+
+    /// <summary>A decoder for one completion.</summary>
+    ITextDecoder CreateDecoder();
+}
