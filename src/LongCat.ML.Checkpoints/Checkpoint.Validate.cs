@@ -133,10 +133,13 @@ public sealed partial class Checkpoint
             return true;
         }
 
-        return name.EndsWith(BlockQuantization.ScaleSuffix, StringComparison.Ordinal)
-            && tensors.TryGetValue(name[..^BlockQuantization.ScaleSuffix.Length], out TensorEntry? scaled)
-            && scaled.Type == TensorType.Float8E4M3;
+        return IsBlockScale(name);
     }
+
+    /// <summary>Whether a tensor holds the block scales of an F8_E4M3 weight of this checkpoint.</summary>
+    internal bool IsBlockScale(string name) => name.EndsWith(BlockQuantization.ScaleSuffix, StringComparison.Ordinal)
+        && tensors.TryGetValue(name[..^BlockQuantization.ScaleSuffix.Length], out TensorEntry? scaled)
+        && scaled.Type == TensorType.Float8E4M3;
 
     private (long NaN, long Infinity) CountNonFinite(TensorEntry entry, Span<float> buffer, CancellationToken cancellationToken)
     {

@@ -1,0 +1,134 @@
+using System.Globalization;
+using System.Text;
+
+namespace LongCat.ML.Checkpoints;
+
+public sealed partial record CheckpointSummary
+{
+    private const int MostListed = 10;
+    private const int LabelWidth = 12;
+
+    /// <summary>The summary as plain text for a terminal: a heading, facts by topic, a table of groups, and what does not fit.</summary>
+    /// <returns>Lines of at most about 120 characters separated by line feeds, without one at the end. English number formats.</returns>
+    public string ToText()
+    {
+        StringBuilder text = new();
+        text.Append(Config.Architecture).Append(CultureInfo.InvariantCulture, $" · {Count(Parameters)} parameters in {TensorCount:N0} tensors · ")
+            .Append(CultureInfo.InvariantCulture, $"{Size(Bytes)} in {FileCount:N0} {(FileCount == 1 ? "file" : "files")}\n");
+        Fact(text, "folder", Folder);
+        Fact(text, "types", string.Join(", ", Types.Select(t => $"{t.Type.SafetensorsName()} {Size(t.Bytes)} ({Plural(t.Tensors, "tensor")})")));
+        Fact(text, "model", Line($"{Plural(Config.NumLayers, "layer")}, hidden size {Config.HiddenSize:N0}, {Plural(Config.NumAttentionHeads, "head")}, vocabulary {Config.VocabSize:N0}"));
+        if (Config is LongcatFlashConfig flash)
+        {
+            AppendFlash(text, flash);
+        }
+
+        Fact(text, "context", Line($"{Config.MaxPositions:N0} tokens, {RopeText(Config.Rope)}"));
+        Fact(text, "tokens", $"begin {(Config.BosTokenId is int bos ? Line($"{bos}") : "none")}, end {(Config.EosTokenIds.Count > 0 ? string.Join(", ", Config.EosTokenIds) : "none")}");
+        if (Config.Quantization is { } blocks)
+        {
+            Fact(text, "quantized", Line($"F8_E4M3 weights in blocks of {blocks.BlockRows}×{blocks.BlockColumns}"));
+        }
+
+        AppendGroups(text);
+        AppendDifferences(text);
+        return text.ToString().TrimEnd('\n');
+    }
+
+    private static void AppendFlash(StringBuilder text, LongcatFlashConfig flash)
+    {
+        Fact(text, "attention", Line($"latent, 2 per layer; ranks {flash.QLoraRank:N0} and {flash.KvLoraRank:N0}; per head {flash.QkNopeHeadDim} + {flash.QkRopeHeadDim} rotated, value {flash.VHeadDim}"));
+        Fact(text, "cache", Line($"{flash.CacheWidth:N0} values per token and attention, {(long)flash.CacheWidth * flash.AttentionSubLayers:N0} per token"));
+        Fact(text, "experts", Line($"{flash.NumRoutedExperts:N0} routed and {flash.NumZeroExperts:N0} zero ({flash.ZeroExpertType.ToString().ToLowerInvariant()}) per layer, {flash.MoeTopK} per token, weights × {flash.RoutedScalingFactor:R}"));
+        if (flash.NGram is { } ngram)
+        {
+            IReadOnlyList<long> rows = ngram.TableRows;
+            Fact(text, "n-grams", Line($"2 to {ngram.NeighborNum} tokens, {Plural(ngram.TableCount, "table")} ({ngram.SplitNum} per order) of {rows[0]:N0} to {rows[^1]:N0} rows × {ngram.TableWidth}"));
+        }
+
+        Fact(text, "draft head", flash.MtpLayers == 0 ? "none" : Line($"{Plural(flash.MtpLayers, "step")} with {Plural(flash.PhysicalMtpLayers, "layer")}"));
+    }
+
+    private static string RopeText(RopeConfig rope)
+    {
+        string scaling = rope.Scaling switch
+        {
+            { Type: RopeScalingType.Linear } linear => Line($"linear ×{linear.Factor:R}"),
+            { Type: RopeScalingType.Llama3 } llama => Line($"Llama-3 rule ×{llama.Factor:R} over {llama.OriginalMaxPositions:N0}"),
+            { Type: RopeScalingType.Yarn } yarn => Line($"YaRN ×{yarn.Factor:R} over {yarn.OriginalMaxPositions:N0}"),
+            _ => "not extended",
+        };
+        return Line($"rotary base {rope.Theta:N0}, {scaling}");
+    }
+
+    private void AppendGroups(StringBuilder text)
+    {
+        text.Append(CultureInfo.InvariantCulture, $"\n  {"group",-LabelWidth}{"tensors",9}{"parameters",20}{"share",8}{"size",11}\n");
+        foreach (TensorGroupSummary group in Groups)
+        {
+            string name = group.Group switch
+            {
+                TensorGroup.NGram => "n-grams",
+                TensorGroup.Mtp => "draft head",
+                TensorGroup known => known.ToString().ToLowerInvariant(),
+                null => "other",
+            };
+            double share = Parameters == 0 ? 0 : 100.0 * group.Parameters / Parameters;
+            text.Append(CultureInfo.InvariantCulture, $"  {name,-LabelWidth}{group.Tensors,9:N0}{group.Parameters,20:N0}{share,7:F1}%{Size(group.Bytes),11}\n");
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"  {"total",-LabelWidth}{TensorCount,9:N0}{Parameters,20:N0}{"",8}{Size(Bytes),11}\n");
+    }
+
+    private void AppendDifferences(StringBuilder text)
+    {
+        text.Append('\n');
+        if (FitsConfig)
+        {
+            text.Append("The tensors fit the config.\n");
+            return;
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"The tensors do not fit the config: {Missing.Count:N0} missing, {Extra.Count:N0} extra, {Misfitting.Count:N0} with the wrong shape or type.\n");
+        AppendList(text, "missing", Missing);
+        AppendList(text, "extra", Extra);
+        AppendList(text, "misfit", Misfitting);
+    }
+
+    private static void AppendList(StringBuilder text, string label, IReadOnlyList<string> items)
+    {
+        foreach (string item in items.Take(MostListed))
+        {
+            Fact(text, label, CheckpointException.Printable(item));
+        }
+
+        if (items.Count > MostListed)
+        {
+            Fact(text, label, Line($"… and {items.Count - MostListed:N0} more"));
+        }
+    }
+
+    private static void Fact(StringBuilder text, string label, string value) =>
+        text.Append("  ").Append(label.PadRight(LabelWidth)).Append(value).Append('\n');
+
+    private static string Line(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private static string Plural(int count, string noun) => Line($"{count:N0} {noun}{(count == 1 ? "" : "s")}");
+
+    /// <summary>A count in the way people say it: 68.56 billion.</summary>
+    private static string Count(long count) => count switch
+    {
+        >= 1_000_000_000 => Line($"{count / 1e9:F2} billion"),
+        >= 1_000_000 => Line($"{count / 1e6:F2} million"),
+        _ => Line($"{count:N0}"),
+    };
+
+    /// <summary>Bytes in decimal units, as disks and downloads are measured.</summary>
+    private static string Size(long bytes) => bytes switch
+    {
+        >= 1_000_000_000 => Line($"{bytes / 1e9:F2} GB"),
+        >= 1_000_000 => Line($"{bytes / 1e6:F2} MB"),
+        >= 1_000 => Line($"{bytes / 1e3:F1} kB"),
+        _ => Line($"{bytes} B"),
+    };
+}
