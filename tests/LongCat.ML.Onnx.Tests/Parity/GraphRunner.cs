@@ -1,0 +1,166 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Native;
+using Microsoft.ML.OnnxRuntime;
+
+namespace LongCat.ML.Onnx.Tests;
+
+/// <summary>A sequence in the caches of a <see cref="GraphRunner"/>.</summary>
+internal sealed class RunnerSequence
+{
+    public List<long> Tokens { get; } = [];
+
+    public List<int> Pages { get; } = [];
+
+    /// <summary>Tokens in the cache. The draft head has no tokens of its own, so it is counted apart.</summary>
+    public int Length { get; set; }
+}
+
+/// <summary>The new tokens of one sequence in a step; draft steps also carry the main model's hidden state of each.</summary>
+internal sealed record RunnerChunk(RunnerSequence Sequence, long[] Tokens, float[]? Hidden = null);
+
+/// <summary>What a step gives: one row of logits and of the hidden state for every new token, in order.</summary>
+internal sealed record RunnerResult(float[] Logits, float[] Hidden);
+
+/// <summary>
+/// Runs an exported graph with a plain InferenceSession and nothing of the engine: packs the step's inputs, hands out cache pages in a scattered
+/// order, and binds each cache as input and as output.
+/// </summary>
+internal sealed class GraphRunner : IDisposable
+{
+    private const int PageSize = 4;
+    private const int PageCount = 96;
+
+    private readonly ModelManifest _manifest;
+    private readonly InferenceSession _session;
+    private readonly bool _draft;
+    private readonly bool _inPlace;
+    private readonly Stack<int> _freePages;
+    private readonly IReadOnlyList<CacheLayout> _layouts;
+    private readonly Array[] _caches;
+
+    /// <param name="folder">An export.</param>
+    /// <param name="graph">model.onnx or draft.onnx.</param>
+    /// <param name="kernel">The kernel path to force.</param>
+    /// <param name="inPlace">Whether a cache's output is its input's buffer, as the engine binds it; otherwise the output is another buffer.</param>
+    public GraphRunner(string folder, string kernel, string graph = ModelManifest.ModelFileName, bool inPlace = true)
+    {
+        _manifest = ModelManifest.Read(folder);
+        _draft = graph == ModelManifest.DraftFileName;
+        _inPlace = inPlace;
+        _layouts = _draft ? _manifest.DraftCaches! : _manifest.Caches;
+        _caches = [.. _layouts.Select(layout => NewCache(layout.Width))];
+        int[] pages = [.. Enumerable.Range(0, PageCount)];
+        new Random(7).Shuffle(pages);
+        _freePages = new Stack<int>(pages);
+        using KernelPath path = new(kernel);
+        using SessionOptions options = new();
+        options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
+        options.IntraOpNumThreads = 2;
+        _session = new InferenceSession(Path.Combine(folder, graph), options);
+    }
+
+    public int VocabSize => _manifest.VocabSize;
+
+    public int HiddenSize => _manifest.HiddenSize;
+
+    public void Dispose() => _session.Dispose();
+
+    public RunnerResult Run(params IReadOnlyList<RunnerChunk> chunks)
+    {
+        int tokens = chunks.Sum(chunk => chunk.Tokens.Length);
+        float[] logits = new float[tokens * VocabSize];
+        float[] hidden = new float[tokens * HiddenSize];
+        Array[] cacheOutputs = _inPlace ? _caches : [.. _layouts.Select(layout => NewCache(layout.Width))];
+        List<(string Name, OrtValue Value)> inputs = [.. Inputs(chunks, tokens)];
+        List<(string Name, OrtValue Value)> outputs =
+        [
+            ("logits", OrtValue.CreateTensorValueFromMemory(logits, [tokens, VocabSize])),
+            (_draft ? "hidden_out" : "hidden", OrtValue.CreateTensorValueFromMemory(hidden, [tokens, HiddenSize])),
+        ];
+        for (int i = 0; i < _caches.Length; i++)
+        {
+            inputs.Add(($"cache.{i}", CacheValue(_caches[i], i)));
+            outputs.Add(($"cache_out.{i}", CacheValue(cacheOutputs[i], i)));
+        }
+
+        try
+        {
+            using RunOptions options = new();
+            _session.Run(options, [.. inputs.Select(x => x.Name)], [.. inputs.Select(x => x.Value)], [.. outputs.Select(x => x.Name)], [.. outputs.Select(x => x.Value)]);
+        }
+        finally
+        {
+            inputs.ForEach(x => x.Value.Dispose());
+            outputs.ForEach(x => x.Value.Dispose());
+        }
+
+        cacheOutputs.CopyTo(_caches, 0);
+        return new RunnerResult(logits, hidden);
+    }
+
+    private IEnumerable<(string Name, OrtValue Value)> Inputs(IReadOnlyList<RunnerChunk> chunks, int tokens)
+    {
+        int before = Math.Max(0, _manifest.NgramNeighbors - 1);
+        List<long> ids = [];
+        List<long> positions = [];
+        List<int> queryStart = [0];
+        List<int> contextLength = [];
+        List<long> ngramContext = [];
+        foreach ((RunnerSequence sequence, long[] added, _) in chunks)
+        {
+            for (int back = before; back >= 1; back--)
+            {
+                ngramContext.Add(sequence.Length - back >= 0 ? sequence.Tokens[sequence.Length - back] : -1);
+            }
+
+            positions.AddRange(Enumerable.Range(sequence.Length, added.Length).Select(p => (long)p));
+            ids.AddRange(added);
+            sequence.Tokens.AddRange(added);
+            sequence.Length += added.Length;
+            queryStart.Add(ids.Count);
+            contextLength.Add(sequence.Length);
+            while (sequence.Pages.Count * PageSize < sequence.Length)
+            {
+                sequence.Pages.Add(_freePages.Pop());
+            }
+        }
+
+        int width = chunks.Max(chunk => chunk.Sequence.Pages.Count);
+        int[] table = [.. chunks.SelectMany(chunk => chunk.Sequence.Pages.Concat(Enumerable.Repeat(-1, width - chunk.Sequence.Pages.Count)))];
+        yield return ("input_ids", OrtValue.CreateTensorValueFromMemory(ids.ToArray(), [tokens]));
+        yield return ("position_ids", OrtValue.CreateTensorValueFromMemory(positions.ToArray(), [tokens]));
+        yield return ("query_start", OrtValue.CreateTensorValueFromMemory(queryStart.ToArray(), [queryStart.Count]));
+        yield return ("context_length", OrtValue.CreateTensorValueFromMemory(contextLength.ToArray(), [chunks.Count]));
+        yield return ("block_table", OrtValue.CreateTensorValueFromMemory(table, [chunks.Count, width]));
+        yield return ("logits_index", OrtValue.CreateTensorValueFromMemory(Enumerable.Range(0, tokens).Select(i => (long)i).ToArray(), [tokens]));
+        if (_draft)
+        {
+            yield return ("hidden", OrtValue.CreateTensorValueFromMemory(chunks.SelectMany(chunk => chunk.Hidden!).ToArray(), [tokens, HiddenSize]));
+        }
+        else if (before > 0)
+        {
+            yield return ("ngram_context", OrtValue.CreateTensorValueFromMemory(ngramContext.ToArray(), [chunks.Count, before]));
+        }
+    }
+
+    /// <summary>Filled with a value that would show in the logits if a line that was never written were read.</summary>
+    private Array NewCache(int width)
+    {
+        if (_manifest.CacheType == CacheType.BFloat16)
+        {
+            BFloat16[] narrow = new BFloat16[PageCount * PageSize * width];
+            Array.Fill(narrow, new BFloat16(0x4780));
+            return narrow;
+        }
+
+        float[] cache = new float[PageCount * PageSize * width];
+        Array.Fill(cache, 1e6f);
+        return cache;
+    }
+
+    private OrtValue CacheValue(Array cache, int index)
+    {
+        long[] shape = [PageCount, PageSize, _layouts[index].Width];
+        return cache is float[] wide ? OrtValue.CreateTensorValueFromMemory(wide, shape) : OrtValue.CreateTensorValueFromMemory((BFloat16[])cache, shape);
+    }
+}
