@@ -1,0 +1,44 @@
+using System.Text;
+
+namespace LongCat.ML.Checkpoints;
+
+/// <summary>
+/// Decodes ids as they come. A token may end inside a character; its bytes are held back until the character is complete. The texts of all calls, put
+/// together, equal <see cref="HuggingFaceTokenizer.Decode(IEnumerable{int}, bool)"/> of all ids.
+/// </summary>
+/// <remarks>Not thread-safe; one per stream. Holds no resources that need disposal.</remarks>
+public sealed class StreamingDecoder
+{
+    private readonly HuggingFaceTokenizer _tokenizer;
+    private readonly bool _skipSpecialTokens;
+    private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
+    private char[] _buffer = new char[64];
+
+    internal StreamingDecoder(HuggingFaceTokenizer tokenizer, bool skipSpecialTokens)
+    {
+        _tokenizer = tokenizer;
+        _skipSpecialTokens = skipSpecialTokens;
+    }
+
+    /// <summary>Takes one id.</summary>
+    /// <param name="id">The id; one without a token adds nothing.</param>
+    /// <returns>The text that is now complete; empty while a character is incomplete.</returns>
+    public string Append(int id) => Take(_tokenizer.BytesOf(id, _skipSpecialTokens), flush: false);
+
+    /// <summary>Ends the stream and makes the decoder ready for another.</summary>
+    /// <returns>U+FFFD where an incomplete character was held back, otherwise nothing.</returns>
+    public string Flush() => Take([], flush: true);
+
+    private string Take(ReadOnlySpan<byte> bytes, bool flush)
+    {
+        // Up to three bytes may be held back from before.
+        int most = Encoding.UTF8.GetMaxCharCount(bytes.Length + 3);
+        if (_buffer.Length < most)
+        {
+            _buffer = new char[most];
+        }
+
+        int count = _decoder.GetChars(bytes, _buffer, flush);
+        return count == 0 ? string.Empty : new string(_buffer, 0, count);
+    }
+}
