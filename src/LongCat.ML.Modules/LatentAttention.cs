@@ -1,0 +1,83 @@
+using LongCat.ML.Checkpoints;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace LongCat.ML.Modules;
+
+/// <summary>
+/// Multi-head latent attention (LongCat-Flash, 2509.01322, section on variance alignment for both scales): queries and keys go through low-rank latents,
+/// one rotary key is shared by all heads, and attention is causal within each packed document.
+/// </summary>
+/// <remarks>
+/// State: <c>q_a_proj</c>, <c>q_a_layernorm</c>, <c>q_b_proj</c>, <c>kv_a_proj_with_mqa</c>, <c>kv_a_layernorm</c>, <c>kv_b_proj</c>, <c>o_proj</c>, each <c>.weight</c>.
+/// The query scale √(hidden/q_rank) multiplies nope and rope parts alike, so it is folded into the softmax scale; √(hidden/kv_rank) multiplies the normed latent, not the rotary key.
+/// </remarks>
+public sealed class LatentAttention : nn.Module
+{
+    private readonly Linear q_a_proj;
+    private readonly RmsNorm q_a_layernorm;
+    private readonly Linear q_b_proj;
+    private readonly Linear kv_a_proj_with_mqa;
+    private readonly RmsNorm kv_a_layernorm;
+    private readonly Linear kv_b_proj;
+    private readonly Linear o_proj;
+    private readonly int _heads;
+    private readonly int _nope;
+    private readonly int _rope;
+    private readonly int _value;
+    private readonly int _rank;
+    private readonly float _scoreScale;
+    private readonly float _latentScale;
+
+    /// <summary>Creates the attention of one sub-layer.</summary>
+    /// <param name="config">The model's settings.</param>
+    public LatentAttention(LongcatFlashConfig config)
+        : base(nameof(LatentAttention))
+    {
+        _heads = config.NumAttentionHeads;
+        _nope = config.QkNopeHeadDim;
+        _rope = config.QkRopeHeadDim;
+        _value = config.VHeadDim;
+        _rank = config.KvLoraRank;
+        long hidden = config.HiddenSize;
+        q_a_proj = nn.Linear(hidden, config.QLoraRank, hasBias: false);
+        q_a_layernorm = new RmsNorm(config.QLoraRank, config.LatentNormEps);
+        q_b_proj = nn.Linear(config.QLoraRank, _heads * (_nope + _rope), hasBias: false);
+        kv_a_proj_with_mqa = nn.Linear(hidden, _rank + _rope, hasBias: false);
+        kv_a_layernorm = new RmsNorm(_rank, config.LatentNormEps);
+        kv_b_proj = nn.Linear(_rank, _heads * (_nope + _value), hasBias: false);
+        o_proj = nn.Linear(_heads * _value, hidden, hasBias: false);
+        _scoreScale = (float)(config.QueryScale * config.SoftmaxScale);
+        _latentScale = (float)config.LatentScale;
+        RegisterComponents();
+    }
+
+    /// <summary>Attends within each document of the batch.</summary>
+    /// <param name="input">[B·S, hidden], already normed.</param>
+    /// <param name="batch">The geometry of the rows.</param>
+    /// <returns>[B·S, hidden], owned by the caller's dispose scope.</returns>
+    internal Tensor Forward(Tensor input, SequenceBatch batch)
+    {
+        using var scope = NewDisposeScope();
+        int tokens = batch.Tokens, rows = batch.Rows, columns = batch.Columns;
+        Tensor cosine = batch.Cosine!, sine = batch.Sine!;
+
+        var query = q_b_proj.forward(q_a_layernorm.forward(q_a_proj.forward(input))).view(tokens, _heads, _nope + _rope);
+        query = cat([query.narrow(2, 0, _nope), RotaryTable.Apply(query.narrow(2, _nope, _rope), cosine, sine)], 2);
+
+        var compressed = kv_a_proj_with_mqa.forward(input);
+        var latent = kv_a_layernorm.forward(compressed.narrow(1, 0, _rank)).mul(_latentScale);
+        var rotaryKey = RotaryTable.Apply(compressed.narrow(1, _rank, _rope).unsqueeze(1), cosine, sine);
+        var keyValue = kv_b_proj.forward(latent).view(tokens, _heads, _nope + _value);
+        var key = cat([keyValue.narrow(2, 0, _nope), rotaryKey.expand(tokens, _heads, _rope)], 2);
+
+        var scores = batch.Mask!.baddbmm(ByHead(query), ByHead(key).transpose(1, 2), 1f, _scoreScale);
+        var mixed = scores.softmax(-1).bmm(ByHead(keyValue.narrow(2, _nope, _value)));
+        var joined = mixed.view(rows, _heads, columns, _value).transpose(1, 2).reshape(tokens, _heads * _value);
+        return o_proj.forward(joined).MoveToOuterDisposeScope();
+
+        Tensor ByHead(Tensor perToken) =>
+            perToken.reshape(rows, columns, _heads, perToken.shape[2]).transpose(1, 2).reshape(rows * _heads, columns, perToken.shape[2]);
+    }
+}

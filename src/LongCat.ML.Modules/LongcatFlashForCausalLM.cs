@@ -1,0 +1,92 @@
+using LongCat.ML.Checkpoints;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace LongCat.ML.Modules;
+
+/// <summary>
+/// LongCat-Flash (2509.01322) as a TorchSharp module: state-dict names are the published tensor names, weights are float32.
+/// <see cref="LongcatFlashNgramForCausalLM"/> is the same with the n-gram embedding.
+/// </summary>
+/// <remarks>
+/// Prefill only: a forward pass reads whole rows and keeps no cache (generation is the inference engine's work). Forward passes under <c>torch.no_grad()</c>
+/// may run from several threads at once; training may not. Dispose the module to free its weights.
+/// </remarks>
+public partial class LongcatFlashForCausalLM : nn.Module
+{
+    private readonly LongcatFlashModel model;
+    private readonly Linear lm_head;
+
+    /// <summary>Creates the model with weights that are not yet meaningful: load a checkpoint or call <see cref="WeightInitializer"/>.</summary>
+    /// <param name="config">The settings; without n-gram embedding.</param>
+    /// <exception cref="ArgumentException">The config has an n-gram embedding, or more than one draft layer.</exception>
+    public LongcatFlashForCausalLM(LongcatFlashConfig config)
+        : this(config, ngram: false)
+    {
+    }
+
+    private protected LongcatFlashForCausalLM(LongcatFlashConfig config, bool ngram)
+        : base(ngram ? nameof(LongcatFlashNgramForCausalLM) : nameof(LongcatFlashForCausalLM))
+    {
+        if (ngram != config.NGram is not null)
+        {
+            throw new ArgumentException(ngram
+                ? "LongcatFlashNgramForCausalLM needs a config with an n-gram embedding; use LongcatFlashForCausalLM for a plain one"
+                : "the config has an n-gram embedding; use LongcatFlashNgramForCausalLM", nameof(config));
+        }
+
+        if (config.PhysicalMtpLayers > 1)
+        {
+            throw new ArgumentException($"the draft head has {config.PhysicalMtpLayers} layers of its own, one is supported", nameof(config));
+        }
+
+        Config = config;
+        model = new LongcatFlashModel(config, config.PhysicalMtpLayers > 0);
+        lm_head = nn.Linear(config.HiddenSize, config.VocabSize, hasBias: false);
+        RegisterComponents();
+    }
+
+    /// <summary>The settings.</summary>
+    public LongcatFlashConfig Config { get; }
+
+    /// <summary>The stack below the output matrix.</summary>
+    public LongcatFlashModel Model => model;
+
+    /// <summary>Creates the class that the config's architecture calls for.</summary>
+    /// <param name="config">The settings.</param>
+    /// <returns>A model of random weights, owned by the caller.</returns>
+    public static LongcatFlashForCausalLM Create(LongcatFlashConfig config) =>
+        config.NGram is null ? new LongcatFlashForCausalLM(config) : new LongcatFlashNgramForCausalLM(config);
+
+    /// <summary>Runs the stack.</summary>
+    /// <param name="batch">The tokens; every id in 0..V-1.</param>
+    /// <param name="probe">Sees intermediate results, or null.</param>
+    /// <returns>The hidden states and routing decisions, owned by the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">A token id outside the vocabulary.</exception>
+    public ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe = null)
+    {
+        for (int i = 0; i < batch.InputIds.Length; i++)
+        {
+            if (batch.InputIds[i] < 0 || batch.InputIds[i] >= Config.VocabSize)
+            {
+                throw new ArgumentException($"input_ids: token {i % batch.Columns} of row {i / batch.Columns} is {batch.InputIds[i]}, expected 0..{Config.VocabSize - 1}", nameof(batch));
+            }
+        }
+
+        return model.Forward(batch, probe);
+    }
+
+    /// <summary>Runs the draft head: position t predicts token t+2 from the hidden state at t and the token at t+1.</summary>
+    /// <param name="hidden">[B·S, hidden], <see cref="ForwardResult.Hidden"/> of the same rows.</param>
+    /// <param name="batch">The tokens of these rows.</param>
+    /// <param name="probe">Sees intermediate results, or null.</param>
+    /// <returns>[B·S, hidden], ready for <see cref="Logits(Tensor)"/>; a row's last entry means nothing.</returns>
+    /// <exception cref="InvalidOperationException">The model has no draft head.</exception>
+    public Tensor ForwardDraft(Tensor hidden, SequenceBatch batch, ActivationProbe? probe = null) => model.ForwardDraft(hidden, batch, probe);
+
+    /// <summary>Multiplies by the output matrix.</summary>
+    /// <param name="hidden">[T, hidden].</param>
+    /// <returns>[T, V] float32, owned by the caller's dispose scope.</returns>
+    public Tensor Logits(Tensor hidden) => lm_head.forward(hidden);
+}

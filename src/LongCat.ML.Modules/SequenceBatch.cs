@@ -1,0 +1,133 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LongCat.ML.Modules;
+
+/// <summary>
+/// B rows of S tokens, each row one document or several packed one after another. Neither attention nor n-grams cross a document's start, and positions restart there.
+/// </summary>
+/// <remarks>
+/// The managed arrays are the source; the tensors a forward pass needs (attention mask, cosine and sine) are made once per batch by <see cref="Prepare"/> and shared by all layers.
+/// Not thread-safe. The batch owns these tensors: dispose it after the last forward and backward pass over it.
+/// </remarks>
+public sealed class SequenceBatch : IDisposable
+{
+    /// <summary>Creates a batch.</summary>
+    /// <param name="inputIds">B·S token ids, row-major.</param>
+    /// <param name="rows">B.</param>
+    /// <param name="columns">S.</param>
+    /// <param name="documentStart">For each token the column where its document begins, or null when every row is one document.</param>
+    /// <exception cref="ArgumentException">The arrays do not hold B·S entries, or a document begins after its token.</exception>
+    public SequenceBatch(long[] inputIds, int rows, int columns, int[]? documentStart = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(columns, 1);
+        if (inputIds.Length != rows * columns)
+        {
+            throw new ArgumentException($"input_ids: {inputIds.Length} ids given, {rows} rows of {columns} need {rows * columns}", nameof(inputIds));
+        }
+
+        if (documentStart is not null && documentStart.Length != inputIds.Length)
+        {
+            throw new ArgumentException($"document starts: {documentStart.Length} given, expected one per token ({inputIds.Length})", nameof(documentStart));
+        }
+
+        InputIds = inputIds;
+        Rows = rows;
+        Columns = columns;
+        DocumentStart = documentStart ?? new int[inputIds.Length];
+        Positions = new int[inputIds.Length];
+        for (int i = 0; i < inputIds.Length; i++)
+        {
+            int column = i % columns;
+            if (DocumentStart[i] < 0 || DocumentStart[i] > column)
+            {
+                throw new ArgumentException($"document starts: token {column} of row {i / columns} names column {DocumentStart[i]}, expected 0..{column}", nameof(documentStart));
+            }
+
+            Positions[i] = column - DocumentStart[i];
+        }
+    }
+
+    /// <summary>The ids, row-major.</summary>
+    public long[] InputIds { get; }
+
+    /// <summary>B.</summary>
+    public int Rows { get; }
+
+    /// <summary>S.</summary>
+    public int Columns { get; }
+
+    /// <summary>B·S.</summary>
+    public int Tokens => InputIds.Length;
+
+    /// <summary>For each token the column where its document begins.</summary>
+    public int[] DocumentStart { get; }
+
+    /// <summary>For each token its position within its document.</summary>
+    public int[] Positions { get; }
+
+    internal Tensor? Mask { get; private set; }
+
+    internal Tensor? Cosine { get; private set; }
+
+    internal Tensor? Sine { get; private set; }
+
+    /// <summary>The first <paramref name="rows"/> rows as a batch of their own.</summary>
+    /// <param name="rows">1..B.</param>
+    /// <returns>A batch of its own, or this one when all rows are asked for.</returns>
+    public SequenceBatch FirstRows(int rows)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows, Rows);
+        return rows == Rows ? this : new SequenceBatch(InputIds[..(rows * Columns)], rows, Columns, DocumentStart[..(rows * Columns)]);
+    }
+
+    /// <summary>
+    /// The ids one step ahead (what the draft head reads): entry t holds token t+1 of the row. The last entry of a row repeats its last token; no other entry depends on it.
+    /// </summary>
+    /// <returns>B·S ids.</returns>
+    public long[] NextIds()
+    {
+        var next = new long[InputIds.Length];
+        for (int i = 0; i < next.Length; i++)
+        {
+            next[i] = i % Columns == Columns - 1 ? InputIds[i] : InputIds[i + 1];
+        }
+
+        return next;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Mask?.Dispose();
+        Cosine?.Dispose();
+        Sine?.Dispose();
+        Mask = Cosine = Sine = null;
+    }
+
+    /// <summary>Makes the mask [B·heads, S, S] (0 or -∞) and the rotary tables, once.</summary>
+    /// <param name="heads">Attention heads.</param>
+    /// <param name="rotary">The rotary frequencies.</param>
+    internal void Prepare(int heads, RotaryTable rotary)
+    {
+        if (Mask is not null)
+        {
+            return;
+        }
+
+        using var scope = NewDisposeScope();
+        var mask = new float[Rows * Columns * Columns];
+        Array.Fill(mask, float.NegativeInfinity);
+        for (int i = 0; i < InputIds.Length; i++)
+        {
+            int column = i % Columns;
+            Array.Fill(mask, 0f, (i * Columns) + DocumentStart[i], column - DocumentStart[i] + 1);
+        }
+
+        Mask = tensor(mask, [Rows, 1, Columns, Columns]).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns).DetachFromDisposeScope();
+        var (cosine, sine) = rotary.At(Positions);
+        (Cosine, Sine) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
+    }
+}
