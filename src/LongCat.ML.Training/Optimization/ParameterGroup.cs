@@ -1,0 +1,9 @@
+using TorchSharp.Modules;
+
+namespace LongCat.ML.Training.Optimization;
+
+/// <summary>Parameters that share settings of the optimizer.</summary>
+/// <param name="Parameters">Names and float32 CPU parameters, in a fixed order.</param>
+/// <param name="RateFactor">What the learning rate is multiplied by.</param>
+/// <param name="WeightDecay">Decoupled weight decay, 0 for norms, biases, embeddings and n-gram tables.</param>
+public sealed record ParameterGroup(IReadOnlyList<(string Name, Parameter Parameter)> Parameters, double RateFactor, double WeightDecay);
