@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json.Nodes;
 using LongCat.ML.Checkpoints;
 
@@ -96,51 +95,25 @@ internal static class RandomCheckpoint
 
     private static void WriteTensors(string path, IReadOnlyList<ExpectedTensor> tensors, RandomCheckpointOptions options)
     {
-        JsonObject header = new() { ["__metadata__"] = new JsonObject { ["format"] = "pt" } };
-        long offset = 0;
-        foreach (ExpectedTensor tensor in tensors)
-        {
-            long bytes = tensor.ElementCount * (Narrow(tensor) ? 2 : 4);
-            header[tensor.Name] = new JsonObject
-            {
-                ["dtype"] = Narrow(tensor) ? "BF16" : "F32",
-                ["shape"] = new JsonArray([.. tensor.Shape.Select(dimension => (JsonNode)dimension)]),
-                ["data_offsets"] = new JsonArray(offset, offset + bytes),
-            };
-            offset += bytes;
-        }
-
-        byte[] headerBytes = Encoding.UTF8.GetBytes(header.ToJsonString());
-        int padding = (8 - (headerBytes.Length % 8)) % 8;
-        using BinaryWriter writer = new(File.Create(path));
-        writer.Write((ulong)(headerBytes.Length + padding));
-        writer.Write(headerBytes);
-        writer.Write(Encoding.ASCII.GetBytes(new string(' ', padding)));
-        if (options.Zeros)
-        {
-            writer.Flush();
-            writer.BaseStream.SetLength(writer.BaseStream.Position + offset);
-            return;
-        }
-
+        IEnumerable<TensorDeclaration> declarations = tensors.Select(tensor => new TensorDeclaration(
+            tensor.Name, options.BFloat16 && tensor.Group != TensorGroup.Router ? TensorType.BFloat16 : TensorType.Float32, tensor.Shape));
+        using SafetensorsWriter writer = SafetensorsWriter.Create(path, declarations, new Dictionary<string, string> { ["format"] = "pt" });
         Random random = new(options.Seed);
         foreach (ExpectedTensor tensor in tensors)
         {
-            for (long i = 0; i < tensor.ElementCount; i++)
+            float[] values = new float[tensor.ElementCount];
+            if (!options.Zeros)
             {
-                uint bits = BitConverter.SingleToUInt32Bits(Draw(random, tensor));
-                if (Narrow(tensor))
+                foreach (ref float value in values.AsSpan())
                 {
-                    writer.Write((ushort)(bits >> 16));
-                }
-                else
-                {
-                    writer.Write(bits);
+                    value = Draw(random, tensor);
                 }
             }
+
+            writer.Write(tensor.Name, values);
         }
 
-        bool Narrow(ExpectedTensor tensor) => options.BFloat16 && tensor.Group != TensorGroup.Router;
+        writer.Complete();
     }
 
     /// <summary>Norms about 1, biases about 0.02, matrices such that a unit input gives a unit output; word vectors and n-gram rows about 1.</summary>

@@ -52,7 +52,7 @@ internal sealed record RandomCheckpointOptions
     /// <summary>Stored as bfloat16 (the router stays float32); float32 otherwise.</summary>
     public bool BFloat16 { get; init; }
 
-    /// <summary>Every weight zero and the file sparse: for tests of large checkpoints that run nothing.</summary>
+    /// <summary>Every weight zero, which is quick: for tests of large checkpoints that run nothing.</summary>
     public bool Zeros { get; init; }
 
     /// <summary>A byte-level tokenizer.json without merges: token 16 + b is the byte b, 0..8 are LongCat's special tokens.</summary>
