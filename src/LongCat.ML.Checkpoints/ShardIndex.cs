@@ -7,7 +7,7 @@ internal static class ShardIndex
 {
     internal const string FileName = "model.safetensors.index.json";
 
-    private const long LongestIndex = 256 << 20;
+    private const long LongestIndex = 100 << 20;
     private const int MostShards = 4096;
 
     /// <summary>Tensor name → shard's path relative to the folder.</summary>

@@ -48,6 +48,7 @@ public sealed class CheckpointSummaryTests(ITestOutputHelper output)
               total              43               6,239            12.6 kB
 
             The tensors fit the config.
+
             """.ReplaceLineEndings("\n"), text);
     }
 

@@ -178,7 +178,7 @@ public sealed class ModelConfigTests
     [InlineData("{\"vocab_size\": NaN}", "not valid JSON")]
     [InlineData("{\"vocab_size\": 1, \"vocab_size\": 2}", "not valid JSON")]
     public void A_file_that_is_no_object_is_refused(string json, string fact) =>
-        Assert.Contains(fact, Assert.Throws<CheckpointException>(() => ModelConfig.Parse("config.json", Encoding.UTF8.GetBytes(json))).Message);
+        Assert.Contains(fact, Assert.Throws<CheckpointException>(() => ModelConfig.Parse(json)).Message);
 
     /// <summary>1,000 random damages of a config; nothing but CheckpointException may escape.</summary>
     [Fact]
@@ -210,7 +210,7 @@ public sealed class ModelConfigTests
     {
         JsonObject config = JsonNode.Parse(json)!.AsObject();
         change?.Invoke(config);
-        return Assert.IsType<LongcatFlashConfig>(ModelConfig.Parse("config.json", Encoding.UTF8.GetBytes(config.ToJsonString(
-            new System.Text.Json.JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))));
+        return Assert.IsType<LongcatFlashConfig>(ModelConfig.Parse(config.ToJsonString(
+            new System.Text.Json.JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping })));
     }
 }

@@ -96,6 +96,18 @@ public sealed class SafetensorsWriterTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_is_open_can_be_replaced()
+    {
+        string file = folder.WriteTensors("x.safetensors", [new("w", TensorType.Float32, [4])], seed: 1);
+        using SafetensorsFile old = SafetensorsFile.Open(file);
+        float[] before = old.ReadFloat32("w");
+        folder.WriteTensors("x.safetensors", [new("w", TensorType.Float32, [4])], seed: 2);
+        Assert.Equal(before, old.ReadFloat32("w"));
+        using SafetensorsFile replaced = SafetensorsFile.Open(file);
+        Assert.NotEqual(before, replaced.ReadFloat32("w"));
+    }
+
+    [Fact]
     public void A_callers_mistakes_are_refused()
     {
         string file = folder.File("x.safetensors");

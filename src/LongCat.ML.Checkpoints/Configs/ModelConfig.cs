@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace LongCat.ML.Checkpoints;
@@ -59,6 +60,17 @@ public abstract record ModelConfig
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = Directory.Exists(path) ? System.IO.Path.Combine(path, "config.json") : path;
         return Parse(file, BoundedFile.Read(file, LongestConfig));
+    }
+
+    /// <summary>Reads the text of a config.json that lies in no file.</summary>
+    /// <param name="json">The JSON text.</param>
+    /// <param name="name">What error messages call it.</param>
+    /// <returns>The config of the family that <c>architectures[0]</c> names.</returns>
+    /// <exception cref="CheckpointException">As <see cref="Load"/> throws it.</exception>
+    public static ModelConfig Parse(string json, string name = "config.json")
+    {
+        ArgumentNullException.ThrowIfNull(json);
+        return Parse(name, Encoding.UTF8.GetBytes(json));
     }
 
     /// <summary>Every tensor the model consists of.</summary>

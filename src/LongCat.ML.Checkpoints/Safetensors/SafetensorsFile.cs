@@ -59,7 +59,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
         MemoryMappedViewAccessor? view = null;
         try
         {
-            stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            // Delete is shared so that a writer may put a new file under the name; the mapping keeps the old one.
+            stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
             long length = stream.Length;
             if (length < sizeof(ulong))
             {

@@ -9,7 +9,7 @@ public sealed partial record CheckpointSummary
     private const int LabelWidth = 12;
 
     /// <summary>The summary as plain text for a terminal: a heading, facts by topic, a table of groups, and what does not fit.</summary>
-    /// <returns>Lines of at most about 120 characters separated by line feeds, without one at the end. English number formats.</returns>
+    /// <returns>Lines of at most about 120 characters each ended by a line feed. English number formats.</returns>
     public string ToText()
     {
         StringBuilder text = new();
@@ -32,7 +32,7 @@ public sealed partial record CheckpointSummary
 
         AppendGroups(text);
         AppendDifferences(text);
-        return text.ToString().TrimEnd('\n');
+        return text.ToString();
     }
 
     private static void AppendFlash(StringBuilder text, LongcatFlashConfig flash)
