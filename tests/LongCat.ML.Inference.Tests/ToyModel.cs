@@ -1,0 +1,179 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Text;
+
+namespace LongCat.ML.Inference.Tests;
+
+/// <summary>
+/// A model whose logits are a hash of every token before them, read through the block table out of a paged cache as a real one reads keys and values:
+/// a page that is shared, freed or written wrongly changes the output. Checks every input on the way.
+/// </summary>
+internal sealed class ToyModel : IModelRunner
+{
+    public const int Vocabulary = 61;
+
+    private readonly int _pageSize;
+    private readonly int _neighbors;
+    private readonly (int Token, int Position)[] _cache;
+    private readonly List<float[]> _rows = [];
+    private readonly ManualResetEventSlim _gate = new(true);
+    private volatile bool _aborted;
+
+    public ToyModel(int pages, int pageSize, int neighbors = 3)
+    {
+        _pageSize = pageSize;
+        _neighbors = neighbors;
+        _cache = new (int, int)[pages * pageSize];
+        Array.Fill(_cache, (-1, -1));
+    }
+
+    public int VocabSize => Vocabulary;
+
+    public int LargestStep { get; private set; }
+
+    public long ComputedTokens { get; private set; }
+
+    /// <summary>A token that makes any step fail that holds it.</summary>
+    public int? PoisonToken { get; init; }
+
+    /// <summary>Makes steps wait until <see cref="Open"/>.</summary>
+    public void Close() => _gate.Reset();
+
+    public void Open() => _gate.Set();
+
+    public bool Disposed { get; private set; }
+
+    /// <summary>A manifest that fits this model.</summary>
+    public static ModelManifest Manifest(int maxPositions = 256, int neighbors = 3, params int[] eos) => new()
+    {
+        Architecture = "Toy",
+        Precision = WeightPrecision.F32,
+        VocabSize = Vocabulary,
+        HiddenSize = 1,
+        MaxPositions = maxPositions,
+        BosTokenId = 1,
+        EosTokenIds = eos,
+        NgramNeighbors = neighbors,
+        Caches = [new CacheLayout(1)],
+        Files = new Dictionary<string, ManifestFile>(),
+    };
+
+    /// <summary>An engine over this model.</summary>
+    public static InferenceEngine Engine(ToyModel model, EngineOptions options, int pages, ModelManifest? manifest = null, ITextCodec? codec = null)
+    {
+        manifest ??= Manifest();
+        int perSequence = Math.Min(pages, (manifest.MaxPositions + options.PageSize - 1) / options.PageSize);
+        return new InferenceEngine(manifest, codec, model, options, new EngineCapacity(pages, perSequence, Math.Max(options.MaxSequences, 8)));
+    }
+
+    public void Run(PackedStep step)
+    {
+        _gate.Wait();
+        if (_aborted)
+        {
+            throw new InvalidOperationException("aborted");
+        }
+
+        LargestStep = Math.Max(LargestStep, step.Tokens);
+        ComputedTokens += step.Tokens;
+        _rows.Clear();
+        int next = 0;
+        for (int s = 0; s < step.Sequences; s++)
+        {
+            int start = step.QueryStart[s];
+            int end = step.QueryStart[s + 1];
+            Assert.True(end > start);
+            int first = (int)step.PositionIds[start];
+            Assert.Equal(first + end - start, step.ContextLength[s]);
+            for (int t = start; t < end; t++)
+            {
+                Assert.Equal(first + t - start, step.PositionIds[t]);
+                if (step.InputIds[t] == PoisonToken)
+                {
+                    throw new InvalidOperationException($"token {PoisonToken} is poison");
+                }
+
+                Slot(step, s, (int)step.PositionIds[t]) = ((int)step.InputIds[t], (int)step.PositionIds[t]);
+            }
+
+            for (int k = 0; k < _neighbors - 1; k++)
+            {
+                int position = first - (_neighbors - 1) + k;
+                Assert.Equal(position < 0 ? -1 : Slot(step, s, position).Token, step.NgramContext[(s * (_neighbors - 1)) + k]);
+            }
+
+            ulong hash = 0;
+            for (int position = 0; position < step.ContextLength[s]; position++)
+            {
+                (int token, int written) = Slot(step, s, position);
+                if (position != written)
+                {
+                    Assert.Fail($"the page of position {position} holds position {written}");
+                }
+
+                hash = Mix(hash + (ulong)token + 1);
+                if (next < step.Rows && step.LogitsIndex[next] == start + position - first)
+                {
+                    _rows.Add(Row(hash));
+                    next++;
+                }
+            }
+        }
+
+        Assert.Equal(step.Tokens, step.QueryStart[step.Sequences]);
+        Assert.Equal(step.Rows, next);
+    }
+
+    public ReadOnlySpan<float> Logits(int row) => _rows[row];
+
+    public void Abort() => (_aborted, _) = (true, SetOpen());
+
+    public void Dispose() => Disposed = true;
+
+    /// <summary>The logits after a list of tokens, computed without caches, pages or batches.</summary>
+    public static float[] Expected(IEnumerable<int> tokens)
+    {
+        ulong hash = 0;
+        foreach (int token in tokens)
+        {
+            hash = Mix(hash + (ulong)token + 1);
+        }
+
+        return Row(hash);
+    }
+
+    private bool SetOpen()
+    {
+        _gate.Set();
+        return true;
+    }
+
+    private ref (int Token, int Position) Slot(PackedStep step, int sequence, int position)
+    {
+        int page = step.BlockTable[(sequence * step.Blocks) + (position / _pageSize)];
+        if ((uint)page >= (uint)(_cache.Length / _pageSize))
+        {
+            Assert.Fail($"position {position} has page {page}");
+        }
+
+        return ref _cache[(page * _pageSize) + (position % _pageSize)];
+    }
+
+    private static float[] Row(ulong hash)
+    {
+        float[] row = new float[Vocabulary];
+        for (int id = 0; id < Vocabulary; id++)
+        {
+            row[id] = (Mix(hash ^ ((ulong)id * 0x9E3779B97F4A7C15UL)) >> 40) * (4f / (1 << 24));
+        }
+
+        return row;
+    }
+
+    private static ulong Mix(ulong value)
+    {
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9UL;
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EBUL;
+        return value ^ (value >> 31);
+    }
+}
