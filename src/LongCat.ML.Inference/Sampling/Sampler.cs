@@ -5,8 +5,11 @@ namespace LongCat.ML.Inference.Sampling;
 /// <summary>Chooses a token from a row of logits. Holds scratch memory: one instance belongs to one thread.</summary>
 internal sealed class Sampler
 {
+    private const int Levels = 1024;
+
     private double[] _weights = [];
-    private int[] _ids = [];
+    private readonly List<int> _kept = [];
+    private readonly List<int> _border = [];
 
     /// <summary>The chosen token.</summary>
     /// <param name="logits">One row, [V].</param>
@@ -43,9 +46,7 @@ internal sealed class Sampler
             return DrawFromAll(all, random * total);
         }
 
-        int[] nucleus = Nucleus(all, options.TopP * total);
-        double[] values = _weights;
-        return DrawFromSorted(nucleus, Array.ConvertAll(nucleus, id => values[id]), options.TopP * total, random);
+        return DrawFromNucleus(logits, logits[best], scale, all, options.TopP * total, random);
     }
 
     /// <summary>The token with the largest logit, ties by the lowest id.</summary>
@@ -98,38 +99,72 @@ internal sealed class Sampler
     }
 
     /// <summary>
-    /// Tokens in descending order whose mass reaches <paramref name="wanted"/>. Sorting the whole vocabulary would take longer than a small model's step,
-    /// so only tokens above a threshold are sorted, and the threshold falls until their mass suffices.
+    /// Draws among the fewest most probable tokens whose weights reach <paramref name="wanted"/>. Sorting the whole vocabulary would take longer than a small
+    /// model's step: a histogram over the logarithms of the weights finds the level where the sum is reached, and only the tokens of that level are sorted.
     /// </summary>
-    private int[] Nucleus(ReadOnlySpan<double> weights, double wanted)
+    private int DrawFromNucleus(ReadOnlySpan<float> logits, float max, double scale, ReadOnlySpan<double> weights, double wanted, double random)
     {
-        if (_ids.Length < weights.Length)
+        Span<double> mass = stackalloc double[Levels];
+        mass.Clear();
+        for (int id = 0; id < weights.Length; id++)
         {
-            _ids = new int[weights.Length];
+            mass[Level(logits[id], max, scale)] += weights[id];
         }
 
-        for (double threshold = 1e-3; ; threshold *= 1e-3)
+        int border = 0;
+        double above = 0;
+        while (border < Levels - 1 && above + mass[border] < wanted)
         {
-            bool all = threshold < 1e-12;
-            int count = 0;
-            double mass = 0;
-            for (int id = 0; id < weights.Length; id++)
-            {
-                if (all || weights[id] >= threshold)
-                {
-                    _ids[count++] = id;
-                    mass += weights[id];
-                }
-            }
+            above += mass[border++];
+        }
 
-            if (all || mass >= wanted)
+        _kept.Clear();
+        _border.Clear();
+        for (int id = 0; id < weights.Length; id++)
+        {
+            int level = Level(logits[id], max, scale);
+            if (level < border)
             {
-                int[] ids = _ids[..count];
-                double[] values = _weights;
-                Array.Sort(ids, (left, right) => values[left] != values[right] ? values[right].CompareTo(values[left]) : left.CompareTo(right));
-                return ids;
+                _kept.Add(id);
+            }
+            else if (level == border)
+            {
+                _border.Add(id);
             }
         }
+
+        double[] values = _weights;
+        _border.Sort((left, right) => values[left] != values[right] ? values[right].CompareTo(values[left]) : left.CompareTo(right));
+        foreach (int id in _border)
+        {
+            if (above >= wanted && _kept.Count > 0)
+            {
+                break;
+            }
+
+            _kept.Add(id);
+            above += weights[id];
+        }
+
+        double target = random * above;
+        double sum = 0;
+        foreach (int id in _kept)
+        {
+            sum += weights[id];
+            if (sum > target)
+            {
+                return id;
+            }
+        }
+
+        return _kept[^1];
+    }
+
+    /// <summary>Level 0 holds the largest weights (1 and just below), the last one everything from e^-40 down. Never falls as the weight falls.</summary>
+    private static int Level(float logit, float max, double scale)
+    {
+        double depth = ((double)max - logit) * scale * (Levels / 40.0);
+        return depth < Levels - 1 ? (int)depth : Levels - 1;
     }
 
     /// <summary>Draws among the fewest leading tokens whose weights reach <paramref name="wanted"/>, the token that crosses it included.</summary>

@@ -47,6 +47,9 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     /// <summary>Where cache i lies.</summary>
     internal nint CachePointer(int cache) => _caches[cache].Pointer;
 
+    /// <summary>Everything in float32 cache i, [pages, page, width].</summary>
+    internal ReadOnlySpan<float> CacheValues(int cache) => new((void*)_caches[cache].Pointer, (int)(_caches[cache].Bytes / sizeof(float)));
+
     /// <summary>Where the session left output cache_out.i in the last step.</summary>
     internal nint CacheOutputPointer(int cache)
     {
