@@ -1,16 +1,5 @@
 namespace Microsoft.ML.Data;
 
-/// <summary>Adds the usual annotations.</summary>
-public static class AnnotationBuilderExtensions
-{
-    public static void AddSlotNames(this DataViewSchema.Annotations.Builder builder, int size, ValueGetter<VBuffer<ReadOnlyMemory<char>>> getter) =>
-        builder.Add(SchemaAnnotationsExtensions.SlotNames, new VectorDataViewType(TextDataViewType.Instance, size), getter);
-
-    public static void AddKeyValues<TValue>(
-        this DataViewSchema.Annotations.Builder builder, int size, PrimitiveDataViewType valueType, ValueGetter<VBuffer<TValue>> getter) =>
-        builder.Add(SchemaAnnotationsExtensions.KeyValues, new VectorDataViewType(valueType, size), getter);
-}
-
 /// <summary>Reads the usual annotations.</summary>
 public static class SchemaAnnotationsExtensions
 {

@@ -130,8 +130,10 @@ namespace Microsoft.ML.Transforms
             private static DataViewSchema.DetachedColumn Describe(string output, string[] keys)
             {
                 var annotations = new DataViewSchema.Annotations.Builder();
-                annotations.AddKeyValues(keys.Length, TextDataViewType.Instance, (ref VBuffer<ReadOnlyMemory<char>> values) =>
-                    values = new VBuffer<ReadOnlyMemory<char>>(keys.Length, [.. keys.Select(key => key.AsMemory())]));
+                annotations.Add(
+                    SchemaAnnotationsExtensions.KeyValues,
+                    new VectorDataViewType(TextDataViewType.Instance, keys.Length),
+                    (ref VBuffer<ReadOnlyMemory<char>> values) => values = new VBuffer<ReadOnlyMemory<char>>(keys.Length, [.. keys.Select(key => key.AsMemory())]));
                 return new DataViewSchema.DetachedColumn(output, new KeyDataViewType(typeof(uint), keys.Length), annotations.ToAnnotations());
             }
         }

@@ -1,0 +1,28 @@
+namespace LongCat.ML;
+
+/// <summary>How the engine behind a step is set up. Steps with the same model and equal settings share one engine.</summary>
+/// <remarks>Immutable. Saved with the pipeline.</remarks>
+public sealed record EngineSettings
+{
+    /// <summary>The bytes that the attention caches may take, or null for the engine's default. At least 1.</summary>
+    public long? CacheBytes { get; init; }
+
+    /// <summary>The sequences that the engine runs in one step, 1 to 4096.</summary>
+    public int MaxSequences { get; init; } = 32;
+
+    /// <summary>The threads of the engine; 0 takes every core.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Where the model runs, such as <c>cpu</c>; null takes <c>MLContext.GpuDeviceId</c> where that is set, otherwise the CPU.</summary>
+    public string? Device { get; init; }
+
+    /// <summary>Whether every byte of the weights is compared with the manifest when the model is opened. Models up to 64 MiB are always compared.</summary>
+    public bool VerifyWeights { get; init; }
+
+    internal void Validate()
+    {
+        Throw.IfOutside(CacheBytes ?? 1, 1, long.MaxValue, nameof(CacheBytes));
+        Throw.IfOutside(MaxSequences, 1, 4096, nameof(MaxSequences));
+        Throw.IfOutside(Threads, 0, 4096, nameof(Threads));
+    }
+}

@@ -1,0 +1,53 @@
+namespace LongCat.ML;
+
+/// <summary>Settings of <see cref="GenerateEstimator"/>.</summary>
+public sealed class GenerateOptions : StepOptions
+{
+    /// <summary>The column of the completions: text, without the prompt.</summary>
+    public string OutputColumnName { get; set; } = "Completion";
+
+    /// <summary>The column that says why a completion ended, or null for none: <c>stop</c>, <c>length</c>, <c>empty</c> (nothing to complete) or <c>error</c>.</summary>
+    public string? FinishReasonColumnName { get; set; } = "FinishReason";
+
+    /// <summary>The column of the prompts' token counts (Int32), or null for none.</summary>
+    public string? PromptTokensColumnName { get; set; } = "PromptTokens";
+
+    /// <summary>The column of the completions' token counts (Int32), or null for none.</summary>
+    public string? CompletionTokensColumnName { get; set; } = "CompletionTokens";
+
+    /// <summary>The column of the natural logarithms of the chosen tokens' probabilities (a vector of Single, one per token), or null for none.</summary>
+    public string? LogProbabilitiesColumnName { get; set; }
+
+    /// <summary>The most tokens to generate, at least 1.</summary>
+    public int MaxNewTokens { get; set; } = 128;
+
+    /// <summary>0 takes the most probable token; above it, probabilities are sharpened (below 1) or flattened (above 1). 0 to 100.</summary>
+    public float Temperature { get; set; }
+
+    /// <summary>Sample among this many most probable tokens; 0 takes all.</summary>
+    public int TopK { get; set; }
+
+    /// <summary>Sample among the most probable tokens that together reach this probability, above 0 up to 1.</summary>
+    public float TopP { get; set; } = 1;
+
+    /// <summary>The seed of sampling. The same seed gives the same text whatever other rows run beside it; null takes another one for every row.</summary>
+    public ulong? Seed { get; set; }
+
+    /// <summary>Texts that end a completion; they are not part of it.</summary>
+    public IReadOnlyList<string> StopStrings { get; set; } = [];
+
+    internal override void Validate()
+    {
+        base.Validate();
+        Throw.IfBlank(OutputColumnName, nameof(OutputColumnName));
+        Throw.IfOutside(MaxNewTokens, 1, int.MaxValue, nameof(MaxNewTokens));
+        Throw.IfOutside(Temperature, 0, 100, nameof(Temperature));
+        Throw.IfOutside(TopK, 0, int.MaxValue, nameof(TopK));
+        Throw.IfOutside(TopP, float.Epsilon, 1, nameof(TopP));
+        ArgumentNullException.ThrowIfNull(StopStrings);
+        if (StopStrings.Any(string.IsNullOrEmpty))
+        {
+            throw new ArgumentException($"{nameof(StopStrings)} holds an empty text, which would end every completion at once.", nameof(StopStrings));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+using System.Text.Json.Serialization;
+
+namespace LongCat.ML;
+
+/// <summary>What every step over text rows has in common.</summary>
+public abstract class StepOptions
+{
+    private protected StepOptions()
+    {
+    }
+
+    /// <summary>The folder of the exported model (the one that holds <c>longcat.json</c>).</summary>
+    /// <remarks>A saved pipeline keeps the model's content hash and this path; see <see cref="LongCatOptions.ModelSearchPath"/> for how the model is found again.</remarks>
+    [JsonIgnore]
+    public string ModelFolder { get; set; } = "";
+
+    /// <summary>The text column to read.</summary>
+    public string InputColumnName { get; set; } = "Text";
+
+    /// <summary>How many rows are in the engine at once, 1 to 4096. A batched view reads that far ahead of the row being consumed.</summary>
+    public int MaxRowsInFlight { get; set; } = 32;
+
+    /// <summary>What to do with a row that is longer than the model's context.</summary>
+    public OverlongRow OverlongRows { get; set; } = OverlongRow.Fail;
+
+    /// <summary>What to do with a row that fails.</summary>
+    public FailingRow FailingRows { get; set; } = FailingRow.Fail;
+
+    /// <summary>How the engine is set up.</summary>
+    public EngineSettings Engine { get; set; } = new();
+
+    internal virtual void Validate()
+    {
+        Throw.IfBlank(ModelFolder, nameof(ModelFolder));
+        Throw.IfBlank(InputColumnName, nameof(InputColumnName));
+        Throw.IfOutside(MaxRowsInFlight, 1, 4096, nameof(MaxRowsInFlight));
+        Throw.IfOutside((int)OverlongRows, 0, 2, nameof(OverlongRows));
+        Throw.IfOutside((int)FailingRows, 0, 1, nameof(FailingRows));
+        ArgumentNullException.ThrowIfNull(Engine);
+        Engine.Validate();
+    }
+}

@@ -1,0 +1,199 @@
+using LongCat.ML.Engines;
+using LongCat.ML.Steps;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+
+namespace LongCat.ML.Rows;
+
+/// <summary>
+/// Reads ahead of its consumer: up to <see cref="StepOptions.MaxRowsInFlight"/> rows, the current one among them, are in the engine. A ring
+/// keeps their passed-through values and their results; rows come out in the source's order. MoveNext does not wait for the engine,
+/// the getters of the step's columns do.
+/// </summary>
+/// <remarks>For one thread at a time, as every cursor. Disposing cancels the rows in flight and gives the model back when they have ended.</remarks>
+internal sealed class BatchedCursor : DataViewRowCursor
+{
+    private readonly StepSession session;
+    private readonly DataViewRowCursor source;
+    private readonly Lease<IDisposable> lease;
+    private readonly CancellationTokenSource cancellation = new();
+    private readonly Slot[] ring;
+    private readonly Dictionary<int, Delegate> getters = [];
+    private readonly List<PassedColumn> passed = [];
+    private readonly ValueGetter<DataViewRowId> readId;
+    private readonly ValueGetter<ReadOnlyMemory<char>>[] readTexts;
+    private int head;
+    private int count;
+    private State state = State.Before;
+    private bool sourceEnded;
+    private bool disposed;
+
+    public BatchedCursor(DataViewSchema schema, StepSession session, IDataView view, IEnumerable<DataViewSchema.Column> passedColumns, int[] active)
+    {
+        Schema = schema;
+        this.session = session;
+        DataViewSchema.Column[] kept = [.. passedColumns];
+        DataViewSchema.Column[] texts = [.. session.Step.Inputs.Select(name => view.Schema[name])];
+        lease = session.Acquire();
+        try
+        {
+            source = view.GetRowCursor(kept.Concat(texts).DistinctBy(column => column.Index));
+        }
+        catch
+        {
+            lease.Dispose();
+            throw;
+        }
+
+        ring = new Slot[session.Step.Options.MaxRowsInFlight];
+        readId = source.GetIdGetter();
+        readTexts = [.. texts.Select(source.GetGetter<ReadOnlyMemory<char>>)];
+        foreach (DataViewSchema.Column column in kept)
+        {
+            PassedColumn buffer = PassedColumn.Create(source, column, ring.Length);
+            passed.Add(buffer);
+            getters[column.Index] = buffer.Getter(CurrentPlace);
+        }
+
+        for (int i = 0; i < session.Step.Outputs.Count; i++)
+        {
+            int index = view.Schema.Count + i;
+            if (active.Contains(index))
+            {
+                getters[index] = session.Step.Outputs[i].Getter(CurrentResult);
+            }
+        }
+    }
+
+    private enum State
+    {
+        Before,
+        OnRow,
+        After,
+    }
+
+    public override DataViewSchema Schema { get; }
+
+    public override long Position => state == State.OnRow ? ring[head].Position : -1;
+
+    public override long Batch => state == State.OnRow ? ring[head].Batch : 0;
+
+    public override bool MoveNext()
+    {
+        if (state == State.After || disposed)
+        {
+            return false;
+        }
+
+        if (state == State.OnRow)
+        {
+            ring[head].Result = null;
+            head = (head + 1) % ring.Length;
+            count--;
+        }
+
+        while (count < ring.Length && !sourceEnded)
+        {
+            ReadAhead();
+        }
+
+        state = count > 0 ? State.OnRow : State.After;
+        return count > 0;
+    }
+
+    public override ValueGetter<DataViewRowId> GetIdGetter() => (ref DataViewRowId id) => id = ring[CurrentPlace()].Id;
+
+    public override bool IsColumnActive(DataViewSchema.Column column) => getters.ContainsKey(column.Index);
+
+    public override ValueGetter<TValue> GetGetter<TValue>(DataViewSchema.Column column)
+    {
+        if (!getters.TryGetValue(column.Index, out Delegate? getter))
+        {
+            Throw.InactiveColumn(column);
+        }
+
+        if (getter is not ValueGetter<TValue> typed)
+        {
+            Throw.WrongGetterType(column, typeof(TValue));
+            return null;
+        }
+
+        return typed;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (!disposing || disposed)
+        {
+            return;
+        }
+
+        disposed = true;
+        state = State.After;
+        Task[] running = [.. ring.Select(slot => slot.Result).OfType<Task<RowResult>>().Where(task => !task.IsCompleted)];
+        cancellation.Cancel();
+        source.Dispose();
+
+        // The model goes back when its last row has ended, not before; nobody waits for that here.
+        Task.WhenAll(running).ContinueWith(
+            ended =>
+            {
+                _ = ended.Exception;
+                lease.Dispose();
+                cancellation.Dispose();
+            },
+            CancellationToken.None,
+            TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
+    }
+
+    private void ReadAhead()
+    {
+        if (!source.MoveNext())
+        {
+            sourceEnded = true;
+            return;
+        }
+
+        int place = (head + count) % ring.Length;
+        foreach (PassedColumn column in passed)
+        {
+            column.Capture(place);
+        }
+
+        ref Slot slot = ref ring[place];
+        slot.Position = source.Position;
+        slot.Batch = source.Batch;
+        readId(ref slot.Id);
+        var texts = new RowTexts(Text(0), readTexts.Length > 1 ? Text(1) : "");
+        slot.Result = session.RunAsync(lease.Model, texts, slot.Position, cancellation.Token);
+        count++;
+    }
+
+    private string Text(int index)
+    {
+        ReadOnlyMemory<char> text = default;
+        readTexts[index](ref text);
+        return text.ToString();
+    }
+
+    private int CurrentPlace()
+    {
+        if (state != State.OnRow)
+        {
+            Throw.NoCurrentRow();
+        }
+
+        return head;
+    }
+
+    private RowResult CurrentResult() => ring[CurrentPlace()].Result!.GetAwaiter().GetResult();
+
+    private struct Slot
+    {
+        public long Position;
+        public long Batch;
+        public DataViewRowId Id;
+        public Task<RowResult>? Result;
+    }
+}

@@ -1,0 +1,67 @@
+using LongCat.ML.Engines;
+using Microsoft.ML.Data;
+
+namespace LongCat.ML.Steps;
+
+/// <summary>A completion.</summary>
+internal sealed record GenerateResult(string Text, string FinishReason, int PromptTokens, int CompletionTokens, float[] LogProbabilities) : RowResult;
+
+/// <summary>Prompts to completions.</summary>
+internal sealed class GenerateStep : RowStep
+{
+    public const string StepName = "Generate";
+    private readonly GenerateOptions options;
+
+    public GenerateStep(GenerateOptions options)
+        : base(options)
+    {
+        this.options = options;
+        var outputs = new List<StepColumn>
+        {
+            new StepColumn<GenerateResult, ReadOnlyMemory<char>>(
+                options.OutputColumnName, SavedNames.Completion, TextDataViewType.Instance, (GenerateResult result, ref ReadOnlyMemory<char> value) => value = result.Text.AsMemory()),
+        };
+        if (options.FinishReasonColumnName is { } reason)
+        {
+            outputs.Add(new StepColumn<GenerateResult, ReadOnlyMemory<char>>(
+                reason, SavedNames.FinishReason, TextDataViewType.Instance, (GenerateResult result, ref ReadOnlyMemory<char> value) => value = result.FinishReason.AsMemory()));
+        }
+
+        if (options.PromptTokensColumnName is { } prompt)
+        {
+            outputs.Add(new StepColumn<GenerateResult, int>(
+                prompt, SavedNames.PromptTokens, NumberDataViewType.Int32, (GenerateResult result, ref int value) => value = result.PromptTokens));
+        }
+
+        if (options.CompletionTokensColumnName is { } completion)
+        {
+            outputs.Add(new StepColumn<GenerateResult, int>(
+                completion, SavedNames.CompletionTokens, NumberDataViewType.Int32, (GenerateResult result, ref int value) => value = result.CompletionTokens));
+        }
+
+        if (options.LogProbabilitiesColumnName is { } probabilities)
+        {
+            outputs.Add(new StepColumn<GenerateResult, VBuffer<float>>(
+                probabilities,
+                SavedNames.LogProbabilities,
+                new VectorDataViewType(NumberDataViewType.Single),
+                (GenerateResult result, ref VBuffer<float> value) => VectorWriter.Write(result.LogProbabilities, ref value)));
+        }
+
+        Outputs = outputs;
+    }
+
+    public override string Name => StepName;
+
+    public override IReadOnlyList<StepColumn> Outputs { get; }
+
+    public override RowResult Empty { get; } = new GenerateResult("", "empty", 0, 0, []);
+
+    public override RowResult Failed { get; } = new GenerateResult("", "error", 0, 0, []);
+
+    public override async Task<RowResult> RunAsync(IDisposable model, RowTexts texts, CancellationToken cancellationToken)
+    {
+        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(new CompletionRequest(texts.First, options), cancellationToken).ConfigureAwait(false);
+        return new GenerateResult(completion.Text, completion.FinishReason, completion.PromptTokens, completion.CompletionTokens, completion.LogProbabilities);
+    }
+}

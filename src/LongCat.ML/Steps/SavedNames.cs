@@ -1,0 +1,23 @@
+namespace LongCat.ML.Steps;
+
+/// <summary>
+/// The fixed column names inside a saved pipeline: loading passes no names to a custom mapping. They are dropped at the pipeline's end.
+/// Part of the file format: never change one.
+/// </summary>
+internal static class SavedNames
+{
+    public const string Text = "LongCat.Text";
+    public const string Second = "LongCat.Second";
+    public const string Configuration = "LongCat.Configuration";
+    public const string Completion = "LongCat.Completion";
+    public const string FinishReason = "LongCat.FinishReason";
+    public const string PromptTokens = "LongCat.PromptTokens";
+    public const string CompletionTokens = "LongCat.CompletionTokens";
+    public const string LogProbabilities = "LongCat.LogProbabilities";
+    public const string Score = "LongCat.Score";
+    public const string Perplexity = "LongCat.Perplexity";
+    public const string TokenCount = "LongCat.TokenCount";
+    public const string Label = "LongCat.Label";
+    public const string LabelScores = "LongCat.LabelScores";
+    public const string Tokens = "LongCat.Tokens";
+}

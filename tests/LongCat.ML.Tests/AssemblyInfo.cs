@@ -1,0 +1,2 @@
+// The engine cache and the search path belong to the process.
+[assembly: CollectionBehavior(DisableTestParallelization = true)]

@@ -1,0 +1,142 @@
+using System.Collections.Concurrent;
+using LongCat.ML.Engines;
+
+namespace LongCat.ML.Tests.Fakes;
+
+/// <summary>
+/// An engine with a loop of its own, as the real one has: each step advances every request by one token, so the number of steps shows how many
+/// rows ran together. A completion is the prompt's characters in reverse order between angle brackets, one token per step for
+/// <see cref="TokensPerCompletion"/> steps; a text is as many tokens as it has characters.
+/// </summary>
+internal sealed class FakeEngine : ITextEngine
+{
+    public const int MaxPositions = 40;
+    public const int TokensPerCompletion = 4;
+
+    private readonly BlockingCollection<Request> incoming = [];
+    private readonly Thread loop;
+    private int steps;
+    private int started;
+    private int cancelled;
+    private int largestBatch;
+
+    public FakeEngine()
+    {
+        loop = new Thread(Run) { IsBackground = true };
+        loop.Start();
+    }
+
+    public int Steps => Volatile.Read(ref steps);
+
+    public int Started => Volatile.Read(ref started);
+
+    public int Cancelled => Volatile.Read(ref cancelled);
+
+    public int LargestBatch => Volatile.Read(ref largestBatch);
+
+    public bool IsDisposed { get; private set; }
+
+    /// <summary>While set, the loop stands still, so that a test can look at what is in flight.</summary>
+    public ManualResetEventSlim Gate { get; } = new(initialState: true);
+
+    public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
+    {
+        string prompt = Fit(request.Prompt, request.Options.OverlongRows);
+        await Enqueue(prompt, TokensPerCompletion, cancellationToken).ConfigureAwait(false);
+        string text = "<" + string.Concat(prompt.Reverse()) + ">";
+        float[] probabilities = request.Options.LogProbabilitiesColumnName is null ? [] : [.. Enumerable.Range(1, TokensPerCompletion).Select(i => -0.5f * i)];
+        return new TextCompletion(text, "stop", prompt.Length, TokensPerCompletion, probabilities);
+    }
+
+    public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken)
+    {
+        Fit(prompt + continuation, overlong);
+        await Enqueue(prompt, 1, cancellationToken).ConfigureAwait(false);
+
+        // A continuation that the prompt already names is more likely.
+        double perToken = prompt.Contains(continuation.Trim(), StringComparison.OrdinalIgnoreCase) ? -0.1 : -1;
+        return new TextLikelihood(perToken * continuation.Length, continuation.Length);
+    }
+
+    public void Dispose()
+    {
+        IsDisposed = true;
+        incoming.CompleteAdding();
+    }
+
+    private static string Fit(string prompt, OverlongRow overlong)
+    {
+        if (prompt.Contains("boom", StringComparison.Ordinal))
+        {
+            throw new InvalidOperationException("the engine refuses this prompt");
+        }
+
+        return prompt.Length <= MaxPositions
+            ? prompt
+            : overlong switch
+            {
+                OverlongRow.TruncateLeft => prompt[^MaxPositions..],
+                OverlongRow.TruncateRight => prompt[..MaxPositions],
+                _ => throw new InvalidOperationException($"{prompt.Length} tokens do not fit into {MaxPositions} positions"),
+            };
+    }
+
+    private Task Enqueue(string prompt, int tokens, CancellationToken cancellationToken)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        Interlocked.Increment(ref started);
+        var request = new Request(tokens, cancellationToken);
+        incoming.Add(request, CancellationToken.None);
+        return request.Done.Task;
+    }
+
+    private void Run()
+    {
+        var active = new List<Request>();
+        while (!incoming.IsCompleted || active.Count > 0)
+        {
+            if (active.Count == 0 && incoming.TryTake(out Request? first, Timeout.Infinite))
+            {
+                active.Add(first);
+
+                // Requests come in one after another; give a reader that fills its window the time to do so.
+                Thread.Sleep(5);
+            }
+
+            Gate.Wait();
+            while (incoming.TryTake(out Request? next))
+            {
+                active.Add(next);
+            }
+
+            foreach (Request request in active.Where(request => request.Cancellation.IsCancellationRequested).ToArray())
+            {
+                active.Remove(request);
+                Interlocked.Increment(ref cancelled);
+                request.Done.TrySetCanceled(request.Cancellation);
+            }
+
+            if (active.Count == 0)
+            {
+                continue;
+            }
+
+            Interlocked.Increment(ref steps);
+            largestBatch = Math.Max(largestBatch, active.Count);
+            foreach (Request request in active.Where(request => --request.Left == 0).ToArray())
+            {
+                active.Remove(request);
+                request.Done.TrySetResult();
+            }
+        }
+    }
+
+    private sealed class Request(int tokens, CancellationToken cancellation)
+    {
+        public int Left { get; set; } = tokens;
+
+        public CancellationToken Cancellation { get; } = cancellation;
+
+        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}
