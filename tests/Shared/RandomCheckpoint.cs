@@ -39,7 +39,7 @@ internal static class RandomCheckpoint
     {
         JsonObject config = new()
         {
-            ["architectures"] = new JsonArray(options.NGram ? "LongcatFlashNgramForCausalLM" : "LongcatFlashForCausalLM"),
+            ["architectures"] = new JsonArray(!options.NGram ? "LongcatFlashForCausalLM" : options.OverEncodingNames ? "LongcatCausalLM" : "LongcatFlashNgramForCausalLM"),
             ["vocab_size"] = options.VocabSize,
             ["hidden_size"] = options.HiddenSize,
             ["num_layers"] = options.Layers,
@@ -66,9 +66,9 @@ internal static class RandomCheckpoint
         };
         if (options.NGram)
         {
-            config["ngram_vocab_size_ratio"] = options.NGramRatio;
-            config["emb_neighbor_num"] = options.NeighborNum;
-            config["emb_split_num"] = options.SplitNum;
+            config[options.OverEncodingNames ? "oe_vocab_size_ratio" : "ngram_vocab_size_ratio"] = options.NGramRatio;
+            config[options.OverEncodingNames ? "oe_neighbor_num" : "emb_neighbor_num"] = options.NeighborNum;
+            config[options.OverEncodingNames ? "oe_split_num" : "emb_split_num"] = options.SplitNum;
         }
 
         if (options.Mtp)

@@ -43,6 +43,9 @@ internal sealed record RandomCheckpointOptions
     /// <summary>Rows of an n-gram table over the vocabulary.</summary>
     public double NGramRatio { get; init; } = 2;
 
+    /// <summary>The n-gram keys and tensors as the LongcatCausalLM architecture spells them (oe_…).</summary>
+    public bool OverEncodingNames { get; init; }
+
     /// <summary>A draft head.</summary>
     public bool Mtp { get; init; }
 

@@ -58,7 +58,7 @@ internal sealed class OutputFolder : IDisposable
             }
 
             _committed = true;
-            Directory.Delete(replaced, recursive: true);
+            DeleteReplaced(replaced);
         }
         else
         {
@@ -74,6 +74,19 @@ internal sealed class OutputFolder : IDisposable
         if (!_committed && Directory.Exists(Path))
         {
             Directory.Delete(Path, recursive: true);
+        }
+    }
+
+    /// <summary>The new export is in place: an old one that cannot be deleted must not turn that into a failure.</summary>
+    private static void DeleteReplaced(string folder)
+    {
+        try
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // It stays under its hidden name beside the export.
         }
     }
 

@@ -18,7 +18,7 @@ internal sealed class RunnerSequence
 /// <summary>The new tokens of one sequence in a step; draft steps also carry the main model's hidden state of each.</summary>
 internal sealed record RunnerChunk(RunnerSequence Sequence, long[] Tokens, float[]? Hidden = null);
 
-/// <summary>What a step gives: one row of logits and of the hidden state for every new token, in order.</summary>
+/// <summary>What a step gives: logits of the rows asked for, and the hidden state of every new token, in order.</summary>
 internal sealed record RunnerResult(float[] Logits, float[] Hidden);
 
 /// <summary>
@@ -39,8 +39,8 @@ internal sealed class GraphRunner : IDisposable
     private readonly Array[] _caches;
 
     /// <param name="folder">An export.</param>
-    /// <param name="graph">model.onnx or draft.onnx.</param>
     /// <param name="kernel">The kernel path to force.</param>
+    /// <param name="graph">model.onnx or draft.onnx.</param>
     /// <param name="inPlace">Whether a cache's output is its input's buffer, as the engine binds it; otherwise the output is another buffer.</param>
     public GraphRunner(string folder, string kernel, string graph = ModelManifest.ModelFileName, bool inPlace = true)
     {
@@ -65,16 +65,22 @@ internal sealed class GraphRunner : IDisposable
 
     public void Dispose() => _session.Dispose();
 
-    public RunnerResult Run(params IReadOnlyList<RunnerChunk> chunks)
+    /// <summary>One step with the logits of every row.</summary>
+    public RunnerResult Run(params IReadOnlyList<RunnerChunk> chunks) =>
+        RunFor([.. Enumerable.Range(0, chunks.Sum(chunk => chunk.Tokens.Length)).Select(i => (long)i)], chunks);
+
+    /// <summary>One step with the logits of the rows asked for.</summary>
+    public RunnerResult RunFor(long[] logitsIndex, params IReadOnlyList<RunnerChunk> chunks)
     {
         int tokens = chunks.Sum(chunk => chunk.Tokens.Length);
-        float[] logits = new float[tokens * VocabSize];
+        float[] logits = new float[logitsIndex.Length * VocabSize];
         float[] hidden = new float[tokens * HiddenSize];
         Array[] cacheOutputs = _inPlace ? _caches : [.. _layouts.Select(layout => NewCache(layout.Width))];
         List<(string Name, OrtValue Value)> inputs = [.. Inputs(chunks, tokens)];
+        inputs.Add(("logits_index", OrtValue.CreateTensorValueFromMemory(logitsIndex, [logitsIndex.Length])));
         List<(string Name, OrtValue Value)> outputs =
         [
-            ("logits", OrtValue.CreateTensorValueFromMemory(logits, [tokens, VocabSize])),
+            ("logits", OrtValue.CreateTensorValueFromMemory(logits, [logitsIndex.Length, VocabSize])),
             (_draft ? "hidden_out" : "hidden", OrtValue.CreateTensorValueFromMemory(hidden, [tokens, HiddenSize])),
         ];
         for (int i = 0; i < _caches.Length; i++)
@@ -132,7 +138,6 @@ internal sealed class GraphRunner : IDisposable
         yield return ("query_start", OrtValue.CreateTensorValueFromMemory(queryStart.ToArray(), [queryStart.Count]));
         yield return ("context_length", OrtValue.CreateTensorValueFromMemory(contextLength.ToArray(), [chunks.Count]));
         yield return ("block_table", OrtValue.CreateTensorValueFromMemory(table, [chunks.Count, width]));
-        yield return ("logits_index", OrtValue.CreateTensorValueFromMemory(Enumerable.Range(0, tokens).Select(i => (long)i).ToArray(), [tokens]));
         if (_draft)
         {
             yield return ("hidden", OrtValue.CreateTensorValueFromMemory(chunks.SelectMany(chunk => chunk.Hidden!).ToArray(), [tokens, HiddenSize]));

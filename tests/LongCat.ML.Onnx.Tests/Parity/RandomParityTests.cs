@@ -120,6 +120,42 @@ public sealed class RandomParityTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kernels))]
+    public void Logits_come_for_the_rows_asked_for_in_any_order_and_number(string kernel)
+    {
+        using GraphRunner runner = new(Export(new RandomCheckpointOptions()), kernel);
+        long[] prompt = Prompt(new Random(9), 10);
+        RunnerResult all = runner.Run(new RunnerChunk(new RunnerSequence(), prompt));
+        foreach (long[] index in (long[][])[[], [9], [7, 2, 2, 0]])
+        {
+            RunnerResult some = runner.RunFor(index, new RunnerChunk(new RunnerSequence(), prompt));
+
+            Assert.Equal(index.Length * runner.VocabSize, some.Logits.Length);
+            if (index.Length > 0)
+            {
+                float[] expected = [.. index.SelectMany(row => all.Logits.AsSpan((int)row * runner.VocabSize, runner.VocabSize).ToArray())];
+                Compare($"{kernel} rows {string.Join(' ', index)}", expected, some.Logits, SameModelTolerance);
+            }
+
+            Compare($"{kernel} hidden beside {index.Length} rows of logits", all.Hidden, some.Hidden, SameModelTolerance);
+        }
+    }
+
+    [Fact]
+    public void The_other_spelling_of_the_ngram_tensors_gives_the_same_model()
+    {
+        long[] prompt = Prompt(new Random(10), 20);
+        float[][] logits = [.. new[] { false, true }.Select(over =>
+        {
+            RandomCheckpoint.Write(_folder[$"in-{over}"], new RandomCheckpointOptions { OverEncodingNames = over });
+            using GraphRunner runner = new(OnnxExporter.Export(_folder[$"in-{over}"], _folder[$"out-{over}"]).Folder, "reference");
+            return runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits;
+        })];
+
+        Assert.Equal(logits[0], logits[1]);
+    }
+
+    [Theory]
+    [MemberData(nameof(Kernels))]
     public void The_draft_head_runs_chained_on_its_own_hidden_state(string kernel)
     {
         string model = Export(new RandomCheckpointOptions { Mtp = true });
