@@ -45,7 +45,7 @@ internal static unsafe partial class Native
     [LibraryImport(Library)] internal static partial nint tb_inference_enter(int on);
     [LibraryImport(Library)] internal static partial void tb_inference_leave(nint guard);
     [LibraryImport(Library)] internal static partial void tb_node_callbacks(delegate* unmanaged<long, nint, nint*, int, nint*, int, int> backward, delegate* unmanaged<long, void> release);
-    [LibraryImport(Library)] internal static partial nint tb_node_new(long id, nint* inputs, int n);
+    [LibraryImport(Library)] internal static partial nint tb_node_new(long id, nint* inputs, int n, int materialize);
     [LibraryImport(Library)] internal static partial void tb_node_free(nint node);
     [LibraryImport(Library)] internal static partial int tb_node_output(nint node, nint output);
     [LibraryImport(Library)] internal static partial int tb_node_save(nint node, nint* tensors, int n);

@@ -106,12 +106,12 @@ BackwardFn g_backward = nullptr;
 ReleaseFn g_release = nullptr;
 
 struct ManagedNode : torch::autograd::Node {
-    explicit ManagedNode(int64_t id) : id(id) {}
+    ManagedNode(int64_t id, bool materialize) : id(id), materialize(materialize) {}
     ~ManagedNode() override { g_release(id); }
 
     variable_list apply(variable_list&& grads) override {
         std::vector<Handle> in;
-        for (auto& g : grads) in.push_back(own(g));
+        for (size_t i = 0; i < grads.size(); ++i) in.push_back(own(grads[i].defined() || !materialize ? grads[i] : input_metadata(i).zeros_like()));
         std::vector<Handle> out(num_outputs(), nullptr);
         if (g_backward(id, this, in.data(), (int)in.size(), out.data(), (int)out.size()) < 0) throw std::runtime_error(g_error);
         variable_list result;
@@ -122,6 +122,7 @@ struct ManagedNode : torch::autograd::Node {
     void release_variables() override { saved.clear(); }
 
     int64_t id;
+    bool materialize;  // whether a gradient that is missing comes as zeros
     std::vector<torch::autograd::SavedVariable> saved;
 };
 
@@ -259,9 +260,9 @@ TB_API void tb_node_callbacks(BackwardFn backward, ReleaseFn release) {
     g_release = release;
 }
 // A node fed by the inputs. The handle is freed with tb_node_free; the graph keeps the node alive as long as it needs it.
-TB_API void* tb_node_new(int64_t id, const Handle* inputs, int n) {
+TB_API void* tb_node_new(int64_t id, const Handle* inputs, int n, int materialize) {
     return guarded((void*)nullptr, [&]() -> void* {
-        std::shared_ptr<ManagedNode> node(new ManagedNode(id), torch::autograd::deleteNode);
+        std::shared_ptr<ManagedNode> node(new ManagedNode(id, materialize != 0), torch::autograd::deleteNode);
         node->set_next_edges(torch::autograd::collect_next_edges(borrow_all(inputs, n)));
         return new std::shared_ptr<ManagedNode>(std::move(node));
     });
