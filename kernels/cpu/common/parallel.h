@@ -24,7 +24,7 @@ void For(const ParallelFor& parallel, size_t count, Body&& body) {
 }
 
 // Multiply-adds below which handing work to other threads costs more than it saves (a hand-over is a few microseconds).
-constexpr int64_t kInlineWork = 200'000;
+constexpr int64_t kInlineWork = 65'536;
 
 inline ParallelFor Unless(bool small, const ParallelFor& parallel) { return small ? ParallelFor{} : parallel; }
 

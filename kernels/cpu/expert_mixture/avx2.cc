@@ -1,0 +1,11 @@
+#include "../simd/avx2.h"
+#include "vectorised.h"
+#include "paths.h"
+
+namespace longcat {
+
+void ExpertMixtureAvx2(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, const ParallelFor& parallel) {
+    ExpertMixtureVectorised(arguments, routing, activation, parallel);
+}
+
+}  // namespace longcat

@@ -1,0 +1,11 @@
+#include "../simd/avx512.h"
+#include "vectorised.h"
+#include "paths.h"
+
+namespace longcat {
+
+void LatentAttentionAvx512(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel) {
+    LatentAttentionRun(arguments, workspace, parallel).Run();
+}
+
+}  // namespace longcat

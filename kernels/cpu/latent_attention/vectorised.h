@@ -1,0 +1,270 @@
+// Stages (1) to (4) of longcat/latent_attention.h. Include after avx2.h or avx512.h.
+#pragma once
+
+#include "../common/parallel.h"
+#include "../simd/exp.h"
+#include "../simd/tiles.h"
+#include "paths.h"
+#include "scratch.h"
+
+namespace longcat {
+namespace {
+
+constexpr int kKeyBlock = 64;   // keys between two updates of the running maximum; blocks begin at multiples of it
+constexpr int kHeadGroup = 16;  // heads of one task: a line of the cache serves them all
+constexpr int kFewHeads = 4;    // … where there would be too few tasks
+constexpr int64_t kTokenBlock = 16;
+
+class LatentAttentionRun {
+  public:
+    LatentAttentionRun(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel)
+        : p(arguments), plan_(PlanLatentAttention(arguments)), parallel_(parallel), width_(arguments.rank + arguments.rope) {
+        char* memory = static_cast<char*>(workspace);
+        rotation_ = reinterpret_cast<float*>(memory + plan_.rotation);
+        query_ = reinterpret_cast<float*>(memory + plan_.query);
+        partial_ = reinterpret_cast<float*>(memory + plan_.partial);
+        state_ = reinterpret_cast<float*>(memory + plan_.state);
+        first_task_ = reinterpret_cast<int64_t*>(memory + plan_.first_task);
+    }
+
+    void Run() {
+        For(Unless(p.tokens * width_ < kInlineWork / 20, parallel_), static_cast<size_t>(p.tokens), [&](size_t index) {
+            int64_t t = static_cast<int64_t>(index);
+            StoreLine(p, SequenceOf(t), t);
+        });
+        for (begin_ = 0; begin_ < p.tokens; begin_ += plan_.chunk) {
+            count_ = Smaller(plan_.chunk, p.tokens - begin_);
+            Fold();
+            Attend();
+            Merge();
+        }
+    }
+
+  private:
+    int64_t SequenceOf(int64_t token) const {
+        int64_t low = 0, high = p.sequences - 1;  // the last sequence that begins at or before the token
+        while (low < high) {
+            int64_t middle = (low + high + 1) / 2;
+            if (p.query_start[middle] <= token) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return low;
+    }
+
+    float* Query(int64_t token, int64_t head) const { return query_ + (token * p.num_heads + head) * width_; }
+    float* Partial(int64_t token, int64_t head, int64_t split) const { return partial_ + ((token * p.num_heads + head) * plan_.splits + split) * p.rank; }
+    float* State(int64_t token, int64_t head, int64_t split) const { return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2; }
+    int64_t Visible(int64_t token) const { return p.position_ids[begin_ + token] + 1; }
+    int64_t Splits(int64_t token) const { return CeilDivide(Visible(token), SplitLength(Visible(token))); }
+
+    // Stage 2, tokens counted from begin_.
+    void Fold() {
+        For(Unless(count_ * p.rope < kInlineWork / 40, parallel_), static_cast<size_t>(count_), [&](size_t index) {
+            int64_t t = static_cast<int64_t>(index);
+            Rotation(p, p.position_ids[begin_ + t], rotation_ + t * p.rope, rotation_ + t * p.rope + p.rope / 2);
+        });
+        int64_t blocks = CeilDivide(count_, kTokenBlock);
+        bool small = count_ * p.num_heads * p.nope * p.rank < kInlineWork;
+        For(Unless(small, parallel_), static_cast<size_t>(p.num_heads * blocks), [&](size_t index) {
+            int64_t head = static_cast<int64_t>(index) / blocks, first = static_cast<int64_t>(index) % blocks * kTokenBlock;
+            FoldHead(head, first, Smaller(kTokenBlock, count_ - first));
+        });
+    }
+
+    void FoldHead(int64_t head, int64_t first, int64_t tokens) {
+        int64_t query_width = p.nope + p.rope, row = head * (p.nope + p.v);
+        const float* source = p.query + ((begin_ + first) * p.num_heads + head) * query_width;
+        int64_t source_stride = p.num_heads * query_width, stride = p.num_heads * width_;
+        for (int64_t t = 0; t < tokens; t++) {
+            float* to = Query(first + t, head);
+            for (int i = 0; i < p.rank; i++) {
+                to[i] = 0;
+            }
+        }
+        for (int64_t i = 0; i < p.nope; i += kKeyBlock) {  // rows of W_k in blocks, to bound the list of pointers
+            int rows = static_cast<int>(Smaller(kKeyBlock, p.nope - i));
+            auto fold = [&](auto* weights) {
+                decltype(weights) list[kKeyBlock];
+                for (int x = 0; x < rows; x++) {
+                    list[x] = weights + x * p.rank;
+                }
+                Sums(source + i, source_stride, static_cast<int>(tokens), list, rows, p.rank, Query(first, head), stride);
+            };
+            const void* weights = Offset(p.kv_b, (row + i) * p.rank);
+            if (p.kv_b.type == WeightType::kFloat32) {
+                fold(static_cast<const float*>(weights));
+            } else {
+                fold(static_cast<const uint16_t*>(weights));
+            }
+        }
+        for (int64_t t = 0; t < tokens; t++) {
+            float* to = Query(first + t, head);
+            for (int i = 0; i < p.rank; i++) {
+                to[i] *= p.query_scale;
+            }
+            for (int i = 0; i < p.rope; i++) {
+                to[p.rank + i] = source[t * source_stride + p.nope + i] * p.query_scale;
+            }
+            const float* rotation = rotation_ + (first + t) * p.rope;
+            RotatePairs(to + p.rank, p.rope, rotation, rotation + p.rope / 2);
+        }
+    }
+
+    // Stage 3: a task is a token, a split of its keys and a group of heads.
+    void Attend() {
+        int64_t tasks = 0, keys = 0;
+        for (int64_t t = 0; t < count_; t++) {
+            first_task_[t] = tasks;
+            tasks += Splits(t);
+            keys += Visible(t);
+        }
+        first_task_[count_] = tasks;
+        int64_t group = tasks * CeilDivide(p.num_heads, kHeadGroup) < 32 ? kFewHeads : kHeadGroup;
+        int64_t groups = CeilDivide(p.num_heads, group);
+        bool small = keys * p.num_heads * (width_ + p.rank) < kInlineWork;
+        For(Unless(small, parallel_), static_cast<size_t>(tasks * groups), [&](size_t index) {
+            int64_t task = static_cast<int64_t>(index) / groups, head = static_cast<int64_t>(index) % groups * group;
+            int64_t low = 0, high = count_ - 1;  // the last token whose first task is at or before this one
+            while (low < high) {
+                int64_t middle = (low + high + 1) / 2;
+                if (first_task_[middle] <= task) {
+                    low = middle;
+                } else {
+                    high = middle - 1;
+                }
+            }
+            int heads = static_cast<int>(Smaller(group, p.num_heads - head));
+            if (p.cache_type == WeightType::kFloat32) {
+                AttendSplit<float>(low, task - first_task_[low], head, heads);
+            } else {
+                AttendSplit<uint16_t>(low, task - first_task_[low], head, heads);
+            }
+        });
+    }
+
+    template <class C>
+    void AttendSplit(int64_t token, int64_t split, int64_t head, int heads) {
+        int64_t visible = Visible(token), length = SplitLength(visible), sequence = SequenceOf(begin_ + token);
+        int64_t from = split * length, to = Smaller(from + length, visible);
+        const C* cache = static_cast<const C*>(p.cache);
+
+        const float* query[kHeadGroup];
+        for (int h = 0; h < heads; h++) {
+            query[h] = Query(token, head + h);
+            float* sum = Partial(token, head + h, split);
+            for (int i = 0; i < p.rank; i++) {
+                sum[i] = 0;
+            }
+            State(token, head + h, split)[0] = -__builtin_inff();  // running maximum
+            State(token, head + h, split)[1] = 0;                  // running sum of e^(score - maximum)
+        }
+        for (int64_t block = from; block < to; block += kKeyBlock) {
+            int keys = static_cast<int>(Smaller(kKeyBlock, to - block));
+            const C* lines[kKeyBlock];
+            for (int j = 0; j < keys; j++) {
+                lines[j] = cache + LineOf(p, sequence, block + j) * width_;
+            }
+            float scores[kHeadGroup * kKeyBlock];
+            Dots(query, heads, lines, keys, width_, scores, kKeyBlock);
+            for (int h = 0; h < heads; h++) {
+                Soften(scores + h * kKeyBlock, keys, State(token, head + h, split), Partial(token, head + h, split));
+            }
+            Sums(scores, kKeyBlock, heads, lines, keys, p.rank, Partial(token, head, split), plan_.splits * p.rank);
+        }
+    }
+
+    // Turns one block of scores into weights e^(score - maximum), and rescales what was summed when the maximum grows.
+    void Soften(float* scores, int keys, float* state, float* sum) {
+        Vector scale = Simd::All(p.softmax_scale), lowest = Simd::All(-__builtin_inff()), most = lowest;
+        int j = 0;
+        for (; j + Simd::kLanes <= keys; j += Simd::kLanes) {
+            Vector s = Simd::Multiply(Simd::Load(scores + j), scale);
+            Simd::Store(scores + j, s);
+            most = Simd::Larger(most, s);
+        }
+        float largest = Simd::Largest(most);
+        for (; j < keys; j++) {
+            scores[j] *= p.softmax_scale;
+            largest = scores[j] > largest ? scores[j] : largest;
+        }
+        float maximum = largest > state[0] ? largest : state[0];
+        if (maximum > state[0]) {
+            alignas(64) float ratio[Simd::kLanes];
+            Simd::Store(ratio, Exp(Simd::All(state[0] - maximum)));
+            state[0] = maximum;
+            state[1] *= ratio[0];
+            for (int i = 0; i < p.rank; i++) {
+                sum[i] *= ratio[0];
+            }
+        }
+        Vector shift = Simd::All(maximum), total = Simd::Zero();
+        j = 0;
+        for (; j + Simd::kLanes <= keys; j += Simd::kLanes) {
+            Vector e = Exp(Simd::Subtract(Simd::Load(scores + j), shift));
+            Simd::Store(scores + j, e);
+            total = Simd::Add(total, e);
+        }
+        float tail = 0;
+        if (j < keys) {
+            Simd::Store(scores + j, Exp(Simd::Subtract(Simd::Load(scores + j, keys - j), shift)), keys - j);
+            for (; j < keys; j++) {
+                tail += scores[j];
+            }
+        }
+        state[1] += Simd::Sum(total) + tail;
+    }
+
+    // Stage 4.
+    void Merge() {
+        int64_t blocks = CeilDivide(count_, kTokenBlock);
+        bool small = count_ * p.num_heads * p.v * p.rank < kInlineWork;
+        For(Unless(small, parallel_), static_cast<size_t>(p.num_heads * blocks), [&](size_t index) {
+            int64_t head = static_cast<int64_t>(index) / blocks, first = static_cast<int64_t>(index) % blocks * kTokenBlock;
+            int tokens = static_cast<int>(Smaller(kTokenBlock, count_ - first));
+            const float* latent[kTokenBlock];
+            for (int t = 0; t < tokens; t++) {
+                MergeSplits(first + t, head);
+                latent[t] = Partial(first + t, head, 0);
+            }
+            Product(latent, tokens, p.kv_b, head * (p.nope + p.v) + p.nope, p.v, p.rank,
+                    p.output + ((begin_ + first) * p.num_heads + head) * p.v, p.num_heads * p.v);
+        });
+    }
+
+    // The weighted mean of all splits, in ascending order, into the first.
+    void MergeSplits(int64_t token, int64_t head) {
+        int64_t splits = Splits(token);
+        float* sum = Partial(token, head, 0);
+        float* state = State(token, head, 0);
+        for (int64_t s = 1; s < splits; s++) {
+            const float* other = State(token, head, s);
+            float maximum = other[0] > state[0] ? other[0] : state[0];
+            alignas(64) float mine[Simd::kLanes], theirs[Simd::kLanes];
+            Simd::Store(mine, Exp(Simd::All(state[0] - maximum)));
+            Simd::Store(theirs, Exp(Simd::All(other[0] - maximum)));
+            const float* line = Partial(token, head, s);
+            for (int i = 0; i < p.rank; i++) {
+                sum[i] = sum[i] * mine[0] + line[i] * theirs[0];
+            }
+            state[0] = maximum;
+            state[1] = state[1] * mine[0] + other[1] * theirs[0];
+        }
+        for (int i = 0; i < p.rank; i++) {
+            sum[i] /= state[1];
+        }
+    }
+
+    const LatentAttentionArguments& p;
+    const LatentAttentionPlan plan_;
+    const ParallelFor& parallel_;
+    const int64_t width_;
+    int64_t begin_ = 0, count_ = 0;
+    float *rotation_, *query_, *partial_, *state_;
+    int64_t* first_task_;
+};
+
+}  // namespace
+}  // namespace longcat

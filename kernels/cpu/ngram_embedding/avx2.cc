@@ -1,0 +1,11 @@
+#include "../simd/avx2.h"
+#include "vectorised.h"
+#include "paths.h"
+
+namespace longcat {
+
+void NGramProjectAvx2(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel) {
+    NGramProjectVectorised(arguments, ids, rows, parallel);
+}
+
+}  // namespace longcat

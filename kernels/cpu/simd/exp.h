@@ -1,0 +1,27 @@
+// e^x of a vector, within 2 units in the last place; 0 below the smallest normal result, NaN stays NaN. Include after avx2.h or avx512.h.
+#pragma once
+
+namespace longcat {
+namespace {
+
+// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7 (error below 1e-8 there); times 2^n.
+inline Simd::Vector Exp(Simd::Vector x) {
+    constexpr float kLowest = -87.33654f, kHighest = 88.72283f;  // e^x is normal and finite between
+    constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+    Simd::Vector bounded = Simd::Smaller(Simd::All(kHighest), Simd::Larger(Simd::All(kLowest), x));
+    Simd::Vector n = Simd::Round(Simd::Multiply(bounded, Simd::All(kLog2E)));
+    Simd::Vector r = Simd::MultiplyAdd(n, Simd::All(-kLn2High), bounded);
+    r = Simd::MultiplyAdd(n, Simd::All(-kLn2Low), r);
+    Simd::Vector p = Simd::All(1.0f / 5040);
+    p = Simd::MultiplyAdd(p, r, Simd::All(1.0f / 720));
+    p = Simd::MultiplyAdd(p, r, Simd::All(1.0f / 120));
+    p = Simd::MultiplyAdd(p, r, Simd::All(1.0f / 24));
+    p = Simd::MultiplyAdd(p, r, Simd::All(1.0f / 6));
+    p = Simd::MultiplyAdd(p, r, Simd::All(0.5f));
+    p = Simd::MultiplyAdd(p, r, Simd::All(1.0f));
+    p = Simd::MultiplyAdd(p, r, Simd::All(1.0f));
+    return Simd::ZeroBelow(Simd::TimesPowerOfTwo(p, n), x, kLowest);
+}
+
+}  // namespace
+}  // namespace longcat

@@ -1,0 +1,141 @@
+#include "longcat/expert_mixture.h"
+
+#include <algorithm>
+
+#include "harness.h"
+
+using namespace longcat;
+using namespace longcat::test;
+
+namespace {
+
+struct Case {
+    ExpertMixtureArguments p;
+    std::vector<float> x, router, bias;
+    Tensor gate, up, down;
+
+    Case(Random& random, int64_t tokens, int64_t hidden, int64_t intermediate, int experts, int zero, int top_k, WeightType type)
+        : x(random.Floats(tokens * hidden)),
+          router(random.Floats((experts + zero) * hidden)),
+          bias(random.Floats(experts + zero, 0.05f)),
+          gate(type, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(hidden)))),
+          up(type, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(hidden)))),
+          down(type, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(intermediate)))) {
+        p.tokens = tokens, p.hidden = hidden, p.intermediate = intermediate, p.experts = experts, p.zero_experts = zero, p.top_k = top_k;
+        p.routed_scaling_factor = 6;
+        Bind();
+    }
+    Case(const Case&) = delete;
+    void Bind() {
+        p.x = x.data(), p.router = router.data(), p.correction_bias = bias.data();
+        p.gate = gate.weights(), p.up = up.weights(), p.down = down.weights();
+    }
+};
+
+Status Run(CpuPath path, ExpertMixtureArguments p, std::vector<float>* y, const ParallelFor& parallel = {}) {
+    y->assign(static_cast<size_t>(p.tokens * p.hidden), 777);
+    p.y = y->data();
+    std::vector<double> workspace(ExpertMixtureWorkspace(p) / 8 + 9);
+    return ExpertMixture(path, p, workspace.data(), parallel);
+}
+
+std::vector<float> Run(CpuPath path, const ExpertMixtureArguments& p, const ParallelFor& parallel = {}) {
+    std::vector<float> y;
+    Status status = Run(path, p, &y, parallel);
+    EXPECT(status.ok(), "%s", status.message);
+    return y;
+}
+
+void Parity(CpuPath path, WeightType type) {
+    Comparison comparison(Text("ExpertMixture %s %s", Name(path), Name(type)).c_str(), 3e-5, "two float32 products in a row, times a factor of 6");
+    Random random(41);
+    struct {
+        int64_t tokens, hidden, intermediate;
+        int experts, zero, top_k;
+    } shapes[] = {{0, 8, 8, 2, 1, 1},   {1, 16, 8, 4, 2, 2},   {3, 33, 17, 5, 0, 3},  {5, 40, 50, 8, 4, 4},
+                  {70, 48, 100, 6, 3, 5}, {150, 30, 20, 2, 2, 2}, {7, 100, 9, 37, 3, 12}, {2, 1100, 30, 3, 1, 2}};
+    for (auto& s : shapes) {
+        for (bool normalize : {false, true}) {
+            for (bool identity : {false, true}) {
+                Case c(random, s.tokens, s.hidden, s.intermediate, s.experts, s.zero, s.top_k, type);
+                c.p.normalize = normalize, c.p.identity = identity;
+                comparison.Add(Run(path, c.p), Run(CpuPath::kReference, c.p), Text("%d tokens, hidden %d", (int)s.tokens, (int)s.hidden));
+            }
+        }
+    }
+}
+
+void Invariance(CpuPath path, WeightType type) {
+    Random random(42);
+    Case c(random, 90, 70, 60, 7, 3, 4, type);
+    std::vector<float> whole = Run(path, c.p);
+    for (int threads : {2, 5}) {
+        Threads pool(threads);
+        EXPECT(SameBits(whole, Run(path, c.p, pool.parallel())), "%s: %d threads", Name(path), threads);
+    }
+    for (int64_t step : {int64_t{1}, int64_t{3}, int64_t{4}, int64_t{65}}) {
+        for (int64_t from = 0; from < c.p.tokens; from += step) {
+            ExpertMixtureArguments part = c.p;
+            part.tokens = std::min(step, c.p.tokens - from);
+            part.x += from * c.p.hidden;
+            std::vector<float> want(whole.begin() + from * c.p.hidden, whole.begin() + (from + part.tokens) * c.p.hidden);
+            EXPECT(SameBits(want, Run(path, part)), "%s %s: %d tokens from %d", Name(path), Name(type), (int)part.tokens, (int)from);
+        }
+    }
+}
+
+// Equal scores: the lower index wins, also where the bias makes them equal.
+void Ties(CpuPath path) {
+    Random random(43);
+    Case c(random, 1, 4, 3, 3, 1, 2, WeightType::kFloat32);
+    std::fill(c.router.begin(), c.router.end(), 0.0f);
+    std::fill(c.bias.begin(), c.bias.end(), 0.0f);
+    std::vector<float> y = Run(path, c.p);
+    // The same with experts 0 and 1 forced by a bias.
+    c.bias[0] = c.bias[1] = 1;
+    EXPECT(SameBits(y, Run(path, c.p)), "%s: a tie goes to the lower index", Name(path));
+    // Only the zero expert: y = p · factor · x, p = 1/4.
+    c.p.top_k = 1;
+    c.bias = {0, 0, 0, 1};
+    c.Bind();
+    y = Run(path, c.p);
+    for (size_t i = 0; i < y.size(); i++) {
+        EXPECT(y[i] == 1.5f * c.x[i], "%s: %g, expected %g", Name(path), y[i], 1.5f * c.x[i]);
+    }
+    c.p.identity = false;
+    EXPECT(Run(path, c.p) == std::vector<float>(4, 0.0f), "%s: a dropped expert adds nothing", Name(path));
+    // Weights of experts that no token chose are never read.
+    c.p.gate.data = c.p.up.data = c.p.down.data = nullptr;
+    EXPECT(Run(path, c.p) == std::vector<float>(4, 0.0f), "%s: reads nothing", Name(path));
+    // Logits of ±1e4 and NaN neither crash nor leave the choice empty.
+    c.p.top_k = 2;
+    c.Bind();
+    for (float extreme : {1e4f, -1e4f, NAN}) {
+        c.router[0] = extreme;
+        Run(path, c.p);
+    }
+}
+
+void Errors() {
+    Random random(44);
+    std::vector<float> y;
+    Case c(random, 2, 4, 3, 3, 1, 5, WeightType::kFloat32);
+    EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "top_k is 5, expected 1..4");
+    c.p.top_k = 2, c.p.intermediate = 0;
+    EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "intermediate 0");
+}
+
+}  // namespace
+
+int main() {
+    Errors();
+    Ties(CpuPath::kReference);
+    for (CpuPath path : FastPaths()) {
+        Ties(path);
+        for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
+            Parity(path, type);
+            Invariance(path, type);
+        }
+    }
+    return Report();
+}

@@ -1,0 +1,215 @@
+#include "longcat/latent_attention.h"
+
+#include <algorithm>
+
+#include "harness.h"
+
+using namespace longcat;
+using namespace longcat::test;
+
+namespace {
+
+struct Dimensions {
+    int heads, nope, rope, v, rank;
+};
+
+// Sequences of `context` tokens of which the last `fresh` are new; their pages are dealt out at random.
+struct Sequence {
+    int64_t context, fresh;
+};
+
+struct Case {
+    LatentAttentionArguments p;
+    std::vector<float> query, latent, norm, frequencies;
+    std::vector<int64_t> positions;
+    std::vector<int32_t> start, lengths, table;
+    Tensor kv_b;
+    std::vector<float> cache;
+
+    Case(Random& random, const Dimensions& d, const std::vector<Sequence>& sequences, int64_t page, WeightType weights, WeightType cache_type)
+        : kv_b(weights, random.Floats(int64_t{d.heads} * (d.nope + d.v) * d.rank, 0.2f)) {
+        p.num_heads = d.heads, p.nope = d.nope, p.rope = d.rope, p.v = d.v, p.rank = d.rank;
+        p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2, p.softmax_scale = 0.3f, p.rope_multiplier = 1.1f;
+        p.page_size = page, p.cache_type = cache_type;
+        start.push_back(0);
+        int64_t pages = 1;
+        for (const Sequence& s : sequences) {
+            for (int64_t i = s.context - s.fresh; i < s.context; i++) {
+                positions.push_back(i);
+            }
+            start.push_back(static_cast<int32_t>(positions.size()));
+            lengths.push_back(static_cast<int32_t>(s.context));
+            p.block_table_width = std::max(p.block_table_width, (s.context + page - 1) / page);
+            pages += (s.context + page - 1) / page;
+        }
+        std::vector<int32_t> free;
+        for (int64_t i = 0; i < pages; i++) {
+            free.insert(free.begin() + random.Below(i + 1), static_cast<int32_t>(i));
+        }
+        for (const Sequence& s : sequences) {
+            for (int64_t b = 0; b < p.block_table_width; b++) {
+                bool used = b < (s.context + page - 1) / page;
+                table.push_back(used ? free.back() : -1);
+                if (used) {
+                    free.pop_back();
+                }
+            }
+        }
+        p.pages = pages, p.tokens = static_cast<int64_t>(positions.size()), p.sequences = static_cast<int64_t>(sequences.size());
+        query = random.Floats(p.tokens * d.heads * (d.nope + d.rope));
+        latent = random.Floats(p.tokens * (d.rank + d.rope));
+        norm = random.Floats(d.rank);
+        for (int i = 0; i < d.rope / 2; i++) {
+            frequencies.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(d.rope)));
+        }
+        cache = random.Floats(pages * page * (d.rank + d.rope));
+        p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.kv_b = kv_b.weights(), p.inv_freq = frequencies.data();
+        p.position_ids = positions.data(), p.query_start = start.data(), p.context_length = lengths.data(), p.block_table = table.data();
+    }
+    Case(const Case&) = delete;
+
+    // A fresh copy of the cache in its type.
+    std::vector<uint8_t> Pool() const {
+        std::vector<uint8_t> bytes(cache.size() * SizeOf(p.cache_type));
+        for (size_t i = 0; i < cache.size(); i++) {
+            if (p.cache_type == WeightType::kFloat32) {
+                std::memcpy(&bytes[i * 4], &cache[i], 4);
+            } else {
+                std::memcpy(&bytes[i * 2], reinterpret_cast<const char*>(&cache[i]) + 2, 2);
+            }
+        }
+        return bytes;
+    }
+};
+
+struct Result {
+    std::vector<float> output;
+    std::vector<uint8_t> cache;
+};
+
+Status Run(CpuPath path, LatentAttentionArguments p, Result* result, const ParallelFor& parallel = {}) {
+    result->output.assign(static_cast<size_t>(p.tokens * p.num_heads * p.v), 0);
+    p.output = result->output.data();
+    p.cache = result->cache.data();
+    std::vector<double> workspace(LatentAttentionWorkspace(p) / 8 + 9);
+    return LatentAttention(path, p, workspace.data(), parallel);
+}
+
+Result Run(CpuPath path, const Case& c, const ParallelFor& parallel = {}) {
+    Result result{{}, c.Pool()};
+    Status status = Run(path, c.p, &result, parallel);
+    EXPECT(status.ok(), "%s", status.message);
+    return result;
+}
+
+const Dimensions kOdd = {3, 5, 6, 7, 21}, kEven = {8, 16, 8, 16, 64}, kMany = {19, 8, 4, 8, 40};
+
+void Parity(CpuPath path, WeightType weights, WeightType cache) {
+    Comparison comparison(Text("LatentAttention %s %s, cache %s", Name(path), Name(weights), Name(cache)).c_str(), 2e-5,
+                          "float32 sums and exp; the absorbed form adds in another order");
+    Random random(31);
+    for (const Dimensions& d : {kOdd, kEven, kMany}) {
+        for (int64_t page : {1, 4, 16}) {
+            for (auto& sequences : {std::vector<Sequence>{}, {{1, 1}}, {{5, 5}}, {{17, 1}, {3, 3}, {0, 0}, {70, 2}}, {{130, 1}, {64, 64}, {65, 1}, {9, 0}, {66, 5}}}) {
+                Case c(random, d, sequences, page, weights, cache);
+                Result got = Run(path, c), want = Run(CpuPath::kReference, c);
+                comparison.Add(got.output, want.output, Text("heads %d, page %d, %d sequences", d.heads, (int)page, (int)sequences.size()));
+                EXPECT(got.cache == want.cache, "%s: the paths fill the cache differently", Name(path));
+            }
+        }
+    }
+    Case split(random, kOdd, {{2500, 3}, {1025, 2}}, 16, weights, cache);
+    comparison.Add(Run(path, split).output, Run(CpuPath::kReference, split).output, "several splits");
+}
+
+// However the same sequences are put into steps, every bit is the same.
+void Invariance(CpuPath path, WeightType cache) {
+    Random random(32);
+    Case c(random, kMany, {{90, 90}, {40, 40}, {1200, 150}}, 16, WeightType::kBFloat16, cache);
+    Result whole = Run(path, c);
+    for (int threads : {2, 5}) {
+        Threads pool(threads);
+        Result other = Run(path, c, pool.parallel());
+        EXPECT(SameBits(whole.output, other.output) && whole.cache == other.cache, "%s: %d threads", Name(path), threads);
+    }
+    int64_t query_width = c.p.num_heads * (c.p.nope + c.p.rope), width = c.p.rank + c.p.rope, out = c.p.num_heads * c.p.v;
+    for (int64_t step : {int64_t{1}, int64_t{7}, int64_t{64}, int64_t{1000}}) {
+        Result cut{{}, c.Pool()};
+        for (int64_t s = 0; s < c.p.sequences; s++) {
+            for (int64_t from = c.start[s]; from < c.start[s + 1]; from += step) {
+                LatentAttentionArguments part = c.p;
+                part.tokens = std::min(step, c.start[s + 1] - from);
+                part.sequences = 1;
+                int32_t start[] = {0, static_cast<int32_t>(part.tokens)}, length = static_cast<int32_t>(c.positions[from] + part.tokens);
+                part.query_start = start, part.context_length = &length, part.block_table += s * c.p.block_table_width;
+                part.query += from * query_width, part.latent += from * width, part.position_ids += from;
+                Status status = Run(path, part, &cut);
+                EXPECT(status.ok(), "%s", status.message);
+                std::vector<float> want(whole.output.begin() + from * out, whole.output.begin() + (from + part.tokens) * out);
+                EXPECT(SameBits(want, cut.output), "%s, cache %s: sequence %d, %d tokens from %d", Name(path), Name(cache), (int)s, (int)part.tokens, (int)from);
+            }
+        }
+        EXPECT(whole.cache == cut.cache, "%s: the cache after steps of %d", Name(path), (int)step);
+    }
+}
+
+// Scores of ±500: the running maximum keeps the exponentials finite. A line nobody may see holds NaN.
+void Extremes(CpuPath path) {
+    Random random(33);
+    Case c(random, kEven, {{80, 8}, {3, 3}}, 4, WeightType::kFloat32, WeightType::kFloat32);
+    for (float& x : c.query) {
+        x *= 200;
+    }
+    int64_t width = c.p.rank + c.p.rope, used = 0;
+    std::vector<bool> seen(static_cast<size_t>(c.p.pages));
+    for (int32_t page : c.table) {
+        if (page >= 0) {
+            seen[static_cast<size_t>(page)] = true;
+            used++;
+        }
+    }
+    for (int64_t page = 0; page < c.p.pages; page++) {
+        for (int64_t i = 0; !seen[static_cast<size_t>(page)] && i < c.p.page_size * width; i++) {
+            c.cache[static_cast<size_t>(page * c.p.page_size * width + i)] = NAN;
+        }
+    }
+    EXPECT(used < c.p.pages, "a page must be free");
+    Result got = Run(path, c), want = Run(CpuPath::kReference, c);
+    Comparison comparison(Text("LatentAttention %s, scores of hundreds", Name(path)).c_str(), 2e-3, "an error of 1e-6 in a score of 500 is 5e-4 in its weight");
+    comparison.Add(got.output, want.output, "extremes");
+}
+
+void Errors(CpuPath path) {
+    Random random(34);
+    auto expect = [&](auto&& change, const char* part) {
+        Case c(random, kOdd, {{9, 2}, {3, 3}}, 4, WeightType::kFloat32, WeightType::kFloat32);
+        change(c);
+        Result result{{}, c.Pool()};
+        std::vector<uint8_t> before = result.cache;
+        EXPECT_ERROR(Run(path, c.p, &result), part);
+        EXPECT(before == result.cache, "%s: an error must leave the cache alone", part);
+    };
+    expect([](Case& c) { c.table[2] = -1; }, "block_table[0, 2] is page -1, expected 0..4 (the cache has 5 pages)");
+    expect([](Case& c) { c.table[0] = 5; }, "block_table[0, 0] is page 5");
+    expect([](Case& c) { c.lengths[0] = 13; }, "context_length[0] is 13: 4 pages of 4, but block_table has 3 columns");
+    expect([](Case& c) { c.lengths[1] = 2; }, "context_length[1] is 2, below the sequence's 3 new tokens");
+    expect([](Case& c) { c.positions[1] = 9; }, "position_ids[1] is 9, expected 8");
+    expect([](Case& c) { c.start[1] = 6; }, "query_start[2] is 5, below query_start[1] = 6");
+    expect([](Case& c) { c.p.rope = 5; }, "qk_rope_head_dim 5");
+}
+
+}  // namespace
+
+int main() {
+    Errors(CpuPath::kReference);
+    for (CpuPath path : FastPaths()) {
+        Errors(path);
+        Extremes(path);
+        for (WeightType cache : {WeightType::kFloat32, WeightType::kBFloat16}) {
+            Parity(path, cache == WeightType::kFloat32 ? WeightType::kBFloat16 : WeightType::kFloat32, cache);
+            Parity(path, cache, cache);
+            Invariance(path, cache);
+        }
+    }
+    return Report();
+}
