@@ -22,9 +22,17 @@ internal static class EngineOpener
 
         return Substitute is { } substitute && substitute.Architecture == manifest.Architecture
             ? substitute.Open(folder)
-            : throw new NotSupportedException($"No engine for {folder} on {device}.");
+            : InferenceTextEngine.Open(folder, settings, device);
     }
 
-    public static ITextTokenizer OpenTokenizer(string path) =>
-        throw new NotSupportedException($"No tokenizer for {ModelReference.TokenizerPath(path)}.");
+    public static ITextTokenizer OpenTokenizer(string path) => new FileTokenizer(HuggingFaceTokenizer.Load(ModelReference.TokenizerPath(path)));
+
+    private sealed class FileTokenizer(HuggingFaceTokenizer tokenizer) : ITextTokenizer
+    {
+        public int[] Encode(string text) => [.. tokenizer.Encode(text)];
+
+        public void Dispose()
+        {
+        }
+    }
 }

@@ -1,0 +1,103 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference;
+
+namespace LongCat.ML.Engines;
+
+/// <summary>The inference engine as the steps see it.</summary>
+internal sealed class InferenceTextEngine : ITextEngine
+{
+    private readonly InferenceEngine engine;
+    private readonly string folder;
+    private readonly Lazy<HuggingFaceTokenizer> tokenizer;
+
+    private InferenceTextEngine(InferenceEngine engine, string folder)
+    {
+        this.engine = engine;
+        this.folder = folder;
+        tokenizer = new Lazy<HuggingFaceTokenizer>(() => HuggingFaceTokenizer.Load(this.folder));
+    }
+
+    public static InferenceTextEngine Open(string folder, EngineSettings settings, string device)
+    {
+        var options = new EngineOptions { MaxSequences = settings.MaxSequences, Threads = settings.Threads, Device = device };
+        if (settings.CacheBytes is { } bytes)
+        {
+            options = options with { MemoryBudgetBytes = bytes };
+        }
+
+        return new InferenceTextEngine(InferenceEngine.Load(folder, options), folder);
+    }
+
+    public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
+    {
+        GenerateOptions options = request.Options;
+        GenerationResult result = await engine.GenerateAsync(
+            new GenerationRequest
+            {
+                Prompt = request.Prompt,
+                Options = new GenerationOptions
+                {
+                    MaxNewTokens = options.MaxNewTokens,
+                    Temperature = options.Temperature,
+                    TopK = options.TopK,
+                    TopP = options.TopP,
+                    Seed = options.Seed,
+                    StopStrings = options.StopStrings,
+                    LogProbabilities = options.LogProbabilitiesColumnName is null ? 0 : -1,
+                    Overflow = Overflow(options.OverlongRows),
+                },
+            },
+            cancellationToken).ConfigureAwait(false);
+        return new TextCompletion(
+            result.Text,
+            result.FinishReason.ToString().ToLowerInvariant(),
+            result.PromptTokens,
+            result.Ids.Count,
+            [.. (result.LogProbabilities ?? []).Select(token => (float)token.LogProbability)]);
+    }
+
+    public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken)
+    {
+        ScoreRequest request = prompt.Length > 0
+            ? new ScoreRequest { Prompt = prompt, Continuation = continuation, Overflow = Overflow(overlong) }
+            : FromTheBeginning(continuation, overlong);
+
+        // A text of one token, with no begin-of-text token to predict it from, has nothing to score.
+        if (request.ContinuationIds is { Count: 0 })
+        {
+            return new TextLikelihood(double.NaN, 0);
+        }
+
+        Inference.ScoreResult result = await engine.ScoreAsync(request, cancellationToken).ConfigureAwait(false);
+        return new TextLikelihood(result.LogLikelihood, result.Tokens);
+    }
+
+    public void Dispose() => engine.Dispose();
+
+    /// <summary>
+    /// A whole text is the continuation of the begin-of-text token, or of its own first token where the model names none. The engine never cuts a
+    /// continuation, so an overlong text is cut here.
+    /// </summary>
+    private ScoreRequest FromTheBeginning(string text, OverlongRow overlong)
+    {
+        ModelManifest manifest = engine.Manifest;
+        int[] ids = [.. tokenizer.Value.Encode(text)];
+        bool beginsItself = manifest.BosTokenId is not { } bos || (ids.Length > 0 && ids[0] == bos);
+        int[] begin = beginsItself ? [.. ids.Take(1)] : [manifest.BosTokenId!.Value];
+        int[] scored = beginsItself ? [.. ids.Skip(1)] : ids;
+        int room = Math.Max(1, manifest.MaxPositions - begin.Length);
+        if (scored.Length > room && overlong != OverlongRow.Fail)
+        {
+            scored = overlong == OverlongRow.TruncateLeft ? scored[^room..] : scored[..room];
+        }
+
+        return new ScoreRequest { PromptIds = begin, ContinuationIds = scored };
+    }
+
+    private static PromptOverflow Overflow(OverlongRow overlong) => overlong switch
+    {
+        OverlongRow.TruncateLeft => PromptOverflow.TruncateLeft,
+        OverlongRow.TruncateRight => PromptOverflow.TruncateRight,
+        _ => PromptOverflow.Fail,
+    };
+}

@@ -1,0 +1,37 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Onnx;
+using Microsoft.ML.Runtime;
+
+namespace LongCat.ML;
+
+public sealed partial class LongCatCatalog
+{
+    /// <summary>Writes a Hugging Face checkpoint as the ONNX folder that the steps run on.</summary>
+    /// <param name="checkpointFolder">The folder with config.json, the safetensors files and tokenizer.json.</param>
+    /// <param name="outputFolder">The folder to create: it is whole or absent.</param>
+    /// <param name="precision">How matrices and tables are stored; null keeps the checkpoint's own precision.</param>
+    /// <returns>What was written; <see cref="ExportResult.Folder"/> is what Generate, Score, Classify and Tokenize take.</returns>
+    /// <exception cref="CheckpointException">The checkpoint cannot be used, or the output folder exists.</exception>
+    /// <exception cref="IOException">The disk is full or cannot be written to.</exception>
+    public ExportResult ExportToOnnx(string checkpointFolder, string outputFolder, WeightPrecision? precision = null) =>
+        ExportToOnnx(checkpointFolder, outputFolder, new ExportOptions { Precision = precision });
+
+    /// <summary>Writes a Hugging Face checkpoint as the ONNX folder that the steps run on.</summary>
+    /// <param name="checkpointFolder">The folder with config.json, the safetensors files and tokenizer.json.</param>
+    /// <param name="outputFolder">The folder to create: it is whole or absent.</param>
+    /// <param name="options">How.</param>
+    /// <param name="progress">Told how many bytes of the weights are written, or null. Called on this thread.</param>
+    /// <param name="cancellationToken">Ends the export; nothing is left behind.</param>
+    /// <returns>What was written; <see cref="ExportResult.Folder"/> is what Generate, Score, Classify and Tokenize take.</returns>
+    /// <exception cref="CheckpointException">The checkpoint cannot be used, or the output folder may not be replaced.</exception>
+    /// <exception cref="IOException">The disk is full or cannot be written to.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public ExportResult ExportToOnnx(
+        string checkpointFolder, string outputFolder, ExportOptions options, IProgress<ExportProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ExportResult result = OnnxExporter.Export(checkpointFolder, outputFolder, options, progress, cancellationToken);
+        using IChannel channel = ((IChannelProvider)context).Start("LongCat");
+        channel.Info(MessageSensitivity.None, $"Exported '{checkpointFolder}' to '{result.Folder}': {result.TensorCount} tensors, {result.DataBytes} bytes in {result.Elapsed.TotalSeconds:F1} s.");
+        return result;
+    }
+}
