@@ -83,6 +83,27 @@ public sealed class AutogradTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Hooks_see_calls_until_they_are_removed()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var model = Linear(3, 2);
+        Tensor x = ones(1, 3), plain = model.call(x);
+        var before = model.register_forward_pre_hook((_, input) => input * 2);
+        int seen = 0;
+        var after = model.register_forward_hook((_, input, result) =>
+        {
+            seen++;
+            Assert.Equal(6, input.sum().ToInt32());
+            return result + 1;
+        });
+        Assert.True(model.call(x).allclose(functional.linear(x * 2, model.weight, model.bias) + 1));
+        before.remove();
+        after.remove();
+        Assert.True(model.call(x).Equals(plain));
+        Assert.Equal(1, seen);
+    }
+
+    [Fact]
     public void Wrong_shapes_throw_and_leave_the_process_alive()
     {
         using Tensor a = zeros(2, 3), b = zeros(4, 5);
