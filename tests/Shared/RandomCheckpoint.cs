@@ -53,7 +53,7 @@ internal static class RandomCheckpoint
             ["expert_ffn_hidden_size"] = options.ExpertSize,
             ["n_routed_experts"] = options.Experts,
             ["zero_expert_num"] = options.ZeroExperts,
-            ["zero_expert_type"] = "identity",
+            ["zero_expert_type"] = options.DropZeroExperts ? "drop" : "identity",
             ["moe_topk"] = options.TopK,
             ["routed_scaling_factor"] = 1.5,
             ["rope_theta"] = 10000.0,
@@ -86,7 +86,7 @@ internal static class RandomCheckpoint
                 ["beta_fast"] = 32,
                 ["beta_slow"] = 1,
                 ["mscale"] = 1,
-                ["mscale_all_dim"] = 1,
+                ["mscale_all_dim"] = options.UnequalMScale ? 0.5 : 1,
             };
         }
 

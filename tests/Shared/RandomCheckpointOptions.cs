@@ -52,6 +52,12 @@ internal sealed record RandomCheckpointOptions
     /// <summary>YaRN from a quarter of <see cref="MaxPositions"/>.</summary>
     public bool Yarn { get; init; }
 
+    /// <summary>Different scales for cos and sin and for the softmax with <see cref="Yarn"/>; equal ones cancel in cos and sin.</summary>
+    public bool UnequalMScale { get; init; }
+
+    /// <summary>Zero experts return nothing instead of their input.</summary>
+    public bool DropZeroExperts { get; init; }
+
     /// <summary>Stored as bfloat16 (the router stays float32); float32 otherwise.</summary>
     public bool BFloat16 { get; init; }
 

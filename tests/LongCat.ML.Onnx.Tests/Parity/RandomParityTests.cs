@@ -88,6 +88,45 @@ public sealed class RandomParityTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kernels))]
+    public void The_graphs_compute_what_the_formulas_say(string kernel)
+    {
+        RandomCheckpointOptions[] models =
+        [
+            new() { Seed = 21, Layers = 2, Mtp = true },
+            new() { Seed = 22, NGram = false, Experts = 5, ZeroExperts = 4, TopK = 4 },
+            new() { Seed = 23, Yarn = true, Mtp = true, MaxPositions = 64 },
+            new() { Seed = 24, Yarn = true, UnequalMScale = true, NGram = false, MaxPositions = 64 },
+            new() { Seed = 25, DropZeroExperts = true, NeighborNum = 3, SplitNum = 4 },
+            new() { Seed = 26, BFloat16 = true, Heads = 3, LatentRank = 24, HeadDim = 20, RopeDim = 10 },
+        ];
+        foreach (RandomCheckpointOptions options in models)
+        {
+            string name = $"{options.Seed}";
+            RandomCheckpoint.Write(_folder[$"in{name}"], options);
+            string export = OnnxExporter.Export(_folder[$"in{name}"], _folder[$"out{name}"]).Folder;
+            using Checkpoint checkpoint = Checkpoint.Open(_folder[$"in{name}"]);
+            DoubleReference reference = new(checkpoint);
+            long[] prompt = Prompt(new Random(options.Seed), 40);
+            (double[][] logits, double[][] hidden) = reference.Run(prompt);
+
+            using GraphRunner runner = new(export, kernel);
+            RunnerResult result = runner.Run(new RunnerChunk(new RunnerSequence(), prompt));
+            Compare($"{kernel} model {name} logits", Flat(logits), result.Logits, Golden.LogitsTolerance);
+            Compare($"{kernel} model {name} hidden", Flat(hidden), result.Hidden, Golden.HiddenTolerance);
+            if (options.Mtp)
+            {
+                (double[][] draftLogits, _) = reference.RunDraft(prompt[1..], hidden[..^1]);
+                using GraphRunner draft = new(export, kernel, ModelManifest.DraftFileName);
+                RunnerResult drafted = draft.Run(new RunnerChunk(new RunnerSequence(), prompt[1..], Flat(hidden[..^1])));
+                Compare($"{kernel} draft {name} logits", Flat(draftLogits), drafted.Logits, Golden.DraftTolerance);
+            }
+        }
+
+        static float[] Flat(double[][] rows) => [.. rows.SelectMany(row => row.Select(value => (float)value))];
+    }
+
+    [Theory]
+    [MemberData(nameof(Kernels))]
     public void A_bfloat16_checkpoint_gives_the_same_in_either_precision(string kernel)
     {
         RandomCheckpoint.Write(_folder["in"], new RandomCheckpointOptions { BFloat16 = true });
