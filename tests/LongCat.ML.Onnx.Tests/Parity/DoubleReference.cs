@@ -11,6 +11,7 @@ internal sealed class DoubleReference(Checkpoint checkpoint)
     private const double LayerEps = 1e-5;
 
     private readonly LongcatFlashConfig _config = (LongcatFlashConfig)checkpoint.Config;
+    private readonly Dictionary<string, double[]> _read = new(StringComparer.Ordinal);
 
     /// <summary>Logits and hidden state (after the final norm) of every position.</summary>
     public (double[][] Logits, double[][] Hidden) Run(long[] ids)
@@ -185,7 +186,15 @@ internal sealed class DoubleReference(Checkpoint checkpoint)
         return [.. rows.Select(row => table.AsSpan((int)row * width, width).ToArray())];
     }
 
-    private double[] Read(string name) => [.. checkpoint.ReadFloat32(name).Select(value => (double)value)];
+    private double[] Read(string name)
+    {
+        if (!_read.TryGetValue(name, out double[]? values))
+        {
+            _read[name] = values = [.. checkpoint.ReadFloat32(name).Select(value => (double)value)];
+        }
+
+        return values;
+    }
 
     private static double[][] Add(double[][] a, double[][] b) => [.. a.Zip(b, (x, y) => x.Zip(y, (u, v) => u + v).ToArray())];
 
