@@ -124,17 +124,18 @@ internal sealed class BytePairModel
             next[i] = i + 1 == length ? -1 : i + 1;
         }
 
-        // Priorities order by rank, then position. Entries go stale when a neighbour merges; one counts only while its pair still has its rank.
-        PriorityQueue<int, long> queue = new();
+        // Ordered by rank, then position. Entries go stale when a neighbour merges; one counts only while its pair still has its rank.
+        MergeQueue queue = new(length);
         for (int i = 0; i + 1 < length; i++)
         {
             Offer(i);
         }
 
-        while (queue.TryDequeue(out int left, out long priority))
+        while (queue.TryDequeue(out long entry))
         {
+            int left = (int)entry;
             int right = sizes[left] == 0 ? -1 : next[left];
-            if (right < 0 || !_merges.TryGetValue(Pair(ids[left], ids[right]), out Merge merge) || merge.Rank != (int)(priority >> 32))
+            if (right < 0 || !_merges.TryGetValue(Pair(ids[left], ids[right]), out Merge merge) || merge.Rank != (int)(entry >> 32))
             {
                 continue;
             }
@@ -160,6 +161,7 @@ internal sealed class BytePairModel
             output.Add(new PieceToken(ids[i], sizes[i]));
         }
 
+        queue.Dispose();
         ArrayPool<int>.Shared.Return(ids);
         ArrayPool<int>.Shared.Return(sizes);
         ArrayPool<int>.Shared.Return(previous);
@@ -169,7 +171,7 @@ internal sealed class BytePairModel
         {
             if (_merges.TryGetValue(Pair(ids[left], ids[next[left]]), out Merge merge))
             {
-                queue.Enqueue(left, ((long)merge.Rank << 32) | (uint)left);
+                queue.Enqueue(((long)merge.Rank << 32) | (uint)left);
             }
         }
     }

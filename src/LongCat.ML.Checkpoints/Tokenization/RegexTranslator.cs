@@ -215,8 +215,8 @@ internal sealed class RegexTranslator
                 Property();
                 return;
             case 'x' when _at + 2 < _pattern.Length && _pattern[_at + 2] == '{':
-                int point = CodePointEscape();
-                _output.Append(CultureInfo.InvariantCulture, $"\\u{Bmp(point):X4}");
+                int point = Bmp(CodePointEscape());
+                _output.Append(CultureInfo.InvariantCulture, $"\\u{point:X4}");
                 return;
             case 'w':
                 _output.Append(inClass ? WordClass : $"[{WordClass}]");

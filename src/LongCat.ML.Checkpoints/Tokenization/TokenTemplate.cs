@@ -42,12 +42,18 @@ internal sealed class TokenTemplate
                 AddTemplate(node);
                 break;
             case "BertProcessing" or "RobertaProcessing":
-                _before.Insert(0, node["cls"].Items().ElementAt(1).Id());
-                _after.Add(node["sep"].Items().ElementAt(1).Id());
+                _before.Insert(0, IdOf(node["cls"]));
+                _after.Add(IdOf(node["sep"]));
                 break;
             default:
                 throw node.Unsupported(Supported);
         }
+    }
+
+    private static int IdOf(TokenizerNode pair)
+    {
+        TokenizerNode[] items = [.. pair.Items()];
+        return items.Length == 2 ? items[1].Id() : throw pair.Expected("a token and its id");
     }
 
     /// <summary>A later processor wraps what the earlier ones made.</summary>

@@ -15,10 +15,16 @@ internal sealed class MergeLearner
     private readonly PriorityQueue<(long Pair, long Count), (long NegativeCount, long Pair)> _queue = new();
 
     /// <param name="pieces">The distinct pieces with how often each occurs.</param>
-    /// <param name="firstByteId">The id of the first of the 256 byte tokens, which are numbered in the order of <see cref="ByteAlphabet"/>.</param>
+    /// <param name="firstByteId">The id of the first of the 256 byte tokens, which are numbered in the order of their characters.</param>
     public MergeLearner(IReadOnlyList<(byte[] Bytes, int Count)> pieces, int firstByteId)
     {
-        _words = [.. pieces.Select(piece => piece.Bytes.Select(value => firstByteId + ByteAlphabet.Order(value)).ToArray())];
+        int[] order = new int[256];
+        for (int i = 0; i < 256; i++)
+        {
+            order[TrainedBpe.BytesInOrder[i]] = i;
+        }
+
+        _words = [.. pieces.Select(piece => piece.Bytes.Select(value => firstByteId + order[value]).ToArray())];
         _lengths = [.. _words.Select(word => word.Length)];
         _counts = [.. pieces.Select(piece => piece.Count)];
         _firstMergeId = firstByteId + 256;

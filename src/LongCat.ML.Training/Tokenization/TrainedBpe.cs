@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.Training.Tokenization;
 
@@ -14,7 +15,7 @@ public sealed class TrainedBpe
     {
         _options = options;
         List<string> tokens = [.. options.SpecialTokens];
-        tokens.AddRange(Enumerable.Range(0, 256).Select(value => (byte)value).OrderBy(ByteAlphabet.Order).Select(value => ByteAlphabet.Spell([value])));
+        tokens.AddRange(BytesInOrder.Select(value => ByteLevelAlphabet.Spell([value])));
         List<(string, string)> spelled = [];
         foreach ((int left, int right) in merges)
         {
@@ -25,6 +26,9 @@ public sealed class TrainedBpe
         Tokens = tokens;
         Merges = spelled;
     }
+
+    /// <summary>All bytes, ordered by the characters that stand for them; so are their ids.</summary>
+    internal static byte[] BytesInOrder { get; } = [.. Enumerable.Range(0, 256).Select(value => (byte)value).OrderBy(ByteLevelAlphabet.ToCharacter)];
 
     /// <summary>The tokens by id, in the byte alphabet's spelling (a leading space is <c>Ġ</c>).</summary>
     public IReadOnlyList<string> Tokens { get; }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using LongCat.ML.Checkpoints;
 using LongCat.ML.Training.Corpus;
 using LongCat.ML.Training.Tokenization;
 using Xunit.Abstractions;
@@ -95,6 +96,30 @@ public sealed class BpeTrainerTests(ITestOutputHelper output)
             using JsonDocument configuration = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "tokenizer_config.json")));
             Assert.Equal("</longcat_s>", configuration.RootElement.GetProperty("eos_token").GetString());
             Assert.Equal(2, Directory.GetFiles(folder).Length);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void The_saved_tokenizer_encodes_with_the_learned_merges()
+    {
+        string folder = Path.Combine(Path.GetTempPath(), $"bpe-{Guid.NewGuid():N}");
+        try
+        {
+            TrainedBpe trained = BpeTrainer.Train(Repeat("Gets the value of the collection.", 20), new BpeTrainerOptions { VocabularySize = 400 });
+            trained.Save(folder);
+            HuggingFaceTokenizer tokenizer = HuggingFaceTokenizer.Load(folder);
+
+            IReadOnlyList<int> ids = tokenizer.Encode("Gets the value of 😀 the café.</longcat_s>");
+            Assert.Equal(1, ids[0]);
+            Assert.Equal(2, ids[^1]);
+            Assert.Equal(["Gets", "Ġthe", "Ġvalue", "Ġof"], ids.Skip(1).Take(4).Select(tokenizer.IdToToken));
+            Assert.Equal("Gets the value of 😀 the café.", tokenizer.Decode(ids, skipSpecialTokens: true));
+            Assert.Equal(ids.Skip(1), tokenizer.Encode("Gets the value of 😀 the café.</longcat_s>", addSpecialTokens: false));
+            Assert.Equal(trained.Tokens.Count, tokenizer.VocabularySize);
         }
         finally
         {
