@@ -39,7 +39,7 @@ public sealed class BytePairEncodingTests(ITestOutputHelper output)
     public void The_cache_is_bounded_and_does_not_change_results()
     {
         HuggingFaceTokenizer tokenizer = SampleTokenizer.Json(s_merges).WithSplit(" ").Load();
-        string text = string.Join(' ', Enumerable.Range(0, 150_000).Select(i => $"a{i:x}"));
+        string text = string.Join(' ', Enumerable.Range(0, 90_000).Select(i => $"a{i:x}"));
         IReadOnlyList<int> first = tokenizer.Encode(text);
         Assert.InRange(tokenizer.CachedPieces, 1, 70_000);
         Assert.Equal(first, tokenizer.Encode(text));
