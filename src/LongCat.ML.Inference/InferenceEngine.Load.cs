@@ -1,5 +1,6 @@
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Sessions;
+using LongCat.ML.Inference.Text;
 
 namespace LongCat.ML.Inference;
 
@@ -25,8 +26,10 @@ public sealed partial class InferenceEngine
             manifest.VerifyFiles(folder);
         }
 
+        string tokenizer = Path.Combine(folder, "tokenizer.json");
+        TokenizerCodec? codec = File.Exists(tokenizer) ? new TokenizerCodec(HuggingFaceTokenizer.Load(tokenizer)) : null;
         EngineCapacity capacity = EngineCapacity.Compute(manifest, options);
         OrtModelRunner runner = OrtModelRunner.Open(folder, manifest, options, capacity);
-        return new InferenceEngine(manifest, codec: null, runner, options, capacity);
+        return new InferenceEngine(manifest, codec, runner, options, capacity);
     }
 }

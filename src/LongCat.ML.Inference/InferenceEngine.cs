@@ -29,6 +29,7 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
     internal InferenceEngine(ModelManifest manifest, ITextCodec? codec, IModelRunner runner, EngineOptions options, EngineCapacity capacity)
     {
         Manifest = manifest;
+        Tokenizer = (codec as TokenizerCodec)?.Tokenizer;
         _codec = codec;
         _runner = runner;
         _pool = new PagePool(capacity.Pages, options.PageSize);
@@ -42,6 +43,9 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
 
     /// <summary>What the folder's longcat.json says.</summary>
     public ModelManifest Manifest { get; }
+
+    /// <summary>The folder's tokenizer, or null when it holds no tokenizer.json: then prompts are token ids.</summary>
+    public HuggingFaceTokenizer? Tokenizer { get; }
 
     /// <summary>Counters; a snapshot taken after the last finished step.</summary>
     public EngineStatistics Statistics => Volatile.Read(ref _statistics);

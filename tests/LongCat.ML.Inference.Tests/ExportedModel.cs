@@ -9,7 +9,7 @@ public sealed class ExportedModel : IDisposable
     private readonly TemporaryFolder _folder = new();
 
     public ExportedModel() => Folder = OnnxExporter.Export(
-        RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Layers = 2 }), _folder["onnx"]).Folder;
+        RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Layers = 2, Tokenizer = true }), _folder["onnx"]).Folder;
 
     public string Folder { get; }
 

@@ -153,6 +153,36 @@ public sealed class RealModelTests(ExportedModel model, ITestOutputHelper output
     }
 
     [Fact]
+    public async Task Text_goes_in_and_comes_out_through_the_folders_tokenizer()
+    {
+        await using InferenceEngine engine = InferenceEngine.Load(model.Folder);
+        HuggingFaceTokenizer tokenizer = engine.Tokenizer!;
+        GenerationRequest text = new() { Prompt = "Gets the größte value.", Options = new GenerationOptions { MaxNewTokens = 60, IgnoreEos = true, Temperature = 1.5f, Seed = 4 } };
+        GenerationResult result = await engine.GenerateAsync(text);
+        GenerationResult fromIds = await engine.GenerateAsync(text with { Prompt = null, PromptIds = tokenizer.Encode(text.Prompt!) });
+        Assert.Equal(fromIds.Ids, result.Ids);
+        Assert.Equal(tokenizer.Decode(result.Ids, skipSpecialTokens: true), result.Text);
+        string streamed = "";
+        await foreach (GenerationUpdate update in engine.GenerateStreamingAsync(text))
+        {
+            streamed += update.Text;
+        }
+
+        Assert.Equal(result.Text, streamed);
+        string stop = result.Text.Substring(result.Text.Length / 2, 3);
+        GenerationResult stopped = await engine.GenerateAsync(text with { Options = text.Options with { StopStrings = [stop] } });
+        Assert.Equal(result.Text[..result.Text.IndexOf(stop, StringComparison.Ordinal)], stopped.Text);
+        Assert.Equal(FinishReason.Stop, stopped.FinishReason);
+
+        ScoreResult score = await engine.ScoreAsync(new ScoreRequest { Prompt = text.Prompt, Continuation = " It is." });
+        IReadOnlyList<int> whole = tokenizer.Encode(text.Prompt + " It is.");
+        IReadOnlyList<int> prompt = tokenizer.Encode(text.Prompt!);
+        Assert.Equal(prompt, whole.Take(prompt.Count));
+        ScoreResult ids = await engine.ScoreAsync(new ScoreRequest { PromptIds = prompt, ContinuationIds = [.. whole.Skip(prompt.Count)] });
+        Assert.Equal(ids.LogLikelihood, score.LogLikelihood, 1e-9);
+    }
+
+    [Fact]
     public void Damaged_folders_and_impossible_budgets_are_refused()
     {
         Assert.Throws<CheckpointException>(() => InferenceEngine.Load(Path.Combine(model.Folder, "nowhere")));
