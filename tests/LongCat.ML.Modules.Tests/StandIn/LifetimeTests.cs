@@ -25,7 +25,7 @@ public sealed class LifetimeTests(ITestOutputHelper output)
             optimizer.zero_grad();
             Tensor loss = functional.cross_entropy(model.call(x), target);
             loss.backward();
-            utils.clip_grad_norm_(model.parameters(), 1.0);
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0);
             optimizer.step();
         }
 
