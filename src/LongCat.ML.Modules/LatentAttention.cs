@@ -72,7 +72,8 @@ public sealed class LatentAttention : nn.Module
         var keyValue = kv_b_proj.forward(latent).view(tokens, _heads, _nope + _value);
         var key = cat([keyValue.narrow(2, 0, _nope), rotaryKey.expand(tokens, _heads, _rope)], 2);
 
-        var scores = batch.Mask!.baddbmm(ByHead(query), ByHead(key).transpose(1, 2), 1f, _scoreScale);
+        // Not baddbmm: TorchSharp 0.107 hands its operands to libtorch in the wrong order.
+        var scores = ByHead(query).mul(_scoreScale).bmm(ByHead(key).transpose(1, 2)).add_(batch.Mask!);
         var mixed = scores.softmax(-1).bmm(ByHead(keyValue.narrow(2, _nope, _value)));
         var joined = mixed.view(rows, _heads, columns, _value).transpose(1, 2).reshape(tokens, _heads * _value);
         return o_proj.forward(joined).MoveToOuterDisposeScope();

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LongCat.ML.TestShared;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -56,7 +57,7 @@ public sealed class CustomFunctionTests
         Assert.False(y.requires_grad);
     }
 
-    [Fact]
+    [StandInFact("the real TorchSharp lets an exception of a backward pass end the process, so none may throw")]
     public void An_exception_in_backward_arrives_at_the_caller()
     {
         using Tensor x = ones(3).requires_grad_();

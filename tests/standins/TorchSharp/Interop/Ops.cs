@@ -36,7 +36,6 @@ internal static class Ops
     internal static readonly Op argmin = new();
     internal static readonly Op argsort = new();
     internal static readonly Op as_strided = new();
-    internal static readonly Op baddbmm = new();
     internal static readonly Op bernoulli = new();
     internal static readonly Op bernoulli___float = new();
     internal static readonly Op binary_cross_entropy_with_logits = new();

@@ -123,7 +123,6 @@ public static partial class torch
         public Tensor outer(Tensor vec2) => Ops.outer.Call(this, vec2);
         public Tensor addmm(Tensor mat1, Tensor mat2, float beta = 1, float alpha = 1) => Ops.addmm.Call(this, mat1, mat2, (double)beta, (double)alpha);
         public Tensor addmm_(Tensor mat1, Tensor mat2, float beta = 1, float alpha = 1) => Ops.addmm_.InPlace(this, mat1, mat2, (double)beta, (double)alpha);
-        public Tensor baddbmm(Tensor batch1, Tensor batch2, float beta = 1, float alpha = 1) => Ops.baddbmm.Call(this, batch1, batch2, (double)beta, (double)alpha);
 
         public Tensor bitwise_and(Tensor other) => Ops.bitwise_and__Tensor.Call(this, other);
         public Tensor bitwise_or(Tensor other) => Ops.bitwise_or__Tensor.Call(this, other);
