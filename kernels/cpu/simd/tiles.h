@@ -14,15 +14,21 @@ namespace {
 
 using Vector = Simd::Vector;
 
-// A tile of M rows of a by N rows of b over count elements. state holds the partial sums between two cuts of k.
+// Whether a tile begins and ends the sums, and where they wait between two cuts of k.
+struct Cut {
+    bool first = true, last = true;
+    Vector* state = nullptr;
+};
+
+// A tile of M rows of a (from element `at` on) by N rows of b over count elements.
 template <int M, int N, class B>
-void DotTile(const float* const* a, int64_t at, const B* const* b, int64_t count, Vector* state, bool first, bool last, float* c, int64_t stride) {
+void DotTile(const float* const* a, int64_t at, const B* const* b, int64_t count, const Cut& cut, float* c, int64_t stride) {
     Vector sum[M][N];
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++) {
-            sum[i][j] = first ? Simd::Zero() : state[i * N + j];
+            sum[i][j] = cut.first ? Simd::Zero() : cut.state[i * N + j];
         }
     }
     auto step = [&](auto load_a, auto load_b) __attribute__((always_inline)) {
@@ -53,10 +59,10 @@ void DotTile(const float* const* a, int64_t at, const B* const* b, int64_t count
     for (int i = 0; i < M; i++) {
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++) {
-            if (last) {
+            if (cut.last) {
                 c[i * stride + j] = Simd::Sum(sum[i][j]);
             } else {
-                state[i * N + j] = sum[i][j];
+                cut.state[i * N + j] = sum[i][j];
             }
         }
     }
@@ -75,7 +81,7 @@ constexpr auto Indexes() {
 }
 
 template <class B>
-using DotTileFunction = void (*)(const float* const*, int64_t, const B* const*, int64_t, Vector*, bool, bool, float*, int64_t);
+using DotTileFunction = void (*)(const float* const*, int64_t, const B* const*, int64_t, const Cut&, float*, int64_t);
 
 // All tile sizes up to kDotRows by kDotColumns.
 template <class B, class = decltype(Indexes<Simd::kDotRows * Simd::kDotColumns>())>
@@ -99,7 +105,7 @@ void Dots(const float* const* a, int m, const B* const* b, int n, int64_t k, flo
         int columns = Least(Simd::kDotColumns, n - j);
         for (int i = 0; i < m; i += Simd::kDotRows) {
             int rows = Least(Simd::kDotRows, m - i);
-            FindDotTile<B>(rows, columns)(a + i, 0, b + j, k, nullptr, true, true, c + i * stride + j, stride);
+            FindDotTile<B>(rows, columns)(a + i, 0, b + j, k, {}, c + i * stride + j, stride);
         }
     }
 }
@@ -108,18 +114,22 @@ void Dots(const float* const* a, int m, const B* const* b, int n, int64_t k, flo
 constexpr int kProductRows = 64;
 // Elements of k between two cuts: kDotColumns rows of that length are the panel that stays in the first-level cache.
 constexpr int kProductDepth = 1024;
+// The processor recognises one stream of reads per page. Rows shorter than a page are therefore read one after another (a stream), longer
+// ones a tile at a time (a stream each): each way is twice as fast as the other on its side of this limit (kernels/lab/README.md).
+constexpr int64_t kPageBytes = 4096;
 
 template <class B>
 void ProductOf(const float* const* a, int m, const B* b, int n, int64_t k, float* c, int64_t stride) {
     constexpr bool kWide = sizeof(B) == sizeof(float);
     if (m <= Simd::kDotRows) {  // bound by reading b once; widened in registers
-        for (int j = 0; j < n; j += Simd::kDotColumns) {
-            int columns = Least(Simd::kDotColumns, n - j);
+        int width = k * static_cast<int64_t>(sizeof(B)) < kPageBytes ? 1 : Simd::kDotColumns;
+        for (int j = 0; j < n; j += width) {
+            int columns = Least(width, n - j);
             const B* rows[Simd::kDotColumns];
             for (int i = 0; i < columns; i++) {
                 rows[i] = b + (j + i) * k;
             }
-            FindDotTile<B>(m, columns)(a, 0, rows, k, nullptr, true, true, c + j, stride);
+            FindDotTile<B>(m, columns)(a, 0, rows, k, {}, c + j, stride);
         }
         return;
     }
@@ -147,8 +157,8 @@ void ProductOf(const float* const* a, int m, const B* b, int n, int64_t k, float
                 }
             }
             for (int i = 0; i < m; i += Simd::kDotRows) {
-                FindDotTile<float>(Least(Simd::kDotRows, m - i), columns)(a + i, at, rows, count, state + i * Simd::kDotColumns, at == 0,
-                                                                          at + count >= k, c + i * stride + j, stride);
+                Cut cut{at == 0, at + count >= k, state + i * Simd::kDotColumns};
+                FindDotTile<float>(Least(Simd::kDotRows, m - i), columns)(a + i, at, rows, count, cut, c + i * stride + j, stride);
             }
         }
     }
@@ -164,6 +174,8 @@ inline void Product(const float* const* a, int m, const Weights& weights, int64_
     }
 }
 
+constexpr int kSumAhead = 4;  // rows of b that a single row of w fetches ahead
+
 // A tile of M rows of w by V vectors of columns, `part` of which count in the last one (0: all).
 template <int M, int V, class B>
 void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64_t column, int64_t part, float* c, int64_t c_stride) {
@@ -171,31 +183,34 @@ void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64
     auto load = [&](const auto* x, int v) __attribute__((always_inline)) {
         return v == V - 1 && part != 0 ? Simd::Load(x + v * Simd::kLanes, part) : Simd::Load(x + v * Simd::kLanes);
     };
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < M; i++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int v = 0; v < V; v++) {
             sum[i][v] = load(c + i * c_stride + column, v);
         }
     }
     for (int j = 0; j < count; j++) {
-        Vector y[V];
-#pragma GCC unroll 8
-        for (int v = 0; v < V; v++) {
-            y[v] = load(b[j] + column, v);
-        }
-#pragma GCC unroll 8
+        Vector x[M];
+#pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
-            Vector x = Simd::All(w[i * stride + j]);
-#pragma GCC unroll 8
-            for (int v = 0; v < V; v++) {
-                sum[i][v] = Simd::MultiplyAdd(x, y[v], sum[i][v]);
+            x[i] = Simd::All(w[i * stride + j]);
+        }
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++) {
+            if constexpr (M == 1) {
+                _mm_prefetch(reinterpret_cast<const char*>(b[j + kSumAhead < count ? j + kSumAhead : count - 1] + column + v * Simd::kLanes), _MM_HINT_T0);
+            }
+            Vector y = load(b[j] + column, v);
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++) {
+                sum[i][v] = Simd::MultiplyAdd(x[i], y, sum[i][v]);
             }
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < M; i++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int v = 0; v < V; v++) {
             float* to = c + i * c_stride + column + v * Simd::kLanes;
             if (v == V - 1 && part != 0) {
@@ -209,10 +224,12 @@ void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64
 
 template <int M, class B>
 void SumRows(const float* w, int64_t stride, const B* const* b, int count, int64_t columns, float* c, int64_t c_stride) {
-    constexpr int64_t kWidth = Simd::kSumVectors * Simd::kLanes;
+    // A single row has registers left for four times the columns: fewer passes over b, longer pieces of its rows.
+    constexpr int kVectors = M == 1 ? 4 * Simd::kSumVectors : Simd::kSumVectors;
+    constexpr int64_t kWidth = kVectors * Simd::kLanes;
     int64_t column = 0;
     for (; column + kWidth <= columns; column += kWidth) {
-        SumTile<M, Simd::kSumVectors, B>(w, stride, b, count, column, 0, c, c_stride);
+        SumTile<M, kVectors, B>(w, stride, b, count, column, 0, c, c_stride);
     }
     for (; column < columns; column += Simd::kLanes) {
         int64_t rest = columns - column;
