@@ -1,5 +1,13 @@
 using System.CommandLine;
 using LongCat.ML.CommandLine;
+using LongCat.ML.Tool.Commands;
 
-RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.");
+RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.")
+{
+    InspectCommand.Create(),
+    ExportCommand.Create(),
+    LogitsCommand.Create(),
+    GenerateCommand.Create(),
+    ScoreCommand.Create(),
+};
 return await CommandHost.RunAsync(root, args);

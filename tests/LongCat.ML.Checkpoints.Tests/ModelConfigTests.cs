@@ -7,7 +7,7 @@ namespace LongCat.ML.Checkpoints.Tests;
 public sealed class ModelConfigTests
 {
     /// <summary>LongCat-Flash-Lite's published values.</summary>
-    private const string Lite = """
+    internal const string Lite = """
         {"architectures": ["LongcatFlashNgramForCausalLM"], "vocab_size": 131072, "hidden_size": 3072, "num_layers": 14, "num_attention_heads": 32,
          "ffn_hidden_size": 6144, "expert_ffn_hidden_size": 1024, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
          "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 256, "zero_expert_num": 128, "zero_expert_type": "identity", "moe_topk": 12,

@@ -1,4 +1,5 @@
 using System.Text;
+using LongCat.ML.TestShared;
 
 namespace LongCat.ML.Checkpoints.Tests;
 
@@ -51,6 +52,28 @@ public sealed class SafetensorsWriterTests : IDisposable
         byte[] second = WriteAll([.. tensors.Reverse()], [.. tensors.OrderBy(t => t.Name)], new() { ["y"] = "2", ["x"] = "1" });
         Assert.Equal(first, second);
         Assert.StartsWith("{\"__metadata__\":{\"x\":\"1\",\"y\":\"2\"},\"d\":", Encoding.UTF8.GetString(first, 8, 60));
+    }
+
+    [GoldenTheory]
+    [InlineData("longcat-flash")]
+    [InlineData("longcat-lite")]
+    [InlineData("llama")]
+    public void A_published_file_of_one_type_is_rewritten_byte_for_byte(string name)
+    {
+        string original = GoldenFixtures.Path(name, "model.safetensors");
+        string file = folder.File("again.safetensors");
+        using (SafetensorsFile read = SafetensorsFile.Open(original))
+        using (SafetensorsWriter writer = SafetensorsWriter.Create(file, read.Tensors.Values.Select(t => new TensorDeclaration(t.Name, t.Type, t.Shape)), read.Metadata))
+        {
+            foreach (string tensor in read.Tensors.Keys)
+            {
+                writer.Write(tensor, read.GetBytes(tensor));
+            }
+
+            writer.Complete();
+        }
+
+        Assert.Equal(File.ReadAllBytes(original), File.ReadAllBytes(file));
     }
 
     [Fact]

@@ -7,8 +7,15 @@ namespace LongCat.ML.Engines;
 internal sealed class InferenceTextEngine : ITextEngine
 {
     private readonly InferenceEngine engine;
+    private readonly string folder;
+    private readonly Lazy<HuggingFaceTokenizer> tokenizer;
 
-    private InferenceTextEngine(InferenceEngine engine) => this.engine = engine;
+    private InferenceTextEngine(InferenceEngine engine, string folder)
+    {
+        this.engine = engine;
+        this.folder = folder;
+        tokenizer = new Lazy<HuggingFaceTokenizer>(() => HuggingFaceTokenizer.Load(this.folder));
+    }
 
     public static InferenceTextEngine Open(string folder, EngineSettings settings, string device)
     {
@@ -18,7 +25,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             options = options with { MemoryBudgetBytes = bytes };
         }
 
-        return new InferenceTextEngine(InferenceEngine.Load(folder, options));
+        return new InferenceTextEngine(InferenceEngine.Load(folder, options), folder);
     }
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
@@ -74,9 +81,7 @@ internal sealed class InferenceTextEngine : ITextEngine
     private ScoreRequest FromTheBeginning(string text, OverlongRow overlong)
     {
         ModelManifest manifest = engine.Manifest;
-        HuggingFaceTokenizer tokenizer = engine.Tokenizer
-            ?? throw new InferenceException($"the model has no {Models.ModelReference.TokenizerFile}; export it again from a checkpoint folder that holds one.");
-        int[] ids = [.. tokenizer.Encode(text)];
+        int[] ids = [.. tokenizer.Value.Encode(text)];
         bool beginsItself = manifest.BosTokenId is not { } bos || (ids.Length > 0 && ids[0] == bos);
         int[] begin = beginsItself ? [.. ids.Take(1)] : [manifest.BosTokenId!.Value];
         int[] scored = beginsItself ? [.. ids.Skip(1)] : ids;

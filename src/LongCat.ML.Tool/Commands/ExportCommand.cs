@@ -1,0 +1,55 @@
+using System.CommandLine;
+using LongCat.ML.Checkpoints;
+using LongCat.ML.CommandLine;
+using LongCat.ML.Onnx;
+
+namespace LongCat.ML.Tool.Commands;
+
+/// <summary><c>longcat export</c>: a checkpoint becomes an ONNX folder.</summary>
+internal static class ExportCommand
+{
+    public static Command Create()
+    {
+        Argument<string> checkpoint = new("checkpoint") { Description = "A Hugging Face folder." };
+        Option<string> output = new("--output", "-o") { Description = "The ONNX folder to write; it is whole or absent.", Required = true };
+        Option<string?> precision = new("--precision") { Description = "f32 or bf16: how weights are stored; the checkpoint's own precision when left out." };
+        precision.AcceptOnlyFromAmong("f32", "bf16");
+        Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
+        Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
+        Command command = new("export", "Write a checkpoint as ONNX with the longcat operators and external data.")
+        {
+            checkpoint, output, precision, noDraft, overwrite,
+        };
+        command.SetAction((result, cancellationToken) =>
+        {
+            ExportOptions options = new()
+            {
+                Precision = result.GetValue(precision) switch
+                {
+                    "bf16" => WeightPrecision.BF16,
+                    "f32" => WeightPrecision.F32,
+                    _ => null,
+                },
+                IncludeDraft = !result.GetValue(noDraft),
+                Overwrite = result.GetValue(overwrite),
+            };
+            using ProgressLine line = new("export", "B");
+            ExportResult exported = OnnxExporter.Export(
+                result.GetRequiredValue(checkpoint),
+                result.GetRequiredValue(output),
+                options,
+                new Progress(line),
+                cancellationToken);
+            result.InvocationConfiguration.Output.WriteLine(
+                $"{exported.Folder}: {exported.TensorCount} tensors, {ProgressLine.Scaled(exported.DataBytes)}B in {exported.Elapsed.TotalSeconds:0.0} s");
+            return Task.FromResult(CommandHost.Success);
+        });
+        return command;
+    }
+
+    /// <summary>Reports on the exporting thread: <see cref="Progress{T}"/> would post lines that arrive after the end.</summary>
+    private sealed class Progress(ProgressLine line) : IProgress<ExportProgress>
+    {
+        public void Report(ExportProgress value) => line.Report(value.BytesDone, value.BytesTotal);
+    }
+}

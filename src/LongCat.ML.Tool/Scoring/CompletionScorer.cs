@@ -1,0 +1,25 @@
+using System.Text.Json.Nodes;
+using LongCat.ML.Inference;
+
+namespace LongCat.ML.Tool.Scoring;
+
+/// <summary>Adds <c>completion</c>, <c>finish_reason</c> and <c>completion_tokens</c>; an empty text gets an empty completion.</summary>
+internal sealed class CompletionScorer(InferenceEngine engine, string column, GenerationOptions options) : RowScorer(engine, column)
+{
+    public override async Task ScoreAsync(JsonObject row, CancellationToken cancellationToken)
+    {
+        string? text = Text(row);
+        if (string.IsNullOrEmpty(text))
+        {
+            row["completion"] = "";
+            row["finish_reason"] = "stop";
+            row["completion_tokens"] = 0;
+            return;
+        }
+
+        GenerationResult result = await Engine.GenerateAsync(new GenerationRequest { Prompt = text, Options = options }, cancellationToken).ConfigureAwait(false);
+        row["completion"] = result.Text;
+        row["finish_reason"] = result.FinishReason.ToString().ToLowerInvariant();
+        row["completion_tokens"] = result.Ids.Count;
+    }
+}
