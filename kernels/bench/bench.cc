@@ -1,8 +1,8 @@
 // Speed of every kernel, shape and path against what the machine can do: bytes of weights and caches per second beside the measured read
 // bandwidth, and multiply-adds beside the measured peak.
 //   bench [--threads N] [--only TEXT] [--seconds S]
-// Best of as many runs as fit S seconds per line (0.3): wall time, or with one thread its processor time. Weights come from a pool larger than the last-level cache and each run
-// takes the next part of it, as decoding does; otherwise the caches would be measured.
+// Best of as many runs as fit S seconds per line (0.3): wall time, or with one thread its processor time. Weights come from a pool larger
+// than the last-level cache and each run takes the next part of it, as decoding does; otherwise the caches would be measured.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -145,8 +145,8 @@ void Line(const std::string& name, CpuPath path, double bytes, double multiply_a
         return;
     }
     double time = Best(run), rate = bytes / time / 1e9, operations = 2 * multiply_adds / time / 1e9;
-    std::printf("%-64s %-9s %9.1f us %7.1f GB/s (%3.0f %%) %7.1f GFLOP/s (%3.0f %%)\n", name.c_str(), Name(path), time * 1e6, rate, 100 * rate / bandwidth,
-                operations, 100 * operations / peak);
+    std::printf("%-64s %-9s %9.1f us %7.1f GB/s (%3.0f %%) %7.1f GFLOP/s (%3.0f %%)\n", name.c_str(), Name(path), time * 1e6, rate,
+                100 * rate / bandwidth, operations, 100 * operations / peak);
     std::fflush(stdout);
 }
 
@@ -174,7 +174,8 @@ void Measure(const ParallelFor& parallel, int threads) {
             body(0);
             return;
         }
-        parallel.run(parallel.state, static_cast<size_t>(threads), [](void* argument, size_t i) { (*static_cast<Body*>(argument))(i); }, &body);
+        parallel.run(
+            parallel.state, static_cast<size_t>(threads), [](void* argument, size_t i) { (*static_cast<Body*>(argument))(i); }, &body);
     };
     size_t words = kPoolBytes / 8, part = words / static_cast<size_t>(threads);
     double time = Best([&] {
@@ -234,8 +235,10 @@ void Embeddings(CpuPath path, WeightType type, const ParallelFor& parallel) {
             table = {Take(type, kRows * kWidth), {}, kRows, kRows};
         }
         NGramEmbeddingArguments p;
-        p.tokens = tokens, p.sequences = 1, p.vocabulary = 1000, p.hidden = kHidden, p.table_width = kWidth, p.hash_vocab_size = 1000, p.eos_token_id = 2;
-        p.neighbor_num = 4, p.split_num = 4, p.input_ids = ids.data(), p.query_start = start, p.ngram_context = context.data(), p.tables = tables.data();
+        p.tokens = tokens, p.sequences = 1, p.vocabulary = 1000, p.hidden = kHidden, p.table_width = kWidth, p.hash_vocab_size = 1000,
+        p.eos_token_id = 2;
+        p.neighbor_num = 4, p.split_num = 4, p.input_ids = ids.data(), p.query_start = start, p.ngram_context = context.data(),
+        p.tables = tables.data();
         p.word = Take(type, 1000 * kHidden), p.embedding = y.data();
         std::vector<double> workspace(NGramEmbeddingWorkspace(p) / 8 + 9);
         Line(test::Text("NGramEmbedding %s, %d tokens, 12 tables of width 256, H 3072", test::Name(type), (int)tokens), path,
@@ -272,20 +275,24 @@ void Attentions(CpuPath path, WeightType type, const ParallelFor& parallel) {
                 table.push_back(static_cast<int32_t>(q * p.block_table_width + (b * 7919) % p.block_table_width));
             }
         }
-        std::vector<float> query = random.Floats(p.tokens * kHeads * (kNope + kRope)), latent = random.Floats(p.tokens * kWidth), norm = random.Floats(kRank),
-                           frequencies = random.Floats(kRope / 2), cache = random.Floats(p.pages * kPage * kWidth),
-                           output(static_cast<size_t>(p.tokens * kHeads * kValue));
-        p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.inv_freq = frequencies.data(), p.position_ids = positions.data();
-        p.query_start = start.data(), p.context_length = length.data(), p.block_table = table.data(), p.cache = cache.data(), p.output = output.data();
+        std::vector<float> query = random.Floats(p.tokens * kHeads * (kNope + kRope)), latent = random.Floats(p.tokens * kWidth),
+                           norm = random.Floats(kRank), frequencies = random.Floats(kRope / 2),
+                           cache = random.Floats(p.pages * kPage * kWidth), output(static_cast<size_t>(p.tokens * kHeads * kValue));
+        p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.inv_freq = frequencies.data(),
+        p.position_ids = positions.data();
+        p.query_start = start.data(), p.context_length = length.data(), p.block_table = table.data(), p.cache = cache.data(),
+        p.output = output.data();
         std::vector<double> workspace(LatentAttentionWorkspace(p) / 8 + 9);
         double keys = 0;
         for (int64_t position : positions) {
             keys += static_cast<double>(position + 1);
         }
         double fold = static_cast<double>(p.tokens) * kHeads * kRank * (kNope + kValue), attend = keys * kHeads * (kWidth + kRank);
-        double bytes = kHeads * (kNope + kValue) * kRank * static_cast<double>(SizeOf(type)) + static_cast<double>(s.sequences * s.context * kWidth) * 4;
-        Line(test::Text("LatentAttention %s, 32 heads, %d x %d tokens, context %d", test::Name(type), (int)s.sequences, (int)s.fresh, (int)s.context), path, bytes,
-             fold + attend, [&] {
+        double bytes = kHeads * (kNope + kValue) * kRank * static_cast<double>(SizeOf(type)) +
+                       static_cast<double>(s.sequences * s.context * kWidth) * 4;
+        Line(test::Text("LatentAttention %s, 32 heads, %d x %d tokens, context %d", test::Name(type), (int)s.sequences, (int)s.fresh,
+                        (int)s.context),
+             path, bytes, fold + attend, [&] {
                  p.kv_b = Take(type, kHeads * (kNope + kValue) * kRank);
                  (void)LatentAttention(path, p, workspace.data(), parallel);
              });
@@ -297,8 +304,8 @@ void Mixtures(CpuPath path, WeightType type, const ParallelFor& parallel) {
     constexpr int64_t kHidden = 3072, kIntermediate = 1024;
     constexpr int kExperts = 16, kZero = 8, kTop = 6;
     for (int64_t tokens : {1, 8, 64, 512}) {
-        std::vector<float> x = random.Floats(tokens * kHidden), router = random.Floats((kExperts + kZero) * kHidden, 0.02f), bias(kExperts + kZero),
-                           y(static_cast<size_t>(tokens * kHidden));
+        std::vector<float> x = random.Floats(tokens * kHidden), router = random.Floats((kExperts + kZero) * kHidden, 0.02f),
+                           bias(kExperts + kZero), y(static_cast<size_t>(tokens * kHidden));
         ExpertMixtureArguments p;
         p.tokens = tokens, p.hidden = kHidden, p.intermediate = kIntermediate, p.experts = kExperts, p.zero_experts = kZero, p.top_k = kTop;
         p.routed_scaling_factor = 6, p.x = x.data(), p.router = router.data(), p.correction_bias = bias.data(), p.y = y.data();
@@ -308,7 +315,8 @@ void Mixtures(CpuPath path, WeightType type, const ParallelFor& parallel) {
             continue;
         }
         // On average two thirds of the choices are real experts; with few tokens that share of the experts is read.
-        double pairs = static_cast<double>(tokens) * kTop * kExperts / (kExperts + kZero), read = std::min(pairs, static_cast<double>(kExperts));
+        double pairs = static_cast<double>(tokens) * kTop * kExperts / (kExperts + kZero),
+               read = std::min(pairs, static_cast<double>(kExperts));
         double expert = 3.0 * kIntermediate * kHidden;
         Line(test::Text("ExpertMixture %s, %d tokens, 16 + 8 experts, top 6, H 3072, I 1024", test::Name(type), (int)tokens), path,
              read * expert * static_cast<double>(SizeOf(type)), pairs * expert, [&] {

@@ -47,12 +47,13 @@ std::vector<float> Run(CpuPath path, const ExpertMixtureArguments& p, const Para
 }
 
 void Parity(CpuPath path, WeightType type) {
-    Comparison comparison(Text("ExpertMixture %s %s", Name(path), Name(type)).c_str(), 3e-5, "two float32 products in a row, times a factor of 6");
+    Comparison comparison(Text("ExpertMixture %s %s", Name(path), Name(type)).c_str(), 3e-5,
+                          "two float32 products in a row, times a factor of 6");
     Random random(41);
     struct {
         int64_t tokens, hidden, intermediate;
         int experts, zero, top_k;
-    } shapes[] = {{0, 8, 8, 2, 1, 1},   {1, 16, 8, 4, 2, 2},   {3, 33, 17, 5, 0, 3},  {5, 40, 50, 8, 4, 4},
+    } shapes[] = {{0, 8, 8, 2, 1, 1},     {1, 16, 8, 4, 2, 2},    {3, 33, 17, 5, 0, 3},   {5, 40, 50, 8, 4, 4},
                   {70, 48, 100, 6, 3, 5}, {150, 30, 20, 2, 2, 2}, {7, 100, 9, 37, 3, 12}, {2, 1100, 30, 3, 1, 2}};
     for (auto& s : shapes) {
         for (bool normalize : {false, true}) {

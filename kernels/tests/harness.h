@@ -19,14 +19,14 @@ namespace longcat::test {
 
 inline int failures = 0;
 
-#define EXPECT(condition, ...)                                                          \
-    do {                                                                                \
-        if (!(condition)) {                                                             \
-            longcat::test::failures++;                                                  \
-            std::printf("%s:%d: %s: ", __FILE_NAME__, __LINE__, #condition);            \
-            std::printf(__VA_ARGS__);                                                   \
-            std::printf("\n");                                                          \
-        }                                                                               \
+#define EXPECT(condition, ...)                                               \
+    do {                                                                     \
+        if (!(condition)) {                                                  \
+            longcat::test::failures++;                                       \
+            std::printf("%s:%d: %s: ", __FILE_NAME__, __LINE__, #condition); \
+            std::printf(__VA_ARGS__);                                        \
+            std::printf("\n");                                               \
+        }                                                                    \
     } while (false)
 
 #define EXPECT_ERROR(status, part) \
@@ -115,7 +115,8 @@ class Comparison {
         EXPECT(got.size() == want.size(), "%s: %zu and %zu values", what.c_str(), got.size(), want.size());
         values_ += got.size();
         for (size_t i = 0; i < got.size(); i++) {
-            double difference = std::fabs(static_cast<double>(got[i]) - want[i]), limit = tolerance_ * (1 + std::fabs(static_cast<double>(want[i])));
+            double difference = std::fabs(static_cast<double>(got[i]) - want[i]),
+                   limit = tolerance_ * (1 + std::fabs(static_cast<double>(want[i])));
             most_ = difference > most_ ? difference : most_;
             share_ = difference / limit > share_ ? difference / limit : share_;
             if (!(difference <= limit)) {

@@ -26,7 +26,8 @@ struct Case {
     Tensor kv_b;
     std::vector<float> cache;
 
-    Case(Random& random, const Dimensions& d, const std::vector<Sequence>& sequences, int64_t page, WeightType weights, WeightType cache_type)
+    Case(Random& random, const Dimensions& d, const std::vector<Sequence>& sequences, int64_t page, WeightType weights,
+         WeightType cache_type)
         : kv_b(weights, random.Floats(int64_t{d.heads} * (d.nope + d.v) * d.rank, 0.2f)) {
         p.num_heads = d.heads, p.nope = d.nope, p.rope = d.rope, p.v = d.v, p.rank = d.rank;
         p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2, p.softmax_scale = 0.3f, p.rope_multiplier = 1.1f;
@@ -63,7 +64,8 @@ struct Case {
             frequencies.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(d.rope)));
         }
         cache = random.Floats(pages * page * (d.rank + d.rope));
-        p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.kv_b = kv_b.weights(), p.inv_freq = frequencies.data();
+        p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.kv_b = kv_b.weights(),
+        p.inv_freq = frequencies.data();
         p.position_ids = positions.data(), p.query_start = start.data(), p.context_length = lengths.data(), p.block_table = table.data();
     }
     Case(const Case&) = delete;
@@ -110,7 +112,11 @@ void Parity(CpuPath path, WeightType weights, WeightType cache) {
     Random random(31);
     for (const Dimensions& d : {kOdd, kEven, kMany}) {
         for (int64_t page : {1, 4, 16}) {
-            for (auto& sequences : {std::vector<Sequence>{}, {{1, 1}}, {{5, 5}}, {{17, 1}, {3, 3}, {0, 0}, {70, 2}}, {{130, 1}, {64, 64}, {65, 1}, {9, 0}, {66, 5}}}) {
+            for (auto& sequences : {std::vector<Sequence>{},
+                                    {{1, 1}},
+                                    {{5, 5}},
+                                    {{17, 1}, {3, 3}, {0, 0}, {70, 2}},
+                                    {{130, 1}, {64, 64}, {65, 1}, {9, 0}, {66, 5}}}) {
                 Case c(random, d, sequences, page, weights, cache);
                 Result got = Run(path, c), want = Run(CpuPath::kReference, c);
                 comparison.Add(got.output, want.output, Text("heads %d, page %d, %d sequences", d.heads, (int)page, (int)sequences.size()));
@@ -146,7 +152,8 @@ void Invariance(CpuPath path, WeightType cache) {
                 Status status = Run(path, part, &cut);
                 EXPECT(status.ok(), "%s", status.message);
                 std::vector<float> want(whole.output.begin() + from * out, whole.output.begin() + (from + part.tokens) * out);
-                EXPECT(SameBits(want, cut.output), "%s, cache %s: sequence %d, %d tokens from %d", Name(path), Name(cache), (int)s, (int)part.tokens, (int)from);
+                EXPECT(SameBits(want, cut.output), "%s, cache %s: sequence %d, %d tokens from %d", Name(path), Name(cache), (int)s,
+                       (int)part.tokens, (int)from);
             }
         }
         EXPECT(whole.cache == cut.cache, "%s: the cache after steps of %d", Name(path), (int)step);
@@ -175,7 +182,8 @@ void Extremes(CpuPath path) {
     }
     EXPECT(used < c.p.pages, "a page must be free");
     Result got = Run(path, c), want = Run(CpuPath::kReference, c);
-    Comparison comparison(Text("LatentAttention %s, scores of hundreds", Name(path)).c_str(), 2e-3, "an error of 1e-6 in a score of 500 is 5e-4 in its weight");
+    Comparison comparison(Text("LatentAttention %s, scores of hundreds", Name(path)).c_str(), 2e-3,
+                          "an error of 1e-6 in a score of 500 is 5e-4 in its weight");
     comparison.Add(got.output, want.output, "extremes");
 }
 

@@ -33,8 +33,9 @@ struct Case {
 void Parity(CpuPath path, WeightType type) {
     Comparison comparison(Text("MatMul %s %s", Name(path), Name(type)).c_str(), 1e-5 * 3, "float32 sums of up to 2100 products below 1");
     Random random(11);
-    int64_t shapes[][3] = {{0, 4, 8},  {1, 1, 1},   {1, 7, 5},    {2, 6, 16},   {3, 5, 17},  {4, 13, 33},  {5, 25, 64},   {17, 31, 129},
-                           {1, 300, 256}, {65, 19, 40}, {7, 50, 1024}, {9, 14, 1025}, {70, 30, 2100}, {128, 64, 96}, {3, 4, 0}};
+    int64_t shapes[][3] = {{0, 4, 8},     {1, 1, 1},     {1, 7, 5},      {2, 6, 16},    {3, 5, 17},
+                           {4, 13, 33},   {5, 25, 64},   {17, 31, 129},  {1, 300, 256}, {65, 19, 40},
+                           {7, 50, 1024}, {9, 14, 1025}, {70, 30, 2100}, {128, 64, 96}, {3, 4, 0}};
     for (auto& s : shapes) {
         for (bool add : {false, true}) {
             Case c(random, s[0], s[1], s[2], type, add);
@@ -64,8 +65,8 @@ void Invariance(CpuPath path, WeightType type) {
                 part.a += first * s[2];
                 part.residual += first * s[1];
                 std::vector<float> want(whole.begin() + first * s[1], whole.begin() + (first + rows) * s[1]);
-                EXPECT(SameBits(want, Run(path, part)), "%s %s: rows %d from %d of [%d, %d, %d]", Name(path), Name(type), (int)rows, (int)first,
-                       (int)s[0], (int)s[1], (int)s[2]);
+                EXPECT(SameBits(want, Run(path, part)), "%s %s: rows %d from %d of [%d, %d, %d]", Name(path), Name(type), (int)rows,
+                       (int)first, (int)s[0], (int)s[1], (int)s[2]);
             }
         }
     }

@@ -34,7 +34,8 @@ struct Hash {
             context[static_cast<size_t>(neighbors - 2 - i)] = tokens[static_cast<size_t>(old - 1 - i)];
         }
         int32_t start[] = {0, static_cast<int32_t>(count)};
-        p.tokens = count, p.sequences = 1, p.hash_vocab_size = vocabulary, p.eos_token_id = 2, p.neighbor_num = neighbors, p.split_num = splits;
+        p.tokens = count, p.sequences = 1, p.hash_vocab_size = vocabulary, p.eos_token_id = 2, p.neighbor_num = neighbors,
+        p.split_num = splits;
         p.input_ids = tokens.data() + old, p.query_start = start, p.ngram_context = context.data(), p.tables = tables.data();
         std::vector<int64_t> ids(static_cast<size_t>(count) * tables.size());
         NGramIds(p, ids.data());
@@ -62,7 +63,8 @@ void Vectors() {
     ExpectIds("1 t2", one[2], {7217955, 7217943, 7217931, 7217919, 2070806, 2033824, 1996842, 1959860, 1922878, 1885896, 1848914, 1811932});
     ExpectIds("1 t3", one[3], {4063161, 4062931, 4062701, 4062471, 1919723, 161785, 8627476, 6869540, 2464544, 1113526, 9988041, 8640817});
     ExpectIds("1 t4", one[4], {5897168, 5897168, 5897168, 5897168, 10015977, 212513, 632686, 1052871, 2948099, 6915271, 748958, 4896432});
-    ExpectIds("1 t7", one[7], {1310723, 1310721, 1310719, 1310717, 10117753, 10094227, 10070701, 10047175, 9045423, 867998, 4872324, 611117});
+    ExpectIds("1 t7", one[7],
+              {1310723, 1310721, 1310719, 1310717, 10117753, 10094227, 10070701, 10047175, 9045423, 867998, 4872324, 611117});
 
     auto two = lite.Ids({11, 523, 2, 44, 130000, 7, 88, 4});
     ExpectIds("2 t2", two[2], {7208956, 7208944, 7208932, 7208920, 2061807, 2024825, 1987843, 1950861, 1913879, 1876897, 1839915, 1802933});
@@ -84,7 +86,8 @@ void Vectors() {
 
     Hash large(163840, 16476897, 5, 4);
     ExpectIds("5", large.Ids({11, 523, 9001, 44, 130000})[4],
-              {7338960, 7338960, 7338960, 7338960, 11163550, 14789196, 1937940, 5563600, 7111964, 11941988, 362882, 5328480, 2403476, 3727732, 8009124, 15247568});
+              {7338960, 7338960, 7338960, 7338960, 11163550, 14789196, 1937940, 5563600, 7111964, 11941988, 362882, 5328480, 2403476,
+               3727732, 8009124, 15247568});
 
     auto six = lite.Ids({2, 5, 2, 2, 9, 13, 21, 2});
     ExpectIds("6 t0", six[0], Fill(12, 2));
@@ -120,7 +123,8 @@ struct Case {
     std::vector<Tensor> storage;
 
     Case(Random& random, std::vector<int64_t> lengths, WeightType type, int64_t hidden = 40, int64_t width = 5, int n = 3, int k = 2) {
-        p.vocabulary = p.hash_vocab_size = 64, p.hidden = hidden, p.table_width = width, p.eos_token_id = 2, p.neighbor_num = n, p.split_num = k;
+        p.vocabulary = p.hash_vocab_size = 64, p.hidden = hidden, p.table_width = width, p.eos_token_id = 2, p.neighbor_num = n,
+        p.split_num = k;
         start.push_back(0);
         for (int64_t length : lengths) {
             for (int64_t i = 0; i < length; i++) {

@@ -9,8 +9,8 @@ namespace longcat::ops {
 class ExpertMixtureOp {
   public:
     static constexpr const char* kName = "ExpertMixture";
-    static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat}, {"gate", kAny},
-                                       {"up", kAny}, {"down", kAny}};
+    static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat},
+                                       {"gate", kAny}, {"up", kAny},       {"down", kAny}};
     static constexpr Port kOutputs[] = {{"y", kFloat}};
 
     explicit ExpertMixtureOp(const Attributes& attributes);

@@ -23,7 +23,8 @@ LatentAttentionOp::LatentAttentionOp(const Attributes& attributes) : path_(Selec
 void LatentAttentionOp::Compute(Context& context) const {
     LatentAttentionArguments p = attributes_;
     int64_t heads = p.num_heads, width = int64_t{p.rank} + p.rope;
-    Input query = context.In(0, "query"), start = context.In(6, "query_start"), table = context.In(8, "block_table"), cache = context.In(9, "cache");
+    Input query = context.In(0, "query"), start = context.In(6, "query_start"), table = context.In(8, "block_table"),
+          cache = context.In(9, "cache");
     query.HasShape({-1, heads * (int64_t{p.nope} + p.rope)});
     start.HasRank(1);
     if (start.Dimension(0) < 1) {

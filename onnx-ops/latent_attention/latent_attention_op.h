@@ -22,9 +22,9 @@ class LatentAttentionOp {
 template <ONNXTensorElementDataType Cache>
 class LatentAttentionOpOf : public LatentAttentionOp {
   public:
-    static constexpr Port kInputs[] = {{"query", kFloat},        {"latent", kFloat},         {"latent_norm", kFloat}, {"kv_b", kAny},
-                                       {"inv_freq", kFloat},     {"position_ids", kInt64},   {"query_start", kInt32}, {"context_length", kInt32},
-                                       {"block_table", kInt32}, {"cache", Cache}};
+    static constexpr Port kInputs[] = {
+        {"query", kFloat},        {"latent", kFloat},      {"latent_norm", kFloat},    {"kv_b", kAny},          {"inv_freq", kFloat},
+        {"position_ids", kInt64}, {"query_start", kInt32}, {"context_length", kInt32}, {"block_table", kInt32}, {"cache", Cache}};
     static constexpr Port kOutputs[] = {{"output", kFloat}, {"cache_out", Cache}};
     using LatentAttentionOp::LatentAttentionOp;
 };

@@ -26,7 +26,8 @@ NGramEmbeddingOp::NGramEmbeddingOp(const Attributes& attributes)
 void NGramEmbeddingOp::Compute(Context& context) const {
     size_t tables = table_rows_.size();
     if (context.InputCount() != 4 + 2 * tables) {
-        Fail("got %zu inputs, expected %zu (4, then %zu tables, then %zu projections)", context.InputCount(), 4 + 2 * tables, tables, tables);
+        Fail("got %zu inputs, expected %zu (4, then %zu tables, then %zu projections)", context.InputCount(), 4 + 2 * tables, tables,
+             tables);
     }
     Input ids = context.In(0, "input_ids"), start = context.In(1, "query_start"), history = context.In(2, "ngram_context");
     Input word = context.In(3, "word");

@@ -9,8 +9,9 @@ size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& p) {
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* workspace, const ParallelFor& parallel) {
     using L = long long;
     if (p.tokens < 0 || p.hidden < 1 || p.intermediate < 1 || p.experts < 0 || p.zero_experts < 0 || p.tokens * p.top_k > INT32_MAX) {
-        return Status::Error(StatusCode::kInvalidArgument, "tokens %lld, hidden %lld, intermediate %lld, num_experts %d, num_zero_experts %d: out of range",
-                             L{p.tokens}, L{p.hidden}, L{p.intermediate}, p.experts, p.zero_experts);
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "tokens %lld, hidden %lld, intermediate %lld, num_experts %d, num_zero_experts %d: out of range", L{p.tokens},
+                             L{p.hidden}, L{p.intermediate}, p.experts, p.zero_experts);
     }
     if (p.top_k < 1 || p.top_k > p.experts + p.zero_experts) {
         return Status::Error(StatusCode::kInvalidArgument, "top_k is %d, expected 1..%d (num_experts + num_zero_experts)", p.top_k,

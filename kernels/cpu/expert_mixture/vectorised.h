@@ -10,8 +10,8 @@ namespace longcat {
 namespace {
 
 constexpr int kRouterTokens = 4, kRouterExperts = 4, kRouterTask = 32;
-constexpr int kGateColumns = 48;                             // rows of gate and of up per task
-constexpr int kDownColumns = 24, kManyDownColumns = 96;      // rows of down per task; many where activations are read again for each
+constexpr int kGateColumns = 48;                         // rows of gate and of up per task
+constexpr int kDownColumns = 24, kManyDownColumns = 96;  // rows of down per task; many where activations are read again for each
 constexpr int64_t kManyTokens = 64;
 
 // logits[t, e] = x_t · router_e in double: products of two float32 are exact there, so which path or batch it was hardly ever shows.
@@ -65,12 +65,14 @@ inline void RouterLogits(const ExpertMixtureArguments& p, float* logits, const P
         bool full = last_token - token == kRouterTokens;
         for (; expert < last_expert; expert += kRouterExperts) {
             if (full && expert + kRouterExperts <= last_expert) {
-                RouterTile<kRouterTokens, kRouterExperts>(p.x + token * p.hidden, p.router + expert * p.hidden, p.hidden, logits + token * all + expert, all);
+                RouterTile<kRouterTokens, kRouterExperts>(p.x + token * p.hidden, p.router + expert * p.hidden, p.hidden,
+                                                          logits + token * all + expert, all);
                 continue;
             }
             for (int64_t t = token; t < last_token; t++) {
                 if (expert + kRouterExperts <= last_expert) {
-                    RouterTile<1, kRouterExperts>(p.x + t * p.hidden, p.router + expert * p.hidden, p.hidden, logits + t * all + expert, all);
+                    RouterTile<1, kRouterExperts>(p.x + t * p.hidden, p.router + expert * p.hidden, p.hidden, logits + t * all + expert,
+                                                  all);
                 } else {
                     for (int64_t e = expert; e < last_expert; e++) {
                         RouterTile<1, 1>(p.x + t * p.hidden, p.router + e * p.hidden, p.hidden, logits + t * all + e, all);

@@ -12,8 +12,8 @@ namespace longcat {
 int64_t SplitLength(int64_t visible);
 
 struct LatentAttentionPlan {
-    int64_t chunk;   // tokens worked on at a time
-    int64_t splits;  // the most splits of any token
+    int64_t chunk;                                              // tokens worked on at a time
+    int64_t splits;                                             // the most splits of any token
     size_t rotation, query, partial, state, first_task, bytes;  // offsets into the scratch memory, and its size
 };
 

@@ -55,8 +55,12 @@ class LatentAttentionRun {
     }
 
     float* Query(int64_t token, int64_t head) const { return query_ + (token * p.num_heads + head) * width_; }
-    float* Partial(int64_t token, int64_t head, int64_t split) const { return partial_ + ((token * p.num_heads + head) * plan_.splits + split) * p.rank; }
-    float* State(int64_t token, int64_t head, int64_t split) const { return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2; }
+    float* Partial(int64_t token, int64_t head, int64_t split) const {
+        return partial_ + ((token * p.num_heads + head) * plan_.splits + split) * p.rank;
+    }
+    float* State(int64_t token, int64_t head, int64_t split) const {
+        return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2;
+    }
     int64_t Visible(int64_t token) const { return p.position_ids[begin_ + token] + 1; }
     int64_t Splits(int64_t token) const { return CeilDivide(Visible(token), SplitLength(Visible(token))); }
 

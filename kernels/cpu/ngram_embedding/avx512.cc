@@ -1,6 +1,7 @@
 #include "../simd/avx512.h"
-#include "vectorised.h"
+
 #include "paths.h"
+#include "vectorised.h"
 
 namespace longcat {
 

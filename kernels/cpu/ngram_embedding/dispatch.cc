@@ -12,13 +12,14 @@ int Tables(const NGramEmbeddingArguments& p) { return p.split_num * (p.neighbor_
 Status Check(const NGramEmbeddingArguments& p) {
     using L = long long;
     if (p.tokens < 0 || p.sequences < 0 || p.hidden < 1 || p.table_width < 1 || p.vocabulary < 1 || p.vocabulary > kLargest) {
-        return Status::Error(StatusCode::kInvalidArgument, "tokens %lld, sequences %lld, vocabulary %lld, hidden %lld, table width %lld: out of range",
-                             L{p.tokens}, L{p.sequences}, L{p.vocabulary}, L{p.hidden}, L{p.table_width});
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "tokens %lld, sequences %lld, vocabulary %lld, hidden %lld, table width %lld: out of range", L{p.tokens},
+                             L{p.sequences}, L{p.vocabulary}, L{p.hidden}, L{p.table_width});
     }
     if (p.neighbor_num < 2 || p.split_num < 1 || p.hash_vocab_size < 1 || p.hash_vocab_size > kLargest) {
         return Status::Error(StatusCode::kInvalidArgument,
-                             "neighbor_num %d, split_num %d, hash_vocab_size %lld: expected at least 2, at least 1, 1..2^31", p.neighbor_num,
-                             p.split_num, L{p.hash_vocab_size});
+                             "neighbor_num %d, split_num %d, hash_vocab_size %lld: expected at least 2, at least 1, 1..2^31",
+                             p.neighbor_num, p.split_num, L{p.hash_vocab_size});
     }
     for (int i = 0; i < Tables(p); i++) {
         if (p.tables[i].modulus < 1 || p.tables[i].modulus > p.tables[i].row_count || p.tables[i].modulus > kLargest) {

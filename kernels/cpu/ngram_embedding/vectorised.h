@@ -26,33 +26,36 @@ inline void NGramProjectVectorised(const NGramEmbeddingArguments& p, const int64
     });
 
     int64_t token_blocks = CeilDivide(p.tokens, kProductRows), column_blocks = CeilDivide(p.hidden, kEmbeddingColumns);
-    For(Unless(p.tokens * p.hidden * gathered < kInlineWork, parallel), static_cast<size_t>(token_blocks * column_blocks), [&](size_t index) {
-        int64_t token = static_cast<int64_t>(index) % token_blocks * kProductRows, column = static_cast<int64_t>(index) / token_blocks * kEmbeddingColumns;
-        int count = static_cast<int>(Smaller(kProductRows, p.tokens - token)), columns = static_cast<int>(Smaller(kEmbeddingColumns, p.hidden - column));
-        float sum[kProductRows * kEmbeddingColumns], product[kProductRows * kEmbeddingColumns];
-        for (int t = 0; t < count; t++) {
-            for (int x = 0; x < columns; x++) {
-                sum[t * kEmbeddingColumns + x] = WeightAt(p.word, p.input_ids[token + t] * p.hidden + column + x);
-            }
-        }
-        for (int i = 0; i < tables; i++) {
-            const float* a[kProductRows];
-            for (int t = 0; t < count; t++) {
-                a[t] = rows + (token + t) * gathered + i * p.table_width;
-            }
-            Product(a, count, p.tables[i].projection, column, columns, p.table_width, product, kEmbeddingColumns);
+    For(Unless(p.tokens * p.hidden * gathered < kInlineWork, parallel), static_cast<size_t>(token_blocks * column_blocks),
+        [&](size_t index) {
+            int64_t token = static_cast<int64_t>(index) % token_blocks * kProductRows,
+                    column = static_cast<int64_t>(index) / token_blocks * kEmbeddingColumns;
+            int count = static_cast<int>(Smaller(kProductRows, p.tokens - token)),
+                columns = static_cast<int>(Smaller(kEmbeddingColumns, p.hidden - column));
+            float sum[kProductRows * kEmbeddingColumns], product[kProductRows * kEmbeddingColumns];
             for (int t = 0; t < count; t++) {
                 for (int x = 0; x < columns; x++) {
-                    sum[t * kEmbeddingColumns + x] += product[t * kEmbeddingColumns + x];
+                    sum[t * kEmbeddingColumns + x] = WeightAt(p.word, p.input_ids[token + t] * p.hidden + column + x);
                 }
             }
-        }
-        for (int t = 0; t < count; t++) {
-            for (int x = 0; x < columns; x++) {
-                p.embedding[(token + t) * p.hidden + column + x] = sum[t * kEmbeddingColumns + x] / static_cast<float>(1 + tables);
+            for (int i = 0; i < tables; i++) {
+                const float* a[kProductRows];
+                for (int t = 0; t < count; t++) {
+                    a[t] = rows + (token + t) * gathered + i * p.table_width;
+                }
+                Product(a, count, p.tables[i].projection, column, columns, p.table_width, product, kEmbeddingColumns);
+                for (int t = 0; t < count; t++) {
+                    for (int x = 0; x < columns; x++) {
+                        sum[t * kEmbeddingColumns + x] += product[t * kEmbeddingColumns + x];
+                    }
+                }
             }
-        }
-    });
+            for (int t = 0; t < count; t++) {
+                for (int x = 0; x < columns; x++) {
+                    p.embedding[(token + t) * p.hidden + column + x] = sum[t * kEmbeddingColumns + x] / static_cast<float>(1 + tables);
+                }
+            }
+        });
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ struct Simd {
     static Vector Multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
     static Vector Divide(Vector a, Vector b) { return _mm256_div_ps(a, b); }
     static Vector MultiplyAdd(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-    static Vector Larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }    // b where one is NaN
+    static Vector Larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }   // b where one is NaN
     static Vector Smaller(Vector a, Vector b) { return _mm256_min_ps(a, b); }  // b where one is NaN
     static float Sum(Vector v) {
         __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -64,7 +64,9 @@ struct Simd {
         __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
         return _mm256_mul_ps(_mm256_mul_ps(v, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
     }
-    static Vector ZeroBelow(Vector v, Vector x, float limit) { return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_NLT_UQ), v); }
+    static Vector ZeroBelow(Vector v, Vector x, float limit) {
+        return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_NLT_UQ), v);
+    }
 
     static Doubles ZeroDoubles() { return _mm256_setzero_pd(); }
     static Doubles LoadDoubles(const float* x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }

@@ -40,7 +40,7 @@ struct Simd {
     static Vector Multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
     static Vector Divide(Vector a, Vector b) { return _mm512_div_ps(a, b); }
     static Vector MultiplyAdd(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
-    static Vector Larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }    // b where one is NaN
+    static Vector Larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }   // b where one is NaN
     static Vector Smaller(Vector a, Vector b) { return _mm512_min_ps(a, b); }  // b where one is NaN
     static float Sum(Vector v) { return _mm512_reduce_add_ps(v); }
     static float Largest(Vector v) { return _mm512_reduce_max_ps(v); }

@@ -48,12 +48,14 @@ void DotTile(const float* const* a, int64_t at, const B* const* b, int64_t count
     };
     int64_t k = 0;
     for (; k + Simd::kLanes <= count; k += Simd::kLanes) {
-        step([&](const float* row) __attribute__((always_inline)) { return Simd::Load(row + at + k); },
-             [&](const B* row) __attribute__((always_inline)) { return Simd::Load(row + k); });
+        step(
+            [&](const float* row) __attribute__((always_inline)) { return Simd::Load(row + at + k); },
+            [&](const B* row) __attribute__((always_inline)) { return Simd::Load(row + k); });
     }
     if (k < count) {
-        step([&](const float* row) __attribute__((always_inline)) { return Simd::Load(row + at + k, count - k); },
-             [&](const B* row) __attribute__((always_inline)) { return Simd::Load(row + k, count - k); });
+        step(
+            [&](const float* row) __attribute__((always_inline)) { return Simd::Load(row + at + k, count - k); },
+            [&](const B* row) __attribute__((always_inline)) { return Simd::Load(row + k, count - k); });
     }
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
@@ -199,7 +201,9 @@ void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++) {
             if constexpr (M == 1) {
-                _mm_prefetch(reinterpret_cast<const char*>(b[j + kSumAhead < count ? j + kSumAhead : count - 1] + column + v * Simd::kLanes), _MM_HINT_T0);
+                _mm_prefetch(
+                    reinterpret_cast<const char*>(b[j + kSumAhead < count ? j + kSumAhead : count - 1] + column + v * Simd::kLanes),
+                    _MM_HINT_T0);
             }
             Vector y = load(b[j] + column, v);
 #pragma GCC unroll 16
