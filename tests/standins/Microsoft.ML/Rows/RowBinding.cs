@@ -200,28 +200,3 @@ internal sealed class CompositeMapper(DataViewSchema input, IRowToRowMapper[] ma
         return row;
     }
 }
-
-/// <summary>A transformer that is nothing but a binding.</summary>
-public abstract class RowToRowTransformer : ITransformer
-{
-    private protected RowToRowTransformer()
-    {
-    }
-
-    bool ITransformer.IsRowToRowMapper => true;
-
-    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => Bind(inputSchema).OutputSchema;
-
-    public IDataView Transform(IDataView input) => new MappedView(Bind(input.Schema), input);
-
-    IRowToRowMapper ITransformer.GetRowToRowMapper(DataViewSchema inputSchema) => new BoundMapper(Bind(inputSchema));
-
-    void ICanSaveModel.Save(ModelSaveContext ctx) => Save(ctx);
-
-    internal abstract RowBinding Bind(DataViewSchema input);
-
-    private protected abstract void Save(ModelSaveContext ctx);
-
-    private protected static DataViewSchema.Column Find(DataViewSchema schema, string name) => schema.GetColumnOrNull(name)
-        ?? throw new ArgumentOutOfRangeException(nameof(schema), $"Could not find input column '{name}'");
-}

@@ -37,7 +37,7 @@ namespace Microsoft.ML.Transforms
     }
 
     /// <summary>Gives a column a second name.</summary>
-    public sealed class ColumnCopyingTransformer : RowToRowTransformer
+    public sealed class ColumnCopyingTransformer : RowToRowTransformerBase
     {
         internal const string Signature = "CopyTransform";
         private readonly string output;
@@ -90,7 +90,7 @@ namespace Microsoft.ML.Transforms
     }
 
     /// <summary>Drops columns, and those hidden behind them.</summary>
-    public sealed class ColumnSelectingTransformer : RowToRowTransformer
+    public sealed class ColumnSelectingTransformer : RowToRowTransformerBase
     {
         internal const string Signature = "SelectColumnsTransform";
         private readonly string[] dropped;

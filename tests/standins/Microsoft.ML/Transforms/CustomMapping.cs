@@ -84,7 +84,7 @@ namespace Microsoft.ML.Transforms
     }
 
     /// <summary>A mapping written by the user: called once per row, and only where one of its outputs is asked for.</summary>
-    public sealed class CustomMappingTransformer<TSrc, TDst> : RowToRowTransformer
+    public sealed class CustomMappingTransformer<TSrc, TDst> : RowToRowTransformerBase
         where TSrc : class, new()
         where TDst : class, new()
     {

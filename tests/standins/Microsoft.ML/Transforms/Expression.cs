@@ -44,7 +44,7 @@ namespace Microsoft.ML.Transforms
     }
 
     /// <summary>A constant text column.</summary>
-    public sealed class ExpressionTransformer : RowToRowTransformer
+    public sealed class ExpressionTransformer : RowToRowTransformerBase
     {
         internal const string Signature = "ExprTransform";
         private readonly string output;

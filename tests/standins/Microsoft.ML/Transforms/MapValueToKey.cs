@@ -74,7 +74,7 @@ namespace Microsoft.ML.Transforms
     }
 
     /// <summary>Text to keys.</summary>
-    public sealed class ValueToKeyMappingTransformer : RowToRowTransformer
+    public sealed class ValueToKeyMappingTransformer : RowToRowTransformerBase
     {
         internal const string Signature = "TermTransform";
         private readonly string output;
