@@ -1,0 +1,34 @@
+using System.Diagnostics;
+using LongCat.ML.Benchmarks;
+
+if (args.Contains("--help"))
+{
+    Console.WriteLine(BenchmarkOptions.Usage);
+    return 0;
+}
+
+try
+{
+    BenchmarkOptions options = BenchmarkOptions.Parse(args);
+
+    // Models are made first: neither time nor load of that belongs to any figure.
+    using BenchmarkModels models = new(options);
+    Stopwatch time = Stopwatch.StartNew();
+    OtherLoad others = new();
+
+    // The start first, because only the first load of a process pays for what the runtime compiles.
+    List<Figure> figures =
+    [
+        .. options.Parts.Contains("start") ? StartBenchmark.Run(models, options) : [],
+        .. options.Parts.Contains("engine") ? EngineBenchmark.Run(models, options) : [],
+        .. options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
+    ];
+    Report report = new(MachineFacts.Read(), options.Quick, $"{DateTime.UtcNow:yyyy-MM-dd}", time.Elapsed.TotalSeconds, others.Cores(), figures);
+    Console.WriteLine(report.ToMarkdown());
+    return !options.Save || report.TrySave() ? 0 : 1;
+}
+catch (Exception error) when (error is ArgumentException or InvalidOperationException or IOException)
+{
+    Console.Error.WriteLine($"error: {error.Message}");
+    return error is ArgumentException ? 2 : 1;
+}

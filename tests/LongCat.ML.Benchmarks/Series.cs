@@ -1,0 +1,44 @@
+using System.Diagnostics;
+
+namespace LongCat.ML.Benchmarks;
+
+/// <summary>The repetitions of one case; the first, which warms up, is not among them.</summary>
+internal sealed class Series(bool higherIsBetter, IReadOnlyList<double> values)
+{
+    public double Best => higherIsBetter ? values.Max() : values.Min();
+
+    /// <summary>Repeats a measurement that returns its value.</summary>
+    public static Series Of(int repetitions, bool higherIsBetter, Func<double> measure) =>
+        new(higherIsBetter, [.. Enumerable.Range(0, repetitions + 1).Select(_ => measure()).ToArray().Skip(1)]);
+
+    /// <summary>Repeats measurements in turns, so that what else the machine does meets all of them; higher is better.</summary>
+    /// <returns>A series of each, and of the ratio of the first to the second in every turn.</returns>
+    public static (Series First, Series Second, double Ratio) InTurns(int repetitions, Func<(double First, double Second)> measure)
+    {
+        (double First, double Second)[] turns = [.. Enumerable.Range(0, repetitions + 1).Select(_ => measure()).ToArray().Skip(1)];
+        return (new Series(true, [.. turns.Select(turn => turn.First)]), new Series(true, [.. turns.Select(turn => turn.Second)]),
+            Median([.. turns.Select(turn => turn.First / turn.Second)]));
+    }
+
+    public static double Seconds(Action action)
+    {
+        long start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    /// <summary>The line of the report. The spread lies between the worst and the best repetition, as a share of the best.</summary>
+    public Figure ToFigure(string part, string name, string unit, int threads, params (string Name, double Value)[] more) => new(
+        part, name, threads, unit, Best, Median([.. values]), (values.Max() - values.Min()) / Best, values.Count,
+        more.ToDictionary(entry => entry.Name, entry => entry.Value));
+
+    private static double Median(double[] values)
+    {
+        Array.Sort(values);
+        return (values[(values.Length - 1) / 2] + values[values.Length / 2]) / 2;
+    }
+}
+
+/// <summary>One line of the report. <see cref="Threads"/> is 0 where it does not matter.</summary>
+internal sealed record Figure(
+    string Part, string Name, int Threads, string Unit, double Best, double Median, double Spread, int Runs, IReadOnlyDictionary<string, double> More);
