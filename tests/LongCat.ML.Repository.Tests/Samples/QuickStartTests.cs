@@ -1,0 +1,36 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Xunit.Abstractions;
+
+namespace LongCat.ML.RepositoryTests.Samples;
+
+/// <summary>The quick start as a stranger sees it, on fewer rows: its own process, from the checkpoint in the repository.</summary>
+public sealed partial class QuickStartTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void The_quick_start_scores_held_out_rows_and_the_loaded_pipeline_gives_the_same()
+    {
+        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "QuickStart.dll"), "40"])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        string printed = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        output.WriteLine(printed);
+        Assert.True(process.ExitCode == 0, error.Result);
+        Assert.Contains("20 of 20 rows are equal", printed, StringComparison.Ordinal);
+
+        Match accuracy = Accuracy().Match(printed);
+        Assert.True(accuracy.Success, "no line with accuracy and majority baseline");
+        double model = double.Parse(accuracy.Groups[1].Value, CultureInfo.InvariantCulture);
+        double majority = double.Parse(accuracy.Groups[2].Value, CultureInfo.InvariantCulture);
+        Assert.True(model > majority, $"accuracy {model} % is no better than always naming the largest group, {majority} %");
+    }
+
+    [GeneratedRegex(@"accuracy ([0-9.]+) ?%; always '[^']+': ([0-9.]+) ?%")]
+    private static partial Regex Accuracy();
+}
