@@ -7,15 +7,8 @@ namespace LongCat.ML.Engines;
 internal sealed class InferenceTextEngine : ITextEngine
 {
     private readonly InferenceEngine engine;
-    private readonly string folder;
-    private readonly Lazy<HuggingFaceTokenizer> tokenizer;
 
-    private InferenceTextEngine(InferenceEngine engine, string folder)
-    {
-        this.engine = engine;
-        this.folder = folder;
-        tokenizer = new Lazy<HuggingFaceTokenizer>(() => HuggingFaceTokenizer.Load(this.folder));
-    }
+    private InferenceTextEngine(InferenceEngine engine) => this.engine = engine;
 
     public static InferenceTextEngine Open(string folder, EngineSettings settings, string device)
     {
@@ -25,7 +18,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             options = options with { MemoryBudgetBytes = bytes };
         }
 
-        return new InferenceTextEngine(InferenceEngine.Load(folder, options), folder);
+        return new InferenceTextEngine(InferenceEngine.Load(folder, options));
     }
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
@@ -81,7 +74,9 @@ internal sealed class InferenceTextEngine : ITextEngine
     private ScoreRequest FromTheBeginning(string text, OverlongRow overlong)
     {
         ModelManifest manifest = engine.Manifest;
-        int[] ids = [.. tokenizer.Value.Encode(text)];
+        HuggingFaceTokenizer tokenizer = engine.Tokenizer
+            ?? throw new InferenceException($"the model has no {Models.ModelReference.TokenizerFile}; export it again from a checkpoint folder that holds one.");
+        int[] ids = [.. tokenizer.Encode(text)];
         bool beginsItself = manifest.BosTokenId is not { } bos || (ids.Length > 0 && ids[0] == bos);
         int[] begin = beginsItself ? [.. ids.Take(1)] : [manifest.BosTokenId!.Value];
         int[] scored = beginsItself ? [.. ids.Skip(1)] : ids;

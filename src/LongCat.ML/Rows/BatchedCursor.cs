@@ -130,12 +130,12 @@ internal sealed class BatchedCursor : DataViewRowCursor
 
         disposed = true;
         state = State.After;
-        Task[] running = [.. ring.Select(slot => slot.Result).OfType<Task<RowResult>>().Where(task => !task.IsCompleted)];
+        Task[] rows = [.. ring.Select(slot => slot.Result).OfType<Task<RowResult>>()];
         cancellation.Cancel();
         source.Dispose();
 
-        // The model goes back when its last row has ended, not before; nobody waits for that here.
-        Task.WhenAll(running).ContinueWith(
+        // The model goes back when its last row has ended, not before; nobody waits for that here. Failures of rows that nobody read are nobody's.
+        Task.WhenAll(rows).ContinueWith(
             ended =>
             {
                 _ = ended.Exception;

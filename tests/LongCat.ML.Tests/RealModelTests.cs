@@ -1,0 +1,162 @@
+using LongCat.ML.Engines;
+using LongCat.ML.Onnx;
+using LongCat.ML.Tests.Fakes;
+using LongCat.ML.TestShared;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+
+namespace LongCat.ML.Tests;
+
+/// <summary>The whole way with nothing faked: a random checkpoint is exported and its rows run in a pipeline, in memory and saved.</summary>
+public sealed class RealModelTests : IClassFixture<RealModelTests.Exported>
+{
+    private readonly MLContext context = new();
+    private readonly Exported model;
+
+    public RealModelTests(Exported model) => this.model = model;
+
+    [Fact]
+    public void Batched_rows_equal_rows_one_by_one_and_the_saved_pipeline()
+    {
+        TextRow[] rows = [.. CountedRows.Make(12), new TextRow { Id = 12 }];
+        IDataView data = context.Data.LoadFromEnumerable(rows);
+        ITransformer pipeline = context.LongCat().Generate(Options()).Fit(data);
+        CompletionRow[] batched = Read(context, pipeline.Transform(data));
+        Assert.Equal(Enumerable.Range(0, 13), batched.Select(row => row.Id));
+        Assert.Equal("empty", batched[12].FinishReason);
+        Assert.All(batched[..12], row => Assert.InRange(row.CompletionTokens, 1, 8));
+        Assert.All(batched[..12], row => Assert.Equal(row.Text.Length, row.PromptTokens));
+
+        using (PredictionEngine<TextRow, CompletionRow> engine = context.Model.CreatePredictionEngine<TextRow, CompletionRow>(pipeline))
+        {
+            Assert.Equal(batched.Select(row => row.Completion), rows.Select(row => engine.Predict(row).Completion));
+        }
+
+        string zip = Path.Combine(model.Root, "pipeline.zip");
+        context.Model.Save(pipeline, data.Schema, zip);
+        context.LongCat().Release();
+        var fresh = new MLContext();
+        Assert.Equal(batched.Select(row => row.Completion), Read(fresh, fresh.Model.Load(zip, out _).Transform(data)).Select(row => row.Completion));
+        Assert.Equal(batched.Select(row => row.Completion), Read(fresh, fresh.LongCat().Load(zip).Transform(data)).Select(row => row.Completion));
+    }
+
+    [Fact]
+    public void Score_and_classify_agree_with_each_other()
+    {
+        string[] labels = ["red", "green"];
+        IDataView data = context.Data.LoadFromEnumerable(new[] { new TextRow { Text = "apple", Continuation = " red" }, new TextRow { Text = "apple", Continuation = " green" } });
+        ScoreRow[] scores = [.. context.Data.CreateEnumerable<ScoreRow>(
+            context.LongCat().Score(new ScoreOptions
+            {
+                ModelFolder = model.Folder,
+                ContinuationColumnName = "Continuation",
+                PerplexityColumnName = "Perplexity",
+                TokenCountColumnName = "Tokens",
+            }).Fit(data).Transform(data), false)];
+        Assert.Equal([4, 6], scores.Select(row => row.Tokens));
+        LabelRow label = context.Data.CreateEnumerable<LabelRow>(context.LongCat().Classify(model.Folder, labels, "{text}").Fit(data).Transform(data), false).First();
+
+        // Both come from the same requests; the softmax is taken in double precision over singles that may differ in their last digit.
+        double odds = Math.Exp(scores[0].Score - scores[1].Score);
+        Assert.Equal(odds / (1 + odds), label.Score[0], 1e-5);
+        Assert.Equal(label.Score[0] > label.Score[1] ? 1u : 2u, label.PredictedLabel);
+    }
+
+    [Fact]
+    public void A_whole_text_is_scored_from_the_beginning_and_cut_where_asked_for()
+    {
+        string text = new('x', Exported.MaxPositions + 20);
+        IDataView data = context.Data.LoadFromEnumerable(new[] { new TextRow { Text = "hello" }, new TextRow { Text = text } });
+        ScoreOptions options = new() { ModelFolder = model.Folder, PerplexityColumnName = "Perplexity", TokenCountColumnName = "Tokens", OverlongRows = OverlongRow.TruncateRight };
+        ScoreRow[] rows = [.. context.Data.CreateEnumerable<ScoreRow>(context.LongCat().Score(options).Fit(data).Transform(data), false)];
+        Assert.Equal([5, Exported.MaxPositions - 1], rows.Select(row => row.Tokens));
+        Assert.All(rows, row => Assert.True(row.Score < 0 && float.IsFinite(row.Perplexity)));
+
+        options.OverlongRows = OverlongRow.Fail;
+        IDataView failing = context.LongCat().Score(options).Fit(data).Transform(data);
+        RowFailedException failure = Assert.Throws<RowFailedException>(() => context.Data.CreateEnumerable<ScoreRow>(failing, false).ToArray());
+        Assert.Equal(1, failure.Row);
+    }
+
+    [Fact]
+    public void Tokenize_gives_the_bytes()
+    {
+        IDataView data = context.Data.LoadFromEnumerable(new[] { new TextRow { Text = "hé" }, new TextRow { Text = "" } });
+        foreach (string source in new[] { model.Folder, Path.Combine(model.Folder, "tokenizer.json") })
+        {
+            ITransformer pipeline = context.LongCat().Tokenize(source).Fit(data);
+            string zip = Path.Combine(model.Root, "tokens.zip");
+            context.Model.Save(pipeline, data.Schema, zip);
+            foreach (ITransformer transformer in new[] { pipeline, new MLContext().Model.Load(zip, out _), context.LongCat().Load(zip) })
+            {
+                var ids = transformer.Transform(data).Preview(2).RowView.Select(row => (VBuffer<int>)row.Values.Single(value => value.Key == "Tokens").Value).ToArray();
+                Assert.Equal(System.Text.Encoding.UTF8.GetBytes("hé").Select(value => value + RandomCheckpoint.FirstByteToken), ids[0].DenseValues());
+                Assert.Equal(0, ids[1].Length);
+            }
+        }
+    }
+
+    [Fact]
+    public void Log_probabilities_and_stop_strings_pass_through()
+    {
+        IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(2));
+        GenerateOptions options = Options();
+        options.LogProbabilitiesColumnName = "LogProbabilities";
+        IDataView view = context.LongCat().Generate(options).Fit(data).Transform(data);
+        foreach (DataDebuggerPreview.RowInfo row in view.Preview(2).RowView)
+        {
+            var values = row.Values.ToDictionary(value => value.Key, value => value.Value);
+            var probabilities = (VBuffer<float>)values["LogProbabilities"];
+            Assert.Equal((int)values["CompletionTokens"], probabilities.Length);
+            Assert.All(probabilities.DenseValues(), value => Assert.True(value <= 0));
+        }
+
+        CompletionRow plain = Read(context, view)[0];
+        options.StopStrings = [plain.Completion[..1]];
+        CompletionRow stopped = Read(context, context.LongCat().Generate(options).Fit(data).Transform(data))[0];
+        Assert.Equal(("", "stop"), (stopped.Completion, stopped.FinishReason));
+    }
+
+    [Fact]
+    public void A_gpu_that_is_not_there_falls_back_to_the_cpu_and_says_so()
+    {
+        var onGpu = new MLContext { GpuDeviceId = 0, FallbackToCpu = true };
+        List<string> log = [];
+        onGpu.Log += (_, message) => log.Add(message.Message);
+        IDataView data = onGpu.Data.LoadFromEnumerable(CountedRows.Make(1));
+        Assert.Single(Read(onGpu, onGpu.LongCat().Generate(Options()).Fit(data).Transform(data)));
+        Assert.Contains(log, message => message.Contains("Kind=Warning", StringComparison.Ordinal) && message.Contains("runs on the CPU: cuda:0", StringComparison.Ordinal));
+
+        onGpu.LongCat().Release();
+        onGpu.FallbackToCpu = false;
+        Assert.Throws<Inference.InferenceException>(() => Read(onGpu, onGpu.LongCat().Generate(Options()).Fit(data).Transform(data)));
+    }
+
+    private GenerateOptions Options() => new() { ModelFolder = model.Folder, MaxNewTokens = 8 };
+
+    private static CompletionRow[] Read(MLContext context, IDataView view) => [.. context.Data.CreateEnumerable<CompletionRow>(view, false)];
+
+    /// <summary>The exported model.</summary>
+    public sealed class Exported : IDisposable
+    {
+        public const int MaxPositions = 256;
+        private readonly TemporaryFolder folder = new();
+
+        public Exported()
+        {
+            string checkpoint = RandomCheckpoint.Write(folder["checkpoint"], new RandomCheckpointOptions { Tokenizer = true, MaxPositions = MaxPositions });
+            ExportResult result = new MLContext().LongCat().ExportToOnnx(checkpoint, folder["onnx"]);
+            Folder = result.Folder;
+        }
+
+        public string Root => folder.Path;
+
+        public string Folder { get; }
+
+        public void Dispose()
+        {
+            EngineCache.Shared.Release(_ => true);
+            folder.Dispose();
+        }
+    }
+}
