@@ -9,7 +9,7 @@ namespace LongCat.ML.RepositoryTests.Samples;
 public sealed partial class QuickStartTests(ITestOutputHelper output)
 {
     [Fact]
-    public void The_quick_start_scores_held_out_rows_and_the_loaded_pipeline_gives_the_same()
+    public async Task The_quick_start_scores_held_out_rows_and_the_loaded_pipeline_gives_the_same()
     {
         ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "QuickStart.dll"), "40"])
         {
@@ -18,10 +18,10 @@ public sealed partial class QuickStartTests(ITestOutputHelper output)
         };
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
-        string printed = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
+        string printed = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
         output.WriteLine(printed);
-        Assert.True(process.ExitCode == 0, error.Result);
+        Assert.True(process.ExitCode == 0, await error);
         Assert.Contains("20 of 20 rows are equal", printed, StringComparison.Ordinal);
 
         Match accuracy = Accuracy().Match(printed);
