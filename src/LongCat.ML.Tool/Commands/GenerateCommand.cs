@@ -83,6 +83,9 @@ internal static class GenerateCommand
             }
 
             await output.WriteLineAsync().ConfigureAwait(false);
+
+            // A cancelled stream ends like a finished one; the process must not look as if it had finished.
+            cancellationToken.ThrowIfCancellationRequested();
             return CommandHost.Success;
         });
         return command;
