@@ -42,8 +42,8 @@ public sealed class ScoreVerbTests(ExportedFolder folder) : IClassFixture<Export
         Assert.True((double)scored["log_likelihood"]! < 0);
         Assert.True((double)scored["perplexity"]! > 1);
 
-        JsonObject labelled = Run(out _, "--mode", "classify", "--label", " a", "--label", " bb")[0];
-        Assert.Contains((string)labelled["label"]!, new[] { " a", " bb" });
+        JsonObject labelled = Run(out _, "--mode", "classify", "--label", "a", "--label", "bb")[0];
+        Assert.Contains((string)labelled["label"]!, new[] { "a", "bb" });
         Assert.Equal(1, labelled["scores"]!.AsObject().Sum(pair => (double)pair.Value!), 6);
     }
 

@@ -18,6 +18,7 @@ internal static class ScoreCommand
         Option<string> mode = new("--mode") { Description = "generate, score or classify.", DefaultValueFactory = _ => "generate" };
         mode.AcceptOnlyFromAmong("generate", "score", "classify");
         Option<string[]> labels = new("--label") { Description = "classify: a label; give the option once for each.", DefaultValueFactory = _ => [] };
+        Option<bool> normalize = new("--normalize-by-length") { Description = "classify: divide a label's log-likelihood by its token count." };
         Option<int> maxNewTokens = new("--max-new-tokens") { Description = "generate: at most so many new tokens.", DefaultValueFactory = _ => 128 };
         Option<float> temperature = new("--temperature") { Description = "generate: 0 takes the likeliest token.", DefaultValueFactory = _ => 0 };
         Option<ulong?> seed = new("--seed") { Description = "generate: the same seed gives the same text." };
@@ -31,7 +32,7 @@ internal static class ScoreCommand
         Option<int> threads = EngineArguments.Threads();
         Command command = new("score", "Run the model over a file of rows.")
         {
-            folder, input, output, column, continuation, mode, labels, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads,
+            folder, input, output, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads,
         };
         command.SetAction(async (result, cancellationToken) =>
         {
@@ -60,7 +61,7 @@ internal static class ScoreCommand
             RowScorer scorer = chosen switch
             {
                 "score" => new LikelihoodScorer(engine, text, result.GetValue(continuation), whenTooLong),
-                "classify" => new LabelScorer(engine, text, names, whenTooLong),
+                "classify" => new LabelScorer(engine, text, names, result.GetValue(normalize), whenTooLong),
                 _ => new CompletionScorer(engine, text, new GenerationOptions
                 {
                     MaxNewTokens = result.GetValue(maxNewTokens),

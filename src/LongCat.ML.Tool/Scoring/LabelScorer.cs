@@ -4,10 +4,10 @@ using LongCat.ML.Inference;
 namespace LongCat.ML.Tool.Scoring;
 
 /// <summary>
-/// Adds <c>label</c> and <c>scores</c>: each label is a continuation of the text, and the scores are the softmax of the labels' mean
-/// log-likelihoods per token, so that a long label is not at a disadvantage.
+/// Adds <c>label</c> and <c>scores</c>, as ML.NET's Classify step does: a space and the label are scored as a continuation of the text, and the scores are the
+/// softmax of the log-likelihoods, divided by the label's token count when asked for.
 /// </summary>
-internal sealed class LabelScorer(InferenceEngine engine, string column, IReadOnlyList<string> labels, PromptOverflow overflow)
+internal sealed class LabelScorer(InferenceEngine engine, string column, IReadOnlyList<string> labels, bool normalizeByLength, PromptOverflow overflow)
     : RowScorer(engine, column)
 {
     public override async Task ScoreAsync(JsonObject row, CancellationToken cancellationToken)
@@ -21,15 +21,15 @@ internal sealed class LabelScorer(InferenceEngine engine, string column, IReadOn
         }
 
         ScoreResult[] results = await Task.WhenAll(labels.Select(label => Engine.ScoreAsync(
-            new ScoreRequest { Prompt = text, Continuation = label, Overflow = overflow }, cancellationToken))).ConfigureAwait(false);
-        double[] means = [.. results.Select(result => result.LogLikelihood / Math.Max(result.Tokens, 1))];
-        double top = means.Max();
-        double sum = means.Sum(mean => Math.Exp(mean - top));
-        row["label"] = labels[Array.IndexOf(means, top)];
+            new ScoreRequest { Prompt = text, Continuation = " " + label, Overflow = overflow }, cancellationToken))).ConfigureAwait(false);
+        double[] likelihoods = [.. results.Select(result => normalizeByLength ? result.LogLikelihood / Math.Max(result.Tokens, 1) : result.LogLikelihood)];
+        double top = likelihoods.Max();
+        double sum = likelihoods.Sum(value => Math.Exp(value - top));
+        row["label"] = labels[Array.IndexOf(likelihoods, top)];
         JsonObject scores = [];
         for (int i = 0; i < labels.Count; i++)
         {
-            scores[labels[i]] = Math.Exp(means[i] - top) / sum;
+            scores[labels[i]] = Math.Exp(likelihoods[i] - top) / sum;
         }
 
         row["scores"] = scores;
