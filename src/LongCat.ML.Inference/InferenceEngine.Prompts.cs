@@ -21,12 +21,16 @@ public sealed partial class InferenceEngine
 
         // The last new token is never computed: the pool may be one token smaller than the sequence.
         int longest = (int)Math.Min(Manifest.MaxPositions, PoolTokens + 1);
+        int most = Manifest.MaxPositions;
         if (options.Overflow != PromptOverflow.Fail)
         {
-            prompt = Truncate(prompt, Math.Max(1, longest - Math.Max(1, options.MaxNewTokens)), options.Overflow);
+            // A generous MaxNewTokens must not eat the prompt: new tokens get at most half of what fits, and more only where the prompt leaves it.
+            int reserved = Math.Clamp(options.MaxNewTokens, 1, Math.Max(1, longest / 2));
+            prompt = Truncate(prompt, Math.Max(1, longest - reserved), options.Overflow);
+            most = longest;
         }
 
-        int room = Manifest.MaxPositions - prompt.Count;
+        int room = most - prompt.Count;
         if (room < 1)
         {
             throw new InferenceException(

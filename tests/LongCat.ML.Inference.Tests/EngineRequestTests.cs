@@ -170,6 +170,18 @@ public sealed class EngineRequestTests
     }
 
     [Fact]
+    public async Task A_prompt_that_fits_is_not_cut_for_a_generous_number_of_new_tokens()
+    {
+        // 5 pages of 4 tokens hold less than the longest sequence.
+        await using InferenceEngine engine = ToyModel.Engine(new ToyModel(5, 4), s_options, 5, ToyModel.Manifest(maxPositions: 32));
+        GenerationOptions options = new() { MaxNewTokens = int.MaxValue, Overflow = PromptOverflow.TruncateLeft };
+        GenerationResult result = await engine.GenerateAsync(new GenerationRequest { PromptIds = [3, 1, 4, 1, 5], Options = options });
+        Assert.Equal((5, 16, FinishReason.Length), (result.PromptTokens, result.Ids.Count, result.FinishReason));
+        GenerationResult cut = await engine.GenerateAsync(new GenerationRequest { PromptIds = [.. Enumerable.Range(0, 50)], Options = options });
+        Assert.Equal((11, 10), (cut.PromptTokens, cut.Ids.Count));
+    }
+
+    [Fact]
     public async Task Bad_requests_are_refused_by_name_and_harm_nobody()
     {
         await using InferenceEngine engine = ToyModel.Engine(new ToyModel(16, 4), s_options, 16);

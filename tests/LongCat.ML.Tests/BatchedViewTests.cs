@@ -161,6 +161,50 @@ public sealed class BatchedViewTests : IDisposable
     }
 
     [Fact]
+    public void Rows_that_are_left_unread_do_not_pile_up_in_the_engine()
+    {
+        IDataView view = Fit(null, inFlight: 4).Transform(context.Data.LoadFromEnumerable(CountedRows.Make(100)));
+        using DataViewRowCursor cursor = view.GetRowCursor(view.Schema);
+        ValueGetter<ReadOnlyMemory<char>> completion = cursor.GetGetter<ReadOnlyMemory<char>>(view.Schema["Completion"]);
+        model.Engine.Gate.Reset();
+        for (int i = 0; i < 20; i++)
+        {
+            Assert.True(cursor.MoveNext());
+        }
+
+        model.Engine.Gate.Set();
+        ReadOnlyMemory<char> text = default;
+        completion(ref text);
+        Assert.Equal("<91 tpmorp>", text.ToString());
+        Assert.Equal(19, model.Engine.Cancelled);
+        Assert.InRange(model.Engine.LargestBatch, 1, 4);
+    }
+
+    [Fact]
+    public void Rows_before_a_failure_of_an_earlier_step_are_delivered()
+    {
+        TextRow[] rows = CountedRows.Make(12);
+        rows[5].Text = "boom";
+        IDataView data = context.Data.LoadFromEnumerable(rows);
+        IDataView first = context.LongCat().Generate(model.Folder, "First").Fit(data).Transform(data);
+        IDataView view = context.LongCat().Generate(new GenerateOptions { ModelFolder = model.Folder, InputColumnName = "First", MaxRowsInFlight = 4 }).Fit(first).Transform(first);
+        using DataViewRowCursor cursor = view.GetRowCursor([view.Schema["Completion"]]);
+        ValueGetter<ReadOnlyMemory<char>> completion = cursor.GetGetter<ReadOnlyMemory<char>>(view.Schema["Completion"]);
+        ReadOnlyMemory<char> text = default;
+        for (int i = 0; i < 5; i++)
+        {
+            Assert.True(cursor.MoveNext());
+            completion(ref text);
+            Assert.Equal($"<>prompt {i}<>", text.ToString());
+        }
+
+        Assert.Equal(5, Assert.Throws<RowFailedException>(() => cursor.MoveNext()).Row);
+
+        // The failure does not turn into the end of the data.
+        Assert.Throws<RowFailedException>(() => cursor.MoveNext());
+    }
+
+    [Fact]
     public void A_view_is_one_cursor_without_shuffling()
     {
         IDataView view = Fit(null, inFlight: 4).Transform(context.Data.LoadFromEnumerable(CountedRows.Make(3)));

@@ -52,6 +52,7 @@ public sealed class SchemaErrorTests : IDisposable
         Assert.Contains("MaxRowsInFlight", Refused(new GenerateOptions { MaxRowsInFlight = 0 }), StringComparison.Ordinal);
         Assert.Contains("StopStrings", Refused(new GenerateOptions { StopStrings = [""] }), StringComparison.Ordinal);
         Assert.Contains("twice", Refused(new GenerateOptions { FinishReasonColumnName = "Completion" }), StringComparison.Ordinal);
+        Assert.Contains("LongCat.Score", Refused(new GenerateOptions { OutputColumnName = "LongCat.Score" }), StringComparison.Ordinal);
         Assert.Contains("'a'", Assert.Throws<ArgumentException>(() => context.LongCat().Classify(model.Folder, ["a", "a"])).Message, StringComparison.Ordinal);
         Assert.Contains("{text}", Assert.Throws<ArgumentException>(() => context.LongCat().Classify(model.Folder, ["a", "b"], "no place")).Message, StringComparison.Ordinal);
     }

@@ -57,6 +57,11 @@ public abstract class TextEstimator : IEstimator<TextTransformer>
             foreach (StepColumn column in step.Outputs)
             {
                 Throw.IfBlank(column.Name, "an output column's name");
+                if (column.Name.StartsWith(SavedNames.Prefix, StringComparison.Ordinal))
+                {
+                    throw new ArgumentException(
+                        $"{step.Name} would write the column '{column.Name}': names that begin with '{SavedNames.Prefix}' are dropped at the end of a saved pipeline. Choose another one.");
+                }
             }
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using LongCat.ML.Engines;
 using LongCat.ML.Steps;
 using Microsoft.ML;
@@ -16,8 +17,8 @@ internal sealed class BatchedCursor : DataViewRowCursor
     private readonly StepSession session;
     private readonly DataViewRowCursor source;
     private readonly Lease<IDisposable> lease;
-    private readonly CancellationTokenSource cancellation = new();
     private readonly Slot[] ring;
+    private readonly List<Task> left = [];
     private readonly Dictionary<int, Delegate> getters = [];
     private readonly List<PassedColumn> passed = [];
     private readonly ValueGetter<DataViewRowId> readId;
@@ -26,6 +27,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
     private int count;
     private State state = State.Before;
     private bool sourceEnded;
+    private ExceptionDispatchInfo? failure;
     private bool disposed;
 
     public BatchedCursor(DataViewSchema schema, StepSession session, IDataView view, IEnumerable<DataViewSchema.Column> passedColumns, int[] active)
@@ -38,21 +40,21 @@ internal sealed class BatchedCursor : DataViewRowCursor
         try
         {
             source = view.GetRowCursor(kept.Concat(texts).DistinctBy(column => column.Index));
+            ring = new Slot[session.Step.Options.MaxRowsInFlight];
+            readId = source.GetIdGetter();
+            readTexts = [.. texts.Select(source.GetGetter<ReadOnlyMemory<char>>)];
+            foreach (DataViewSchema.Column column in kept)
+            {
+                PassedColumn buffer = PassedColumn.Create(source, column, ring.Length);
+                passed.Add(buffer);
+                getters[column.Index] = buffer.Getter(CurrentPlace);
+            }
         }
         catch
         {
+            source?.Dispose();
             lease.Dispose();
             throw;
-        }
-
-        ring = new Slot[session.Step.Options.MaxRowsInFlight];
-        readId = source.GetIdGetter();
-        readTexts = [.. texts.Select(source.GetGetter<ReadOnlyMemory<char>>)];
-        foreach (DataViewSchema.Column column in kept)
-        {
-            PassedColumn buffer = PassedColumn.Create(source, column, ring.Length);
-            passed.Add(buffer);
-            getters[column.Index] = buffer.Getter(CurrentPlace);
         }
 
         for (int i = 0; i < session.Step.Outputs.Count; i++)
@@ -80,16 +82,14 @@ internal sealed class BatchedCursor : DataViewRowCursor
 
     public override bool MoveNext()
     {
-        if (state == State.After || disposed)
+        if (disposed)
         {
             return false;
         }
 
         if (state == State.OnRow)
         {
-            ring[head].Result = null;
-            head = (head + 1) % ring.Length;
-            count--;
+            Leave();
         }
 
         while (count < ring.Length && !sourceEnded)
@@ -98,6 +98,11 @@ internal sealed class BatchedCursor : DataViewRowCursor
         }
 
         state = count > 0 ? State.OnRow : State.After;
+        if (count == 0)
+        {
+            failure?.Throw();
+        }
+
         return count > 0;
     }
 
@@ -130,8 +135,12 @@ internal sealed class BatchedCursor : DataViewRowCursor
 
         disposed = true;
         state = State.After;
-        Task[] rows = [.. ring.Select(slot => slot.Result).OfType<Task<RowResult>>()];
-        cancellation.Cancel();
+        foreach (Slot slot in ring)
+        {
+            slot.Cancellation?.Cancel();
+        }
+
+        Task[] rows = [.. ring.Select(slot => slot.Result).OfType<Task>(), .. left];
         source.Dispose();
 
         // The model goes back when its last row has ended, not before; nobody waits for that here. Failures of rows that nobody read are nobody's.
@@ -140,21 +149,52 @@ internal sealed class BatchedCursor : DataViewRowCursor
             {
                 _ = ended.Exception;
                 lease.Dispose();
-                cancellation.Dispose();
             },
             CancellationToken.None,
             TaskContinuationOptions.ExecuteSynchronously,
             TaskScheduler.Default);
     }
 
+    /// <summary>Gives the current row's place back. A row that nobody waited for ends here: otherwise a reader that skips rows would fill the engine without bound.</summary>
+    private void Leave()
+    {
+        ref Slot slot = ref ring[head];
+        slot.Cancellation!.Cancel();
+        left.RemoveAll(HasEnded);
+        left.Add(slot.Result!);
+        slot.Cancellation = null;
+        slot.Result = null;
+        head = (head + 1) % ring.Length;
+        count--;
+    }
+
+    private static bool HasEnded(Task row)
+    {
+        // A failure of a row that nobody read is nobody's.
+        _ = row.IsCompleted ? row.Exception : null;
+        return row.IsCompleted;
+    }
+
+    /// <summary>Takes the next row of the source in. Where the source fails, the rows before the failing one are delivered first.</summary>
     private void ReadAhead()
     {
-        if (!source.MoveNext())
+        try
         {
-            sourceEnded = true;
-            return;
+            sourceEnded = !source.MoveNext();
+            if (!sourceEnded)
+            {
+                Submit();
+            }
         }
+        catch (Exception exception)
+        {
+            failure = ExceptionDispatchInfo.Capture(exception);
+            sourceEnded = true;
+        }
+    }
 
+    private void Submit()
+    {
         int place = (head + count) % ring.Length;
         foreach (PassedColumn column in passed)
         {
@@ -166,7 +206,8 @@ internal sealed class BatchedCursor : DataViewRowCursor
         slot.Batch = source.Batch;
         readId(ref slot.Id);
         var texts = new RowTexts(Text(0), readTexts.Length > 1 ? Text(1) : "");
-        slot.Result = session.RunAsync(lease.Model, texts, slot.Position, cancellation.Token);
+        slot.Cancellation = new CancellationTokenSource();
+        slot.Result = session.RunAsync(lease.Model, texts, slot.Position, slot.Cancellation.Token);
         count++;
     }
 
@@ -194,6 +235,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
         public long Position;
         public long Batch;
         public DataViewRowId Id;
+        public CancellationTokenSource? Cancellation;
         public Task<RowResult>? Result;
     }
 }

@@ -6,6 +6,9 @@ namespace LongCat.ML.Steps;
 /// </summary>
 internal static class SavedNames
 {
+    /// <summary>How all of them begin; no output column of a step may.</summary>
+    public const string Prefix = "LongCat.";
+
     public const string Text = "LongCat.Text";
     public const string Second = "LongCat.Second";
     public const string Configuration = "LongCat.Configuration";
