@@ -12,7 +12,7 @@ public enum PromptOverflow
 
     /// <summary>
     /// The oldest prompt tokens are dropped until the prompt together with <see cref="GenerationOptions.MaxNewTokens"/> (or with the continuation to score) fits.
-    /// At least one prompt token stays.
+    /// At least one prompt token stays; for new tokens no prompt is cut below half of the limit, so the completion may be shorter than asked for.
     /// </summary>
     TruncateLeft,
 
