@@ -79,6 +79,28 @@ public sealed class RealModelTests : IClassFixture<RealModelTests.Exported>
     }
 
     [Fact]
+    public void Classify_cuts_the_text_and_keeps_the_template()
+    {
+        // One token a byte: 6 before the text, 7 behind it, 6 for the longest label; the character at the cut has two.
+        const int Room = Exported.MaxPositions - 6 - 7 - 6;
+        string right = string.Concat(Enumerable.Range(0, Room - 1).Select(i => (char)('a' + (i % 23))));
+        string left = string.Concat(right.Reverse());
+        ClassifyOptions options = new() { ModelFolder = model.Folder, Labels = ["red", "green"], PromptTemplate = "Text: {text}\nLabel:" };
+        float[][] Scores(params string[] texts)
+        {
+            IDataView data = context.Data.LoadFromEnumerable(texts.Select(text => new TextRow { Text = text }));
+            return [.. context.Data.CreateEnumerable<LabelRow>(context.LongCat().Classify(options).Fit(data).Transform(data), false).Select(row => row.Score)];
+        }
+
+        float[][] expected = Scores(right, left);
+        options.OverlongRows = OverlongRow.TruncateRight;
+        Assert.Equal(expected[0], Scores(right + "é" + new string('z', 200))[0]);
+        options.OverlongRows = OverlongRow.TruncateLeft;
+        Assert.Equal(expected[1], Scores(new string('z', 200) + "é" + left)[0]);
+        Assert.Equal(expected[1], Scores(left)[0]);
+    }
+
+    [Fact]
     public void Tokenize_gives_the_bytes()
     {
         IDataView data = context.Data.LoadFromEnumerable(new[] { new TextRow { Text = "hé" }, new TextRow { Text = "" } });

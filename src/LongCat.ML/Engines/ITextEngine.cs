@@ -8,6 +8,9 @@ internal interface ITextEngine : IDisposable
 
     /// <summary>The likelihood of <paramref name="continuation"/> after <paramref name="prompt"/>; after the beginning of a text where the prompt is empty.</summary>
     Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken);
+
+    /// <summary>The part of <paramref name="text"/> with which a prompt and the longest of its continuations fit; all of it where that fits or nothing may be cut.</summary>
+    string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong);
 }
 
 /// <summary>What turns text into token ids. Thread-safe.</summary>

@@ -7,8 +7,15 @@ namespace LongCat.ML.Engines;
 internal sealed class InferenceTextEngine : ITextEngine
 {
     private readonly InferenceEngine engine;
+    private readonly int longest;
 
-    private InferenceTextEngine(InferenceEngine engine) => this.engine = engine;
+    private InferenceTextEngine(InferenceEngine engine, int pageSize)
+    {
+        this.engine = engine;
+
+        // The last token of what is scored takes no place in the caches.
+        longest = (int)Math.Min(engine.Manifest.MaxPositions, ((long)engine.Statistics.PagesTotal * pageSize) + 1);
+    }
 
     public static InferenceTextEngine Open(string folder, EngineSettings settings, string device)
     {
@@ -18,7 +25,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             options = options with { MemoryBudgetBytes = bytes };
         }
 
-        return new InferenceTextEngine(InferenceEngine.Load(folder, options));
+        return new InferenceTextEngine(InferenceEngine.Load(folder, options), options.PageSize);
     }
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
@@ -65,7 +72,36 @@ internal sealed class InferenceTextEngine : ITextEngine
         return new TextLikelihood(result.LogLikelihood, result.Tokens);
     }
 
+    public string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong)
+    {
+        if (overlong == OverlongRow.Fail)
+        {
+            return text;
+        }
+
+        int room = longest - continuations.Max(continuation => Tokenizer.Encode(continuation, addSpecialTokens: false).Count);
+        int excess = Tokenizer.Encode(prompt(text)).Count - room;
+        int[] ids = excess > 0 ? [.. Tokenizer.Encode(text, addSpecialTokens: false)] : [];
+
+        // At the cut and at the template, tokens join otherwise than in the text alone: cut again until it fits.
+        while (excess > 0 && ids.Length > 0)
+        {
+            int dropped = Math.Min(excess, ids.Length);
+            ids = overlong == OverlongRow.TruncateLeft ? ids[dropped..] : ids[..^dropped];
+
+            // A cut inside a character leaves a replacement character there.
+            string kept = Tokenizer.Decode(ids);
+            text = overlong == OverlongRow.TruncateLeft ? kept.TrimStart('\uFFFD') : kept.TrimEnd('\uFFFD');
+            excess = Tokenizer.Encode(prompt(text)).Count - room;
+        }
+
+        return text;
+    }
+
     public void Dispose() => engine.Dispose();
+
+    private HuggingFaceTokenizer Tokenizer => engine.Tokenizer
+        ?? throw new InferenceException($"the model has no {Models.ModelReference.TokenizerFile}; export it again from a checkpoint folder that holds one.");
 
     /// <summary>
     /// A whole text is the continuation of the begin-of-text token, or of its own first token where the model names none. The engine never cuts a
@@ -74,13 +110,11 @@ internal sealed class InferenceTextEngine : ITextEngine
     private ScoreRequest FromTheBeginning(string text, OverlongRow overlong)
     {
         ModelManifest manifest = engine.Manifest;
-        HuggingFaceTokenizer tokenizer = engine.Tokenizer
-            ?? throw new InferenceException($"the model has no {Models.ModelReference.TokenizerFile}; export it again from a checkpoint folder that holds one.");
-        int[] ids = [.. tokenizer.Encode(text)];
+        int[] ids = [.. Tokenizer.Encode(text)];
         bool beginsItself = manifest.BosTokenId is not { } bos || (ids.Length > 0 && ids[0] == bos);
         int[] begin = beginsItself ? [.. ids.Take(1)] : [manifest.BosTokenId!.Value];
         int[] scored = beginsItself ? [.. ids.Skip(1)] : ids;
-        int room = Math.Max(1, manifest.MaxPositions - begin.Length);
+        int room = Math.Max(1, longest - begin.Length);
         if (scored.Length > room && overlong != OverlongRow.Fail)
         {
             scored = overlong == OverlongRow.TruncateLeft ? scored[^room..] : scored[..room];

@@ -12,7 +12,7 @@ public sealed class ClassifyOptions : StepOptions
     /// <summary>What is scored for each label, in the order of <see cref="Labels"/>; empty takes a space and the label.</summary>
     public IReadOnlyList<string> LabelTexts { get; set; } = [];
 
-    /// <summary>The prompt: holds <see cref="TextPlaceholder"/>; examples and instructions go around it.</summary>
+    /// <summary>The prompt: holds <see cref="TextPlaceholder"/>; examples and instructions go around it. Where a row is too long, its text is cut and the rest of the prompt kept.</summary>
     public string PromptTemplate { get; set; } = "Text: {text}\nLabel:";
 
     /// <summary>

@@ -85,9 +85,12 @@ internal sealed class ClassifyStep : RowStep
 
     private async Task<double[]> ScoreLabelsAsync(ITextEngine engine, string text, CancellationToken cancellationToken)
     {
-        string prompt = options.PromptTemplate.Replace(ClassifyOptions.TextPlaceholder, text, StringComparison.Ordinal);
+        // The text is cut and the template kept, once for all labels: they are comparable only after the same prompt.
+        string prompt = Prompt(engine.Cut(text, Prompt, labelTexts, options.OverlongRows));
         TextLikelihood[] likelihoods = await Task.WhenAll(
             labelTexts.Select(label => engine.ScoreAsync(prompt, label, options.OverlongRows, cancellationToken))).ConfigureAwait(false);
         return [.. likelihoods.Select(likelihood => options.NormalizeByLength ? likelihood.LogLikelihood / Math.Max(1, likelihood.Tokens) : likelihood.LogLikelihood)];
     }
+
+    private string Prompt(string text) => options.PromptTemplate.Replace(ClassifyOptions.TextPlaceholder, text, StringComparison.Ordinal);
 }

@@ -58,6 +58,14 @@ internal sealed class FakeEngine : ITextEngine
         return new TextLikelihood(perToken * continuation.Length, continuation.Length);
     }
 
+    public string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong)
+    {
+        int excess = prompt(text).Length + continuations.Max(continuation => continuation.Length) - MaxPositions;
+        return excess <= 0 || overlong == OverlongRow.Fail ? text
+            : overlong == OverlongRow.TruncateLeft ? text[Math.Min(excess, text.Length)..]
+            : text[..Math.Max(0, text.Length - excess)];
+    }
+
     public void Dispose()
     {
         IsDisposed = true;
