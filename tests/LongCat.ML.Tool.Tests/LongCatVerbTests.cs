@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.ToolTests;
@@ -96,6 +97,17 @@ public sealed class LongCatVerbTests(ExportedFolder folder) : IClassFixture<Expo
     [InlineData("export", "{checkpoint}")]
     [InlineData("export", "{checkpoint}", "--output", "never", "--precision", "int3")]
     [InlineData("score", "{onnx}", "--input", "never", "--output", "never", "--mode", "classify")]
+    [InlineData("score", "{onnx}", "--input", "never", "--output", "never", "--mode", "classify", "--label", "a", "--label", "a")]
+    [InlineData("score", "{onnx}", "--input", "never", "--output", "")]
+    [InlineData("score", "{onnx}", "--input", "never", "--output", "never", "--rows-in-flight", "0")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--max-new-tokens", "-1")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--temperature", "-1", "--max-new-tokens", "x")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--temperature", "nan")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--top-p", "0")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--top-k", "-2")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--stop", "")]
+    [InlineData("generate", "{onnx}", "--prompt", "a", "--threads", "-1")]
+    [InlineData("inspect", "")]
     [InlineData("nonsense")]
     [InlineData]
     public void Wrong_usage_exits_with_2_and_says_why(params string[] arguments)
@@ -103,7 +115,24 @@ public sealed class LongCatVerbTests(ExportedFolder folder) : IClassFixture<Expo
         ToolProcess run = ToolProcess.LongCat([.. arguments.Select(a => a.Replace("{onnx}", folder.Onnx, StringComparison.Ordinal).Replace("{checkpoint}", folder.Checkpoint, StringComparison.Ordinal))]);
         Assert.Equal(2, run.ExitCode);
         Assert.StartsWith("error: ", run.Error, StringComparison.Ordinal);
-        Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
+        Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.DoesNotContain("System.", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Inspect_of_a_checkpoint_that_does_not_fit_says_so_in_a_line_of_its_own()
+    {
+        string odd = folder.File("odd-config");
+        Directory.CreateDirectory(odd);
+        File.Copy(Path.Combine(folder.Checkpoint, "model.safetensors"), Path.Combine(odd, "model.safetensors"), overwrite: true);
+        JsonObject config = JsonNode.Parse(File.ReadAllText(Path.Combine(folder.Checkpoint, "config.json")))!.AsObject();
+        config["n_routed_experts"] = (int)config["n_routed_experts"]! + 1;
+        File.WriteAllText(Path.Combine(odd, "config.json"), config.ToJsonString());
+        ToolProcess run = ToolProcess.LongCat("inspect", odd);
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("missing", run.Output, StringComparison.Ordinal);
+        Assert.StartsWith("error: ", run.Error, StringComparison.Ordinal);
+        Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 
     [Theory]

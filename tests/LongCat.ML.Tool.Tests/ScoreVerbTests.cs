@@ -55,6 +55,45 @@ public sealed class ScoreVerbTests(ExportedFolder folder) : IClassFixture<Export
         Assert.Equal(many.Select(row => row.ToJsonString()), one.Select(row => row.ToJsonString()));
     }
 
+    [Fact]
+    public void A_line_that_cannot_be_read_or_written_again_is_its_own_failure()
+    {
+        string input = folder.File("odd.jsonl"), output = folder.File("odd.out.jsonl");
+        byte[][] lines =
+        [
+            [0xEF, 0xBB, 0xBF, .. "{\"text\": \"after a mark of byte order\"}"u8],
+            [.. "{\"text\": \"caf"u8, 0xE9, .. "\"}"u8],
+            [.. "{\"text\": \"half a pair \\ud83d\"}"u8],
+            [.. "{\"text\": \"twice\", \"text\": \"twice\"}"u8],
+            [.. "{\"text\": \"fine\", \"error\": \"of the input\"}"u8],
+            [.. "{\"text\": \"a \uFFFD of the input\"}"u8],
+        ];
+        File.WriteAllBytes(input, [.. lines.SelectMany(line => line.Concat("\r\n"u8.ToArray()))]);
+        ToolProcess run = ToolProcess.LongCat("score", folder.Onnx, "--input", input, "--output", output, "--max-new-tokens", "2");
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("3 of 6 rows failed", run.Error, StringComparison.Ordinal);
+        JsonObject[] rows = [.. File.ReadLines(output).Select(line => JsonNode.Parse(line)!.AsObject())];
+        Assert.Equal([true, false, false, false, true, true], rows.Select(row => row.ContainsKey("completion")));
+        Assert.Contains("UTF-8", (string?)rows[1]["error"], StringComparison.Ordinal);
+        Assert.Equal(3, (int?)rows[2]["line"]);
+        Assert.Equal("of the input", (string?)rows[4]["error"]);
+    }
+
+    [Fact]
+    public void An_output_that_is_the_input_a_link_or_a_folder_is_refused_and_kept()
+    {
+        string input = folder.File("kept.jsonl"), link = folder.File("kept-link.jsonl"), other = folder.File("kept-other.jsonl");
+        File.WriteAllLines(input, Lines);
+        File.WriteAllLines(other, Lines);
+        File.CreateSymbolicLink(link, input);
+        Assert.Equal(2, ToolProcess.LongCat("score", folder.Onnx, "--input", input, "--output", input).ExitCode);
+        Assert.Equal(2, ToolProcess.LongCat("score", folder.Onnx, "--input", link, "--output", input).ExitCode);
+        Assert.Equal(2, ToolProcess.LongCat("score", folder.Onnx, "--input", other, "--output", link).ExitCode);
+        Assert.Equal(1, ToolProcess.LongCat("score", folder.Onnx, "--input", other, "--output", folder.Onnx).ExitCode);
+        Assert.Equal(Lines, File.ReadAllLines(input));
+        Assert.NotNull(new FileInfo(link).LinkTarget);
+    }
+
     private JsonObject[] Run(out int exit, params string[] arguments)
     {
         string name = Guid.NewGuid().ToString("N");

@@ -1,20 +1,60 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace LongCat.ML.Tool.Commands;
 
-/// <summary>Options that every verb with an engine has.</summary>
+/// <summary>Options that several verbs share, checked while the command line is read.</summary>
 internal static class EngineArguments
 {
-    public static Option<int> Threads()
+    public static Option<int> Threads() =>
+        Number("--threads", "Threads of the engine; 0 takes every core.", 0, value => value >= 0, "0 or more");
+
+    public static Option<int> MaxNewTokens(string description) =>
+        Number("--max-new-tokens", description, 128, value => value >= 0, "0 or more");
+
+    public static Option<float> Temperature(string description) =>
+        Number("--temperature", description, 0f, value => float.IsFinite(value) && value >= 0, "a finite number from 0");
+
+    public static Option<string[]> Stop(string description)
     {
-        Option<int> option = new("--threads") { Description = "Threads of the engine; 0 takes every core.", DefaultValueFactory = _ => 0 };
+        Option<string[]> option = new("--stop") { Description = description, DefaultValueFactory = _ => [] };
         option.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int>() < 0)
+            if (result.Tokens.Any(token => token.Value.Length == 0))
             {
-                result.AddError($"--threads is {result.GetValueOrDefault<int>()}, expected 0 or more");
+                result.AddError("--stop is empty, expected a text to stop before");
             }
         });
         return option;
+    }
+
+    /// <summary>An option whose value is checked while the command line is read, so that a wrong one is wrong usage.</summary>
+    public static Option<T> Number<T>(string name, string description, T initially, Func<T, bool> accepts, string expected)
+    {
+        Option<T> option = new(name) { Description = description, DefaultValueFactory = _ => initially };
+        option.Validators.Add(result =>
+        {
+            // A text that is no number has the parser's own error.
+            if (result is { Implicit: false, Tokens.Count: 1 } && result.Errors.Any() is false
+                && TryValue(result, out T? value) && !accepts(value!))
+            {
+                result.AddError($"{name} is {result.Tokens[0].Value}, expected {expected}");
+            }
+        });
+        return option;
+    }
+
+    private static bool TryValue<T>(OptionResult result, out T? value)
+    {
+        try
+        {
+            value = result.GetValueOrDefault<T>();
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            value = default;
+            return false;
+        }
     }
 }

@@ -15,12 +15,13 @@ internal static class GenerateCommand
         Argument<string> folder = new("folder") { Description = "An ONNX folder written by longcat export." };
         Option<string?> prompt = new("--prompt") { Description = "The text to continue." };
         Option<string?> ids = new("--ids") { Description = "Token ids to continue instead of a text, for instance 1,2,3." };
-        Option<int> maxNewTokens = new("--max-new-tokens") { Description = "At most so many new tokens.", DefaultValueFactory = _ => 128 };
-        Option<float> temperature = new("--temperature") { Description = "0 takes the likeliest token.", DefaultValueFactory = _ => 0 };
-        Option<int> topK = new("--top-k") { Description = "Sample among the k likeliest tokens; 0 for all.", DefaultValueFactory = _ => 0 };
-        Option<float> topP = new("--top-p") { Description = "Sample among the likeliest tokens that hold this share of probability.", DefaultValueFactory = _ => 1 };
+        Option<int> maxNewTokens = EngineArguments.MaxNewTokens("At most so many new tokens.");
+        Option<float> temperature = EngineArguments.Temperature("0 takes the likeliest token.");
+        Option<int> topK = EngineArguments.Number("--top-k", "Sample among the k likeliest tokens; 0 for all.", 0, value => value >= 0, "0 or more");
+        Option<float> topP = EngineArguments.Number(
+            "--top-p", "Sample among the likeliest tokens that hold this share of probability.", 1f, value => value is > 0 and <= 1, "above 0 and at most 1");
         Option<ulong?> seed = new("--seed") { Description = "The same seed gives the same text." };
-        Option<string[]> stop = new("--stop") { Description = "Stop before this text; may be given several times.", DefaultValueFactory = _ => [] };
+        Option<string[]> stop = EngineArguments.Stop("Stop before this text; may be given several times.");
         Option<bool> ignoreEos = new("--ignore-eos") { Description = "Go on after the end-of-sequence token." };
         Option<bool> json = new("--json") { Description = "Only JSON on standard output: ids, text, finish_reason, timings." };
         Option<int> threads = EngineArguments.Threads();

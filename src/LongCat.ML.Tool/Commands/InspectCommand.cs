@@ -22,7 +22,10 @@ internal static class InspectCommand
                 result.InvocationConfiguration.Output.WriteLine("every value is finite");
             }
 
-            return summary.FitsConfig ? CommandLine.CommandHost.Success : CommandLine.CommandHost.FailingInput;
+            // The listing above has the names; the last line says that they make the checkpoint unusable.
+            return summary.FitsConfig
+                ? CommandLine.CommandHost.Success
+                : throw new CheckpointException(result.GetRequiredValue(folder), "the tensors do not fit the config");
         });
         return command;
     }

@@ -19,16 +19,16 @@ internal static class ScoreCommand
         mode.AcceptOnlyFromAmong("generate", "score", "classify");
         Option<string[]> labels = new("--label") { Description = "classify: a label; give the option once for each.", DefaultValueFactory = _ => [] };
         Option<bool> normalize = new("--normalize-by-length") { Description = "classify: divide a label's log-likelihood by its token count." };
-        Option<int> maxNewTokens = new("--max-new-tokens") { Description = "generate: at most so many new tokens.", DefaultValueFactory = _ => 128 };
-        Option<float> temperature = new("--temperature") { Description = "generate: 0 takes the likeliest token.", DefaultValueFactory = _ => 0 };
+        Option<int> maxNewTokens = EngineArguments.MaxNewTokens("generate: at most so many new tokens.");
+        Option<float> temperature = EngineArguments.Temperature("generate: 0 takes the likeliest token.");
         Option<ulong?> seed = new("--seed") { Description = "generate: the same seed gives the same text." };
-        Option<string[]> stop = new("--stop") { Description = "generate: stop before this text.", DefaultValueFactory = _ => [] };
+        Option<string[]> stop = EngineArguments.Stop("generate: stop before this text.");
         Option<PromptOverflow> overflow = new("--overflow")
         {
             Description = "A row longer than the context: Fail, TruncateLeft or TruncateRight.",
             DefaultValueFactory = _ => PromptOverflow.Fail,
         };
-        Option<int> inFlight = new("--rows-in-flight") { Description = "Rows in the engine at once.", DefaultValueFactory = _ => 32 };
+        Option<int> inFlight = EngineArguments.Number("--rows-in-flight", "Rows in the engine at once.", 32, value => value >= 1, "1 or more");
         Option<int> threads = EngineArguments.Threads();
         Command command = new("score", "Run the model over a file of rows.")
         {
@@ -43,17 +43,13 @@ internal static class ScoreCommand
                 throw new UsageException($"--mode classify has {names.Length} labels, expected at least two: --label A --label B");
             }
 
-            int rowsInFlight = result.GetValue(inFlight);
-            if (rowsInFlight < 1)
+            if (names.Any(string.IsNullOrEmpty) || names.Distinct(StringComparer.Ordinal).Count() < names.Length)
             {
-                throw new UsageException($"--rows-in-flight is {rowsInFlight}, expected 1 or more");
+                throw new UsageException("--label is empty or given twice, expected different labels");
             }
 
-            string inputPath = result.GetRequiredValue(input);
-            if (!File.Exists(inputPath))
-            {
-                throw new FileNotFoundException($"{inputPath} does not exist");
-            }
+            string inputPath = result.GetRequiredValue(input), outputPath = result.GetRequiredValue(output);
+            CheckPaths(inputPath, outputPath);
 
             await using InferenceEngine engine = InferenceEngine.Load(result.GetRequiredValue(folder), new EngineOptions { Threads = result.GetValue(threads) });
             string text = result.GetRequiredValue(column);
@@ -73,8 +69,8 @@ internal static class ScoreCommand
             };
 
             using ProgressLine line = new("score", " rows");
-            JsonLinesJob job = new(scorer, rowsInFlight);
-            JobSummary summary = await job.RunAsync(inputPath, result.GetRequiredValue(output), line, cancellationToken).ConfigureAwait(false);
+            JsonLinesJob job = new(scorer, result.GetValue(inFlight));
+            JobSummary summary = await job.RunAsync(inputPath, outputPath, line, cancellationToken).ConfigureAwait(false);
             await result.InvocationConfiguration.Error.WriteLineAsync(
                 $"{summary.Rows} rows, {summary.Failed} failed, {summary.Rows / Math.Max(summary.Elapsed.TotalSeconds, 1e-9):0.0} rows/s").ConfigureAwait(false);
             if (summary.Failed > 0)
@@ -88,4 +84,34 @@ internal static class ScoreCommand
         });
         return command;
     }
+
+    /// <summary>What would fail after the last row, or destroy something, is refused before the first.</summary>
+    private static void CheckPaths(string input, string output)
+    {
+        if (!File.Exists(input))
+        {
+            throw new FileNotFoundException(Directory.Exists(input) ? $"{input} is a folder, expected a file of JSON lines" : $"{input} does not exist");
+        }
+
+        if (Directory.Exists(output))
+        {
+            throw new IOException($"{output} is a folder, expected the name of a file to write");
+        }
+
+        if (Target(input) == Target(output))
+        {
+            throw new UsageException($"--output {output} is the input file; give another name");
+        }
+
+        // The output appears by renaming, which would put a plain file in the place of a device or a link.
+        if (new FileInfo(output) is { Exists: true } existing
+            && (existing.LinkTarget is not null || Path.GetFullPath(output).StartsWith("/dev/", StringComparison.Ordinal)))
+        {
+            throw new UsageException($"--output {output} is a link or a device, expected a plain file");
+        }
+    }
+
+    private static string Target(string path) => new FileInfo(path) is { Exists: true } file
+        ? file.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? file.FullName
+        : Path.GetFullPath(path);
 }

@@ -29,13 +29,13 @@ internal static class TokenIds
         using SafetensorsFile file = SafetensorsFile.Open(path);
         if (!file.Tensors.TryGetValue("input_ids", out TensorEntry? entry))
         {
-            throw new CheckpointException(path, "input_ids", $"{path}: tensor input_ids is missing; the file has {string.Join(", ", file.Tensors.Keys.Take(8))}");
+            throw new CheckpointException(path, "input_ids", $"is missing; the file has {string.Join(", ", file.Tensors.Keys.Take(8))}");
         }
 
-        if (entry.Type != TensorType.Int64 || entry.Shape.Count != 2)
+        if (entry.Type != TensorType.Int64 || entry.Shape.Count != 2 || entry.Shape[0] < 1 || entry.Shape[1] < 1)
         {
             throw new CheckpointException(path, "input_ids",
-                $"{path}: tensor input_ids is {entry.Type} [{string.Join(", ", entry.Shape)}], expected Int64 [batch, sequence]");
+                $"is {entry.Type} [{string.Join(", ", entry.Shape)}], expected Int64 [batch, sequence] with at least one token");
         }
 
         ReadOnlySpan<byte> bytes = file.GetBytes("input_ids");
@@ -49,7 +49,7 @@ internal static class TokenIds
                 long id = BinaryPrimitives.ReadInt64LittleEndian(bytes[((b * length + s) * sizeof(long))..]);
                 rows[b][s] = id is >= 0 and <= int.MaxValue
                     ? (int)id
-                    : throw new CheckpointException(path, "input_ids", $"{path}: input_ids[{b}, {s}] is {id}, expected a token id from 0 to {int.MaxValue}");
+                    : throw new CheckpointException(path, "input_ids", $"[{b}, {s}] is {id}, expected a token id from 0 to {int.MaxValue}");
             }
         }
 

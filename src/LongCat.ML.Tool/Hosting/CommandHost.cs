@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text;
+using System.Text.RegularExpressions;
 
 namespace LongCat.ML.CommandLine;
 
@@ -29,12 +31,14 @@ internal static class CommandHost
 
         if (parsed.Errors.Count > 0)
         {
-            foreach (ParseError problem in parsed.Errors)
-            {
-                await error.WriteLineAsync($"error: {OneLine(problem.Message)}").ConfigureAwait(false);
-            }
+            string problems = string.Join("; ", parsed.Errors.Select(problem => Readable(problem.Message)));
+            await error.WriteLineAsync($"error: {problems} (see {CommandPath(parsed.CommandResult)} --help)").ConfigureAwait(false);
+            return WrongUsage;
+        }
 
-            await error.WriteLineAsync($"see: {CommandPath(parsed.CommandResult)} --help").ConfigureAwait(false);
+        if (EmptyValue(parsed.CommandResult) is string name)
+        {
+            await error.WriteLineAsync($"error: {name} is empty, expected a value (see {CommandPath(parsed.CommandResult)} --help)").ConfigureAwait(false);
             return WrongUsage;
         }
 
@@ -72,8 +76,53 @@ internal static class CommandHost
         }
     }
 
-    private static string OneLine(string message) =>
-        string.Join(" ", message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    /// <summary>The lines of a message one after the other; a line that ends without punctuation is closed with a semicolon.</summary>
+    internal static string OneLine(string message)
+    {
+        string[] lines = message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        StringBuilder line = new();
+        for (int i = 0; i < lines.Length; i++)
+        {
+            line.Append(lines[i]);
+            if (i < lines.Length - 1)
+            {
+                line.Append(char.IsLetterOrDigit(lines[i][^1]) || lines[i][^1] is ')' or ']' or '\'' or '"' ? "; " : " ");
+            }
+        }
+
+        return line.ToString();
+    }
+
+    /// <summary>The parser's message without .NET's names of types and without a full stop.</summary>
+    private static string Readable(string message)
+    {
+        Match type = Regex.Match(message, @"as expected type '(System\.Nullable`1\[)?(?<type>[\w.]+)\]?'");
+        if (type.Success)
+        {
+            string expected = type.Groups["type"].Value switch
+            {
+                "System.Int32" or "System.Int64" => "expected a whole number",
+                "System.UInt32" or "System.UInt64" => "expected a whole number from 0",
+                "System.Single" or "System.Double" => "expected a number",
+                "System.Boolean" => "expected true or false",
+                string other => $"expected a {other[(other.LastIndexOf('.') + 1)..]}",
+            };
+            message = message.Replace(type.Value, $"({expected})", StringComparison.Ordinal);
+        }
+
+        return OneLine(message).TrimEnd('.');
+    }
+
+    /// <summary>The first argument or required option that was given as an empty text: a path or name that nothing can be done with.</summary>
+    private static string? EmptyValue(CommandResult command) => command.Children
+        .Where(child => child.Tokens.Count == 1 && child.Tokens[0].Value.Length == 0)
+        .Select(child => child switch
+        {
+            ArgumentResult { Argument: Argument<string> argument } => argument.Name,
+            OptionResult { Option: { Required: true } option } => option.Name,
+            _ => null,
+        })
+        .FirstOrDefault(name => name is not null);
 
     private static string CommandPath(CommandResult result)
     {

@@ -52,8 +52,11 @@ internal sealed class ProgressLine(string what, string unit, TextWriter? writer 
         double rate = done / Math.Max(elapsed.TotalSeconds, 1e-9);
         string share = total > 0 ? $" {Math.Clamp(done / total, 0, 1):P0}".Replace(" %", "%", StringComparison.Ordinal) : "";
         string left = total > 0 && rate > 0 ? $", {Span(TimeSpan.FromSeconds(Math.Min((total - done) / rate, 359_999)))} left" : "";
-        return $"{what}:{share} {Scaled(done)}{unit} at {Scaled(rate)}{unit}/s{left}{(detail is null ? "" : $", {detail}")}";
+        return $"{what}:{share} {Amount(done)} at {Amount(rate)}/s{left}{(detail is null ? "" : $", {detail}")}";
     }
+
+    /// <summary>A unit that is a word brings its own space.</summary>
+    private string Amount(double value) => (unit.StartsWith(' ') ? Scaled(value).TrimEnd() : Scaled(value)) + unit;
 
     internal static string Scaled(double value) => Math.Abs(value) switch
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -14,6 +15,11 @@ internal sealed class JsonLinesJob(RowScorer scorer, int rowsInFlight)
 {
     private static readonly JsonSerializerOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>What stands in the place of bytes that are no UTF-8: a code point that no text may hold, so that U+FFFD stays an ordinary character.</summary>
+    private const string NotUtf8 = "\uFFFF";
+
+    private static readonly Encoding Utf8 = Encoding.GetEncoding("utf-8", EncoderFallback.ReplacementFallback, new DecoderReplacementFallback(NotUtf8));
+
     public async Task<JobSummary> RunAsync(string inputPath, string outputPath, ProgressLine progress, CancellationToken cancellationToken)
     {
         Stopwatch clock = Stopwatch.StartNew();
@@ -27,8 +33,8 @@ internal sealed class JsonLinesJob(RowScorer scorer, int rowsInFlight)
             await using (StreamWriter writer = new(partial, append: false))
             {
                 await using FileStream stream = new(inputPath, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, useAsync: true);
-                using StreamReader reader = new(stream);
-                Queue<Task<JsonObject>> window = new();
+                using StreamReader reader = new(stream, Utf8);
+                Queue<Task<(string Json, string? Error)>> window = new();
                 while (await reader.ReadLineAsync(cancellationToken).ConfigureAwait(false) is { } text)
                 {
                     line++;
@@ -52,15 +58,15 @@ internal sealed class JsonLinesJob(RowScorer scorer, int rowsInFlight)
 
                 async Task WriteNextAsync()
                 {
-                    JsonObject row = await window.Dequeue().ConfigureAwait(false);
+                    (string json, string? problem) = await window.Dequeue().ConfigureAwait(false);
                     rows++;
-                    if (row.TryGetPropertyValue("error", out JsonNode? problem))
+                    if (problem is not null)
                     {
                         failed++;
-                        firstError ??= problem?.ToString();
+                        firstError ??= problem;
                     }
 
-                    await writer.WriteLineAsync(row.ToJsonString(Relaxed).AsMemory(), cancellationToken).ConfigureAwait(false);
+                    await writer.WriteLineAsync(json.AsMemory(), cancellationToken).ConfigureAwait(false);
                 }
             }
 
@@ -74,9 +80,16 @@ internal sealed class JsonLinesJob(RowScorer scorer, int rowsInFlight)
         }
     }
 
-    private async Task<JsonObject> RowAsync(string text, long line, CancellationToken cancellationToken)
+    /// <summary>The row's line of output, and what was wrong with it.</summary>
+    private async Task<(string Json, string? Error)> RowAsync(string text, long line, CancellationToken cancellationToken)
     {
         JsonObject row;
+        // Scoring a line with replaced bytes would score another text than the file's.
+        if (text.Contains(NotUtf8, StringComparison.Ordinal))
+        {
+            return Unreadable(line, "the line is not valid UTF-8");
+        }
+
         try
         {
             row = JsonNode.Parse(text) as JsonObject ?? throw new JsonException($"expected a JSON object, got {Shorten(text)}");
@@ -84,20 +97,35 @@ internal sealed class JsonLinesJob(RowScorer scorer, int rowsInFlight)
         }
         catch (Exception problem) when (problem is JsonException or ArgumentException)
         {
-            return new JsonObject { ["line"] = line, ["error"] = $"line {line}: {problem.Message}" };
+            return Unreadable(line, problem.Message);
         }
 
         try
         {
             await scorer.ScoreAsync(row, cancellationToken).ConfigureAwait(false);
+            return (row.ToJsonString(Relaxed), null);
         }
         // One row's failure stays that row's: whatever it is, it becomes the row's error field.
         catch (Exception problem) when (problem is not OperationCanceledException)
         {
-            row["error"] = $"line {line}: {problem.Message}";
+            string message = $"line {line}: {problem.Message}";
+            row["error"] = message;
+            try
+            {
+                return (row.ToJsonString(Relaxed), message);
+            }
+            catch (InvalidOperationException)
+            {
+                // The row itself cannot be written again, half a surrogate pair in a string for instance.
+                return Unreadable(line, problem.Message);
+            }
         }
+    }
 
-        return row;
+    private static (string Json, string? Error) Unreadable(long line, string problem)
+    {
+        string message = $"line {line}: {problem}";
+        return (new JsonObject { ["line"] = line, ["error"] = message }.ToJsonString(Relaxed), message);
     }
 
     private static string Shorten(string text) => text.Length <= 40 ? text : text[..40] + "…";

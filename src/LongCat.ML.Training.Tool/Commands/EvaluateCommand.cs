@@ -14,9 +14,9 @@ internal static class EvaluateCommand
     public static Command Create()
     {
         Argument<string> checkpoint = new("checkpoint") { Description = "A checkpoint folder with tokenizer.json." };
-        Option<int> rows = new("--rows") { Description = "Packed rows to evaluate at most; 0 means all.", DefaultValueFactory = _ => 0 };
-        Option<int> columns = new("--columns") { Description = "Tokens per packed row.", DefaultValueFactory = _ => 256 };
-        Option<int> threads = new("--threads") { Description = "Threads; 0 means one per core.", DefaultValueFactory = _ => 0 };
+        Option<int> rows = TrainingArguments.Whole("--rows", "Packed rows to evaluate at most; 0 means all.", 0, least: 0);
+        Option<int> columns = TrainingArguments.Whole("--columns", "Tokens per packed row.", 256, least: 8);
+        Option<int> threads = TrainingArguments.Threads();
         Command command = new("evaluate", "Held-out perplexity on the SDK's documentation, and how often the draft head agrees with greedy decoding.") { checkpoint, rows, columns, threads };
         command.SetAction((result, cancellationToken) =>
         {

@@ -17,7 +17,7 @@ internal static class LogitsCommand
         Option<string?> ids = new("--ids") { Description = "Token ids, for instance 1,2,3." };
         Option<string?> idsFile = new("--ids-file") { Description = "A safetensors file with input_ids I64 [batch, sequence]." };
         Option<string> output = new("--output", "-o") { Description = "The safetensors file to write: logits F32 [batch, sequence, vocabulary].", Required = true };
-        Option<int> threads = new("--threads") { Description = "Threads; 0 means one per core.", DefaultValueFactory = _ => 0 };
+        Option<int> threads = TrainingArguments.Threads();
         Command command = new("logits", "Run the modules once over token ids and write all logits.") { checkpoint, ids, idsFile, output, threads };
         command.SetAction((result, cancellationToken) =>
         {
@@ -40,6 +40,11 @@ internal static class LogitsCommand
     private static void Write(LongcatFlashForCausalLM model, long[] tokens, int rows, string output, CancellationToken cancellationToken)
     {
         int columns = tokens.Length / rows;
+        if (columns > model.Config.MaxPositions)
+        {
+            throw new InvalidDataException($"logits were asked for over {columns} tokens; the model's longest sequence is {model.Config.MaxPositions}");
+        }
+
         using var writer = SafetensorsWriter.Create(output, [new TensorDeclaration("logits", TensorType.Float32, [rows, columns, model.Config.VocabSize])]);
         using var progress = new ProgressLine("logits", " rows");
         using (var stream = writer.OpenTensor("logits"))

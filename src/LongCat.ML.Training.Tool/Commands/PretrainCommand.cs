@@ -23,7 +23,7 @@ internal static class PretrainCommand
         Option<long?> tokens = new("--tokens") { Description = "End after this many training tokens." };
         Option<double?> minutes = new("--minutes") { Description = "End after this much training time." };
         Option<bool> resume = new("--resume") { Description = "Continue from the newest state of the run's folder." };
-        Option<int> threads = new("--threads") { Description = "Threads; 0 means one per core.", DefaultValueFactory = _ => 0 };
+        Option<int> threads = TrainingArguments.Threads();
         Option<double> rate = new("--learning-rate") { Description = "The highest learning rate.", DefaultValueFactory = _ => defaults.PeakLearningRate };
         Option<double> embeddingFactor = new("--embedding-rate-factor") { Description = "What the rate of embeddings and n-gram tables is multiplied by.", DefaultValueFactory = _ => defaults.EmbeddingRateFactor };
         Option<int> rows = new("--rows") { Description = "Packed rows per step.", DefaultValueFactory = _ => defaults.Rows };
