@@ -123,7 +123,13 @@ void Errors() {
     Case c(random, 2, 4, 3, 3, 1, 5, WeightType::kFloat32);
     EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "top_k is 5, expected 1..4");
     c.p.top_k = 2, c.p.intermediate = 0;
-    EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "intermediate 0");
+    EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "gate 3 experts of 0");
+    // No memory stands behind the number of tokens when the width is 0.
+    c.p.hidden = 0, c.p.tokens = INT64_MAX;
+    EXPECT(ExpertMixtureWorkspace(c.p) == 0, "bad sizes need no workspace");
+    EXPECT_ERROR(ExpertMixture(CpuPath::kReference, c.p, nullptr, {}), "x has 9223372036854775807 tokens of 0");
+    c.p.hidden = 4, c.p.intermediate = 3;
+    EXPECT_ERROR(ExpertMixture(CpuPath::kReference, c.p, nullptr, {}), "expected at most 1073741823 with top_k 2");
 }
 
 }  // namespace

@@ -187,6 +187,18 @@ void Extremes(CpuPath path) {
     comparison.Add(got.output, want.output, "extremes");
 }
 
+// Two sequences over the same whole pages: what precedes the new tokens may be shared.
+void SharedPages(CpuPath path) {
+    Random random(35);
+    Case c(random, kOdd, {{9, 1}, {9, 1}}, 4, WeightType::kFloat32, WeightType::kFloat32);
+    c.table[3] = c.table[0], c.table[4] = c.table[1];
+    Result both = Run(path, c);
+    c.p.tokens = c.p.sequences = 1;
+    Result one = Run(path, c);
+    EXPECT(SameBits(one.output, {both.output.begin(), both.output.begin() + static_cast<int64_t>(one.output.size())}), "%s: shared pages",
+           Name(path));
+}
+
 void Errors(CpuPath path) {
     Random random(34);
     auto expect = [&](auto&& change, const char* part) {
@@ -204,6 +216,18 @@ void Errors(CpuPath path) {
     expect([](Case& c) { c.positions[1] = 9; }, "position_ids[1] is 9, expected 8");
     expect([](Case& c) { c.start[1] = 6; }, "query_start[2] is 5, below query_start[1] = 6");
     expect([](Case& c) { c.p.rope = 5; }, "qk_rope_head_dim 5");
+    // Dimensions beside one of size 0 take no memory and can be anything.
+    expect([](Case& c) { c.p.pages = 0, c.p.page_size = INT64_MAX; }, "cache 0 pages of 9223372036854775807");
+    expect([](Case& c) { c.p.pages = INT64_MAX, c.p.page_size = 0; }, "cache 9223372036854775807 pages of 0");
+    expect([](Case& c) { c.p.pages = 0; }, "the cache has 0 pages");
+    expect([](Case& c) { c.p.num_heads = 32769; }, "num_heads 32769");
+    expect([](Case& c) { c.p.rank = INT32_MAX; }, "kv_lora_rank 2147483647");
+    expect([](Case& c) { c.lengths[0] = INT32_MIN; }, "context_length[0] is -2147483648");
+    expect([](Case& c) { c.lengths[0] = INT32_MAX; }, "context_length[0] is 2147483647");
+    // The first sequence writes columns 1 and 2, the second column 0.
+    expect([](Case& c) { c.table[3] = c.table[2]; }, "block_table[1, 0] is page");
+    expect([](Case& c) { c.table[0] = c.table[3]; }, "which this step writes for other tokens too");
+    expect([](Case& c) { c.table[0] = c.table[1]; }, "block_table[0, 0] is page");
 }
 
 }  // namespace
@@ -212,6 +236,7 @@ int main() {
     Errors(CpuPath::kReference);
     for (CpuPath path : FastPaths()) {
         Errors(path);
+        SharedPages(path);
         Extremes(path);
         for (WeightType cache : {WeightType::kFloat32, WeightType::kBFloat16}) {
             Parity(path, cache == WeightType::kFloat32 ? WeightType::kBFloat16 : WeightType::kFloat32, cache);

@@ -12,11 +12,13 @@ size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 size_t RoutingBytes(const ExpertMixtureArguments& p) {
     size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
-    return Aligned((p.experts + 1) * 4) + Aligned(pairs * 4) * 3 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(p.experts * 4);
+    size_t experts = static_cast<size_t>(p.experts);
+    return Aligned((experts + 1) * 4) + Aligned(pairs * 4) * 3 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(experts * 4);
 }
 
 Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
     size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
+    size_t experts = static_cast<size_t>(p.experts);
     char* at = static_cast<char*>(memory);
     auto take = [&](size_t bytes) {
         void* result = at;
@@ -24,13 +26,13 @@ Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
         return result;
     };
     Routing r;
-    r.first = static_cast<int32_t*>(take((p.experts + 1) * 4));
+    r.first = static_cast<int32_t*>(take((experts + 1) * 4));
     r.token = static_cast<int32_t*>(take(pairs * 4));
     r.weight = static_cast<float*>(take(pairs * 4));
     r.chosen = static_cast<int32_t*>(take(pairs * 4));
     r.identity = static_cast<float*>(take(tokens * 4));
     r.scores = static_cast<float*>(take(all * 4));
-    r.cursor = static_cast<int32_t*>(take(p.experts * 4));
+    r.cursor = static_cast<int32_t*>(take(experts * 4));
     return r;
 }
 

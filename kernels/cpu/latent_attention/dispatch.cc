@@ -1,21 +1,37 @@
+#include <cstring>
+
 #include "../common/packed_batch.h"
 #include "paths.h"
 
 namespace longcat {
 namespace {
 
+// What the workspace's size is computed from. A dimension beside one of size 0 costs no memory, so each is bounded here: nothing that
+// is computed from them can overflow.
+Status CheckSizes(const LatentAttentionArguments& p) {
+    using L = long long;
+    auto outside = [](int64_t value, int64_t least) { return value < least || value > INT32_MAX; };
+    if (outside(p.tokens, 0) || outside(p.sequences, 0) || outside(p.pages, 0) || outside(p.page_size, 1) ||
+        outside(p.block_table_width, 0)) {
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "query has %lld tokens, query_start %lld sequences, cache %lld pages of %lld, block_table %lld columns: "
+                             "expected at most %d, and pages of 1 or more",
+                             L{p.tokens}, L{p.sequences}, L{p.pages}, L{p.page_size}, L{p.block_table_width}, INT32_MAX);
+    }
+    auto wide = [](int value) { return value < 1 || value > kMostWidth; };
+    if (wide(p.num_heads) || wide(p.nope) || wide(p.v) || wide(p.rank) || p.rope < 2 || p.rope % 2 != 0 || p.rope > kMostRope) {
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "num_heads %d, qk_nope_head_dim %d, v_head_dim %d, kv_lora_rank %d: expected 1..%d; "
+                             "qk_rope_head_dim %d: expected an even number, 2..%d",
+                             p.num_heads, p.nope, p.v, p.rank, kMostWidth, p.rope, kMostRope);
+    }
+    return {};
+}
+
 Status Check(const LatentAttentionArguments& p) {
     using L = long long;
-    if (p.tokens < 0 || p.sequences < 0 || p.pages < 0 || p.page_size < 1 || p.block_table_width < 0) {
-        return Status::Error(StatusCode::kInvalidArgument,
-                             "tokens %lld, sequences %lld, pages %lld, page size %lld, block_table width %lld: out of range", L{p.tokens},
-                             L{p.sequences}, L{p.pages}, L{p.page_size}, L{p.block_table_width});
-    }
-    if (p.num_heads < 1 || p.nope < 1 || p.v < 1 || p.rank < 1 || p.rope < 2 || p.rope % 2 != 0 || p.rope > kMostRope) {
-        return Status::Error(
-            StatusCode::kInvalidArgument,
-            "num_heads %d, qk_nope_head_dim %d, v_head_dim %d, kv_lora_rank %d must be positive; qk_rope_head_dim %d even, 2..%d",
-            p.num_heads, p.nope, p.v, p.rank, p.rope, kMostRope);
+    if (Status status = CheckSizes(p); !status.ok()) {
+        return status;
     }
     if (Status status = CheckQueryStart(p.query_start, p.sequences, p.tokens); !status.ok()) {
         return status;
@@ -56,33 +72,73 @@ Status Check(const LatentAttentionArguments& p) {
     return {};
 }
 
+// One bit per page of the cache.
+size_t MarkBytes(const LatentAttentionArguments& p) { return static_cast<size_t>(CeilDivide(p.pages, 512) * 64); }
+
+// A page that this step writes must appear once among the pages in use: another sequence would read or overwrite its lines, and which
+// of two writers came last would be chance. Pages that are only read may be shared. The tables have been checked.
+Status CheckWrittenPages(const LatentAttentionArguments& p, uint64_t* marks) {
+    using L = long long;
+    std::memset(marks, 0, MarkBytes(p));
+    auto page = [&](int64_t s, int64_t b) { return p.block_table[s * p.block_table_width + b]; };
+    auto marked = [&](int32_t at) { return (marks[at / 64] >> (at % 64) & 1) != 0; };
+    // First the pages that are written, then those that are read.
+    for (int pass = 0; pass < 2; pass++) {
+        bool written = pass == 0;
+        for (int64_t s = 0; s < p.sequences; s++) {
+            int64_t count = p.query_start[s + 1] - p.query_start[s], context = p.context_length[s];
+            int64_t first = (context - count) / p.page_size;
+            for (int64_t b = written ? first : 0, end = written ? CeilDivide(context, p.page_size) : first; count > 0 && b < end; b++) {
+                int32_t at = page(s, b);
+                if (marked(at)) {
+                    return Status::Error(StatusCode::kOutOfRange,
+                                         "block_table[%lld, %lld] is page %d, which this step writes for other tokens too; only pages that "
+                                         "lie wholly before the new tokens may be shared",
+                                         L{s}, L{b}, at);
+                }
+                if (written) {
+                    marks[at / 64] |= uint64_t{1} << (at % 64);
+                }
+            }
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
-size_t LatentAttentionWorkspace([[maybe_unused]] const LatentAttentionArguments& p) {
+size_t LatentAttentionWorkspace(const LatentAttentionArguments& p) {
+    if (!CheckSizes(p).ok()) {
+        return 0;  // LatentAttention refuses them before it touches the workspace
+    }
 #if defined(LONGCAT_X86)
-    return LatentAttentionScratch(p);
+    return MarkBytes(p) + LatentAttentionScratch(p);
 #else
-    return 0;
+    return MarkBytes(p);
 #endif
 }
 
-Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, [[maybe_unused]] void* workspace, const ParallelFor& parallel) {
+Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* workspace, const ParallelFor& parallel) {
     if (Status status = Check(p); !status.ok()) {
         return status;
     }
     if (p.tokens == 0) {
         return {};
     }
+    if (Status status = CheckWrittenPages(p, static_cast<uint64_t*>(workspace)); !status.ok()) {
+        return status;
+    }
+    [[maybe_unused]] void* scratch = static_cast<char*>(workspace) + MarkBytes(p);
     switch (path) {
         case CpuPath::kReference:
             LatentAttentionReference(p, parallel);
             break;
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
-            LatentAttentionAvx2(p, workspace, parallel);
+            LatentAttentionAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:
-            LatentAttentionAvx512(p, workspace, parallel);
+            LatentAttentionAvx512(p, scratch, parallel);
             break;
 #endif
         default:

@@ -21,6 +21,8 @@ namespace {
 
 // The largest rope_head_dim: rotations are kept on the stack.
 constexpr int kMostRope = 512;
+// The largest of the other dimensions and of the number of heads: a product of two of them fits an int.
+constexpr int kMostWidth = 32'768;
 
 inline void RotatePairs(float* x, int count, const float* cosine, const float* sine) {
     for (int i = 0; i < count / 2; i++) {

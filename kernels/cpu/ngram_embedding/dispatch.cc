@@ -13,8 +13,9 @@ Status Check(const NGramEmbeddingArguments& p) {
     using L = long long;
     if (p.tokens < 0 || p.sequences < 0 || p.hidden < 1 || p.table_width < 1 || p.vocabulary < 1 || p.vocabulary > kLargest) {
         return Status::Error(StatusCode::kInvalidArgument,
-                             "tokens %lld, sequences %lld, vocabulary %lld, hidden %lld, table width %lld: out of range", L{p.tokens},
-                             L{p.sequences}, L{p.vocabulary}, L{p.hidden}, L{p.table_width});
+                             "input_ids has %lld tokens, query_start %lld sequences, word %lld rows of %lld, table rows of %lld: expected "
+                             "widths of 1 or more and 1..2^31 words",
+                             L{p.tokens}, L{p.sequences}, L{p.vocabulary}, L{p.hidden}, L{p.table_width});
     }
     if (p.neighbor_num < 2 || p.split_num < 1 || p.hash_vocab_size < 1 || p.hash_vocab_size > kLargest) {
         return Status::Error(StatusCode::kInvalidArgument,
@@ -51,6 +52,9 @@ size_t IdBytes(const NGramEmbeddingArguments& p) { return (static_cast<size_t>(p
 }  // namespace
 
 size_t NGramEmbeddingWorkspace(const NGramEmbeddingArguments& p) {
+    if (p.hidden < 1) {
+        return 0;  // refused before the workspace is touched; without rows of projections their width takes no memory and can be anything
+    }
     return IdBytes(p) + static_cast<size_t>(p.tokens) * Tables(p) * static_cast<size_t>(p.table_width) * sizeof(float);
 }
 

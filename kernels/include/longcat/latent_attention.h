@@ -55,7 +55,8 @@ struct LatentAttentionArguments {
 size_t LatentAttentionWorkspace(const LatentAttentionArguments& arguments);
 
 // kInvalidArgument: sizes, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter than its new tokens or longer
-// than its row of block_table, a page outside 0..pages-1, a position other than context_length - new tokens + index.
+// than its row of block_table, a page outside 0..pages-1, a page that is written and appears a second time (only pages wholly
+// before the new tokens may be shared), a position other than context_length - new tokens + index.
 // On an error neither the cache nor the output has been touched.
 Status LatentAttention(CpuPath path, const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 

@@ -1,0 +1,211 @@
+using LongCat.ML.Onnx;
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Native.Tests;
+
+/// <summary>Draws valid inputs of every operator, empty dimensions among them, and lists how each can be spoiled.</summary>
+internal static class FuzzCases
+{
+    public static FuzzCase MatMul(Random random)
+    {
+        int k = Size(random, 40), n = Size(random, 60), m = Size(random, 20);
+        bool threeDimensions = random.Next(2) == 0;
+        long[] leading = threeDimensions ? [m, 2] : [m];
+        long rows = threeDimensions ? 2 * m : m;
+        Feed[] inputs =
+        [
+            new("A", Floats(random, rows * k), [.. leading, k]), Weights(random, "B", n, k), new("bias", Floats(random, n), n),
+            new("residual", Floats(random, rows * n), [.. leading, n]),
+        ];
+        return new FuzzCase(
+            "MatMul", inputs, [("Y", ElementType.Float)], [],
+            [
+                Resize("A", k + 1, "input 0 (A)", axis: leading.Length), Resize("B", n, k + 1, "input 1 (B)"), Resize("bias", n + 1, "input 2 (bias)"),
+                Resize("residual", 1, "input 3 (residual)", axis: leading.Length), Rank("B", "input 1 (B)"), Rank("bias", "input 2 (bias)"),
+                Type("B", "input 1 (B)"), Scalar("A", "input 0 (A)"),
+            ],
+            $"A [{string.Join(", ", leading)}, {k}], B [{n}, {k}] {inputs[1].Type}");
+    }
+
+    public static FuzzCase NGramEmbedding(Random random)
+    {
+        int vocabulary = random.Next(3, 50), hidden = random.Next(1, 70), width = random.Next(1, 20), neighbors = random.Next(2, 5), splits = random.Next(1, 4);
+        int[] lengths = Lengths(random);
+        int tokens = lengths.Sum(), tables = splits * (neighbors - 1);
+        long[] moduli = [.. Enumerable.Range(0, tables).Select(_ => (long)random.Next(1, 40))];
+        long[] history = [.. Enumerable.Range(0, lengths.Length * (neighbors - 1)).Select(_ => random.Next(-1, vocabulary)).Select(id => (long)id)];
+        List<Feed> inputs =
+        [
+            new("input_ids", Enumerable.Range(0, tokens).Select(_ => (long)random.Next(vocabulary)).ToArray(), tokens), Starts(lengths),
+            new("ngram_context", history, lengths.Length, neighbors - 1), Weights(random, "word", vocabulary, hidden),
+        ];
+        inputs.AddRange(moduli.Select((modulus, i) => Weights(random, $"table{i}", (int)modulus + random.Next(3), width)));
+        inputs.AddRange(moduli.Select((_, i) => Weights(random, $"projection{i}", hidden, width)));
+        List<Spoiling> spoilings =
+        [
+            Resize("query_start", 0, "input 1 (query_start)"), Value("query_start", 0, 1, "query_start[0]"), Value("query_start", lengths.Length, -1, "query_start["),
+            Value("query_start", lengths.Length, tokens + 1, "query_start["), Resize("ngram_context", lengths.Length + 1, neighbors - 1, "input 2 (ngram_context)"),
+            Resize("ngram_context", lengths.Length, neighbors, "input 2 (ngram_context)"), Rank("input_ids", "input 0 (input_ids)"), Rank("word", "input 3 (word)"),
+            Type("word", "input 3 (word)"), Resize("table0", (int)moduli[0] - 1, width, "table_rows[0]"),
+            Resize($"projection{tables - 1}", hidden + 1, width, "(projection)"), Resize($"projection{tables - 1}", hidden, width + 1, "(projection)"),
+            Resize("word", vocabulary, 0, "(projection)"), Type($"projection{tables - 1}", "(projection)"),
+        ];
+        if (tokens > 0)
+        {
+            int at = random.Next(tokens);
+            long[] outside = [-1, long.MinValue, long.MaxValue, vocabulary];
+            spoilings.AddRange(outside.Select(id => Value("input_ids", at, id, $"input_ids[{at}] is token {id}")));
+        }
+
+        if (history.Length > 0)
+        {
+            int at = random.Next(history.Length);
+            spoilings.AddRange([Value("ngram_context", at, -2, "ngram_context["), Value("ngram_context", at, vocabulary, "ngram_context[")]);
+        }
+
+        return new FuzzCase(
+            "NGramEmbedding", [.. inputs], [("embedding", ElementType.Float)],
+            [
+                NodeAttribute.Int("hash_vocab_size", vocabulary), NodeAttribute.Int("neighbor_num", neighbors), NodeAttribute.Int("split_num", splits),
+                NodeAttribute.Int("eos_token_id", random.Next(3)), NodeAttribute.Ints("table_rows", moduli), NodeAttribute.String("fusion", "mean"),
+            ],
+            [.. spoilings], $"{tokens} tokens of {lengths.Length} sequences, {tables} tables of width {width}, hidden {hidden}");
+    }
+
+    public static FuzzCase LatentAttention(Random random)
+    {
+        int heads = random.Next(1, 20), nope = random.Next(1, 12), rope = 2 * random.Next(1, 6), value = random.Next(1, 12), rank = random.Next(1, 40);
+        int width = rank + rope, page = random.Next(1, 9);
+        int[] lengths = Lengths(random), contexts = [.. lengths.Select(length => length + random.Next(30))];
+        int tokens = lengths.Sum(), sequences = lengths.Length, columns = contexts.Select(context => (context + page - 1) / page).DefaultIfEmpty(0).Max();
+        int[] free = [.. Enumerable.Range(0, (sequences * columns) + 1)];
+        random.Shuffle(free);
+        int[] table = [.. Enumerable.Range(0, sequences * columns).Select(i => i % columns * page < contexts[i / columns] ? free[i] : -1)];
+        long[] positions = [.. lengths.SelectMany((length, s) => Enumerable.Range(contexts[s] - length, length)).Select(position => (long)position)];
+        bool brain = random.Next(2) == 0;
+        Feed[] inputs =
+        [
+            new("query", Floats(random, tokens * heads * (nope + rope)), tokens, heads * (nope + rope)), new("latent", Floats(random, tokens * width), tokens, width),
+            new("latent_norm", Floats(random, rank), rank), Weights(random, "kv_b", heads * (nope + value), rank),
+            new("inv_freq", Floats(random, rope / 2), rope / 2), new("position_ids", positions, tokens), Starts(lengths),
+            new("context_length", contexts, sequences), new("block_table", table, sequences, columns),
+            new("cache", brain ? Halves(Floats(random, free.Length * page * width)) : Floats(random, free.Length * page * width), free.Length, page, width),
+        ];
+        List<Spoiling> spoilings =
+        [
+            Resize("query", tokens, (heads * (nope + rope)) + 1, "input 0 (query)"), Resize("query", tokens + 1, heads * (nope + rope), "input 1 (latent)"),
+            Resize("latent", tokens, width + 1, "input 1 (latent)"), Resize("latent_norm", rank + 1, "input 2 (latent_norm)"), Type("kv_b", "input 3 (kv_b)"),
+            Resize("kv_b", heads * (nope + value), rank + 1, "input 3 (kv_b)"), Resize("inv_freq", rope, "input 4 (inv_freq)"),
+            Resize("position_ids", tokens + 1, "input 5 (position_ids)"), Resize("query_start", 0, "input 6 (query_start)"), Rank("query_start", "input 6 (query_start)"),
+            Value("query_start", 0, -1, "query_start[0]"), Value("query_start", sequences, int.MaxValue, "query_start["),
+            Resize("context_length", sequences + 1, "input 7 (context_length)"), Resize("block_table", sequences + 1, columns, "input 8 (block_table)"),
+            Rank("block_table", "input 8 (block_table)"), Rank("cache", "input 9 (cache)"),
+            new("input 9 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, free.Length, page, width - 1))),
+            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, width))),
+        ];
+        int active = Array.FindLastIndex(lengths, length => length > 0);
+        if (active >= 0)
+        {
+            int used = (contexts[active] + page - 1) / page, token = lengths[..active].Sum(), entry = active * columns;
+            spoilings.AddRange(
+            [
+                Value("context_length", active, -1, $"context_length[{active}]"), Value("context_length", active, int.MaxValue, $"context_length[{active}]"),
+                Value("context_length", active, int.MinValue, $"context_length[{active}]"), Value("position_ids", token, -1, $"position_ids[{token}]"),
+                Value("position_ids", token, long.MaxValue, $"position_ids[{token}]"), Value("block_table", entry + used - 1, -1, $"block_table[{active}, {used - 1}]"),
+                Value("block_table", entry, free.Length, $"block_table[{active}, 0]"), Value("block_table", entry, int.MinValue, $"block_table[{active}, 0]"),
+                new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, width))),
+            ]);
+            if (used > 1)
+            {
+                spoilings.Add(Value("block_table", entry, table[entry + used - 1], "block_table["));  // the page of the last token twice
+            }
+        }
+
+        return new FuzzCase(
+            "LatentAttention", inputs, [("output", ElementType.Float), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
+            [
+                NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("qk_nope_head_dim", nope), NodeAttribute.Int("qk_rope_head_dim", rope),
+                NodeAttribute.Int("v_head_dim", value), NodeAttribute.Int("kv_lora_rank", rank), NodeAttribute.Float("epsilon", 1e-6),
+                NodeAttribute.Float("query_scale", 1.5), NodeAttribute.Float("latent_scale", 2), NodeAttribute.Float("softmax_scale", 0.3),
+                NodeAttribute.Float("rope_multiplier", 1), NodeAttribute.String("pattern", "full"),
+            ],
+            [.. spoilings], $"{tokens} tokens of {sequences} sequences, {heads} heads of {nope} + {rope}, {value}, rank {rank}, pages of {page}, {inputs[9].Type}");
+    }
+
+    public static FuzzCase ExpertMixture(Random random)
+    {
+        int experts = random.Next(1, 9), zero = random.Next(0, 4), all = experts + zero, hidden = random.Next(1, 60), inner = random.Next(1, 60);
+        int tokens = Size(random, 30), top = random.Next(1, all + 1);
+        Feed[] inputs =
+        [
+            new("x", Floats(random, tokens * hidden), tokens, hidden), new("router", Floats(random, all * hidden), all, hidden),
+            new("correction_bias", Floats(random, all), all), Weights(random, "gate", experts, inner, hidden), Weights(random, "up", experts, inner, hidden),
+            Weights(random, "down", experts, hidden, inner),
+        ];
+        return new FuzzCase(
+            "ExpertMixture", inputs, [("y", ElementType.Float)],
+            [
+                NodeAttribute.Int("top_k", top), NodeAttribute.Int("num_experts", experts), NodeAttribute.Int("num_zero_experts", zero),
+                NodeAttribute.Float("routed_scaling_factor", 1.5), NodeAttribute.Int("normalize", random.Next(2)),
+                NodeAttribute.String("zero_expert_type", random.Next(2) == 0 ? "identity" : "drop"),
+            ],
+            [
+                Rank("x", "input 0 (x)"), Resize("x", tokens, hidden + 1, "input 3 (gate)"), Resize("router", all + 1, hidden, "input 1 (router)"),
+                Resize("correction_bias", all + 1, "input 2 (correction_bias)"), Rank("gate", "input 3 (gate)"), Type("gate", "input 3 (gate)"),
+                Type("up", "input 4 (up)"), Type("down", "input 5 (down)"), Rank("up", "input 4 (up)"),
+                new("input 3 (gate)", fuzz => Change(fuzz, "gate", old => Sized(old, experts + 1, inner, hidden))),
+                new("input 4 (up)", fuzz => Change(fuzz, "up", old => Sized(old, experts, inner + 1, hidden))),
+                new("input 5 (down)", fuzz => Change(fuzz, "down", old => Sized(old, experts, hidden + 1, inner))),
+            ],
+            $"{tokens} tokens of {hidden}, {experts} + {zero} experts of {inner}, top {top}, {inputs[3].Type}");
+    }
+
+    // Now and then nothing at all.
+    private static int Size(Random random, int most) => random.Next(6) == 0 ? 0 : random.Next(1, most);
+
+    // New tokens per sequence; no sequence, and sequences without new tokens, among them.
+    private static int[] Lengths(Random random) => [.. Enumerable.Range(0, random.Next(5)).Select(_ => Size(random, 9))];
+
+    private static Feed Starts(int[] lengths) =>
+        new("query_start", Enumerable.Range(0, lengths.Length + 1).Select(count => lengths[..count].Sum()).ToArray(), lengths.Length + 1);
+
+    private static float[] Floats(Random random, long count) => [.. Enumerable.Range(0, (int)count).Select(_ => (random.NextSingle() * 2) - 1)];
+
+    private static ushort[] Halves(float[] values) => [.. values.Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))];
+
+    private static Feed Weights(Random random, string name, params long[] shape)
+    {
+        float[] values = Floats(random, shape.Aggregate(1L, (product, size) => product * size));
+        return new Feed(name, random.Next(2) == 0 ? values : Halves(values), shape);
+    }
+
+    private static Feed[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed.Name == name ? change(feed) : feed)];
+
+    private static Feed Sized(Feed old, params long[] shape)
+    {
+        Array data = Array.CreateInstance(old.Data.GetType().GetElementType()!, shape.Aggregate(1L, (product, size) => product * size));
+        return new Feed(old.Name, data, shape);
+    }
+
+    private static Spoiling Resize(string name, int size, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old, size)));
+
+    private static Spoiling Resize(string name, int rows, int columns, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old, rows, columns)));
+
+    // One axis of a tensor of any rank: its size becomes another one.
+    private static Spoiling Resize(string name, int size, string named, int axis) => new(
+        named, fuzz => Change(fuzz, name, old => Sized(old, [.. old.Shape.Select((known, at) => at != axis ? known : known == size ? size + 1 : size)])));
+
+    // One dimension too many.
+    private static Spoiling Rank(string name, string named) => new(named, fuzz => Change(fuzz, name, old => new Feed(name, old.Data, [.. old.Shape, 1])));
+
+    private static Spoiling Scalar(string name, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old)));
+
+    private static Spoiling Type(string name, string named) => new(named, fuzz => Change(fuzz, name, old => new Feed(name, new long[old.Data.Length], old.Shape)));
+
+    private static Spoiling Value(string name, int index, long value, string named) => new(named, fuzz => Change(fuzz, name, old =>
+    {
+        Array data = (Array)old.Data.Clone();
+        data.SetValue(data is int[] ? (object)checked((int)value) : value, index);
+        return new Feed(name, data, old.Shape);
+    }));
+}
