@@ -14,6 +14,31 @@ public sealed class SaveLoadTests : IDisposable
     private string Zip => model.FileInRoot("pipeline.zip");
 
     [Fact]
+    public void An_output_may_take_the_name_of_the_column_that_is_read()
+    {
+        GenerateOptions options = new() { ModelFolder = model.Folder, OutputColumnName = "Text", MaxRowsInFlight = 3 };
+        IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(7));
+        ITransformer pipeline = context.LongCat().Generate(options).Fit(data);
+        string zip = model.FileInRoot("same.zip");
+        context.Model.Save(pipeline, data.Schema, zip);
+        string[] expected = [.. Enumerable.Range(0, 7).Select(i => $"<{i} tpmorp>")];
+        foreach (ITransformer transformer in new[] { pipeline, context.Model.Load(zip, out _), context.LongCat().Load(zip) })
+        {
+            IDataView view = transformer.Transform(data);
+            Assert.Equal(expected, view.GetColumn<string>("Text"));
+            using PredictionEngine<TextRow, TextRow> engine = context.Model.CreatePredictionEngine<TextRow, TextRow>(transformer);
+            Assert.Equal(expected[3], engine.Predict(new TextRow { Text = "prompt 3" }).Text);
+        }
+
+        // Two cursors over one view, in turns.
+        IDataView both = pipeline.Transform(data);
+        foreach ((string first, string second) in both.GetColumn<string>("Text").Zip(both.GetColumn<string>("Text")))
+        {
+            Assert.Equal(first, second);
+        }
+    }
+
+    [Fact]
     public void Plain_load_gives_the_same_outputs()
     {
         TextRow[] rows = [.. CountedRows.Make(20), new TextRow { Id = 20, Text = null }];
