@@ -96,6 +96,40 @@ public sealed partial class InferenceEngine
         return (prompt, continuation);
     }
 
+    private IReadOnlyList<int> Prepare(EmbeddingRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        if (!Enum.IsDefined(request.Pooling) || !Enum.IsDefined(request.Overflow))
+        {
+            throw new ArgumentException($"EmbeddingRequest.Pooling is {request.Pooling} and Overflow is {request.Overflow}; expected members of their types.", nameof(request));
+        }
+
+        if (_runner.HiddenSize == 0)
+        {
+            throw new InferenceException("an embedding was asked for, and the model's graph has no output 'hidden'. Export the model again with this version of LongCat.ML.");
+        }
+
+        if (request.Text is null == request.Ids is null)
+        {
+            throw new ArgumentException($"exactly one of EmbeddingRequest.Text and EmbeddingRequest.Ids must be set; {(request.Text is null ? "neither" : "both")} is.", nameof(request));
+        }
+
+        IReadOnlyList<int> tokens = OrBegin(Checked(request.Ids ?? Encode(request.Text!), "the text"));
+        if (request.Overflow != PromptOverflow.Fail)
+        {
+            tokens = Truncate(tokens, (int)Math.Min(Manifest.MaxPositions, PoolTokens), request.Overflow);
+        }
+
+        if (tokens.Count > Manifest.MaxPositions)
+        {
+            throw new InferenceException(
+                $"the text has {tokens.Count} tokens; the model's longest sequence is {Manifest.MaxPositions}. Shorten the text or set EmbeddingRequest.Overflow.");
+        }
+
+        CheckFits(tokens.Count, $"an embedding over {tokens.Count} tokens", "shorten the text");
+        return tokens;
+    }
+
     private IReadOnlyList<int> PrepareLogits(IReadOnlyList<int> ids)
     {
         ArgumentNullException.ThrowIfNull(ids);

@@ -89,6 +89,23 @@ public sealed partial class InferenceEngine
         return await task.Task.ConfigureAwait(false);
     }
 
+    /// <summary>Computes the embedding of a text: its tokens' hidden states after the final norm, pooled into one vector.</summary>
+    /// <param name="request">The text and how it is pooled.</param>
+    /// <param name="cancellationToken">Drops the request at any time and returns its pages.</param>
+    /// <returns>The vector, [hidden_size]. It does not depend on what else the engine computes.</returns>
+    /// <exception cref="ArgumentException">An option is no member of its type, or not exactly one form of the text is set.</exception>
+    /// <exception cref="InferenceException">The text is too long, an id is outside the vocabulary, the graph gives no hidden states, or the step failed.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">The engine was disposed before the embedding was there.</exception>
+    public async Task<EmbeddingResult> EmbedAsync(EmbeddingRequest request, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        IReadOnlyList<int> tokens = Prepare(request);
+        TaskCompletionSource<EmbeddingResult> task = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Submit(new EmbeddingSequence(tokens, request.Pooling, request.Normalize, _runner.HiddenSize, task, cancellationToken), cancellationToken);
+        return await task.Task.ConfigureAwait(false);
+    }
+
     /// <summary>Computes the logits at every position of a text.</summary>
     /// <param name="ids">Token ids, each in 0..V-1, at least one.</param>
     /// <param name="cancellationToken">Drops the request at any time and returns its pages.</param>

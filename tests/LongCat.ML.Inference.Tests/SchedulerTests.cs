@@ -210,6 +210,22 @@ public sealed class SchedulerTests(ITestOutputHelper output)
             });
         }
 
+        public (Sequence Sequence, Action Check) AddEmbedding(int[] ids, EmbeddingPooling pooling, bool normalize)
+        {
+            TaskCompletionSource<EmbeddingResult> task = new();
+            EmbeddingSequence sequence = new(ids, pooling, normalize, ToyModel.Hidden, task, default);
+            Scheduler.Add(sequence);
+            return (sequence, () =>
+            {
+                Assert.Equal(ids.Length, task.Task.Result.Tokens);
+                foreach ((float expected, float actual) in ToyModel.ExpectedEmbedding(ids, pooling, normalize).Zip(task.Task.Result.Vector))
+                {
+                    // The same sums in double precision, divided in another order.
+                    Assert.Equal(expected, actual, 1e-6);
+                }
+            });
+        }
+
         /// <summary>Any kind of request, often with the beginning of an earlier one; never more than the pool of the test can hold alone.</summary>
         public (Sequence Sequence, Action Check) AddRandom(Random random)
         {
@@ -223,11 +239,12 @@ public sealed class SchedulerTests(ITestOutputHelper output)
 
             _prefixes.Add(prompt);
             int rest = random.Next(1, most - prompt.Length);
-            return random.Next(4) switch
+            return random.Next(6) switch
             {
                 0 => AddScore(prompt, [.. Enumerable.Range(0, rest).Select(_ => random.Next(ToyModel.Vocabulary))]),
                 1 => AddLogits(prompt),
                 2 => Add(prompt, rest, (ulong)random.Next(), temperature: 1),
+                3 => AddEmbedding(prompt, (EmbeddingPooling)random.Next(2), normalize: random.Next(2) == 0),
                 _ => Add(prompt, rest),
             };
         }

@@ -11,11 +11,13 @@ namespace LongCat.ML.Inference.Tests;
 internal sealed class ToyModel : IModelRunner
 {
     public const int Vocabulary = 61;
+    public const int Hidden = 5;
 
     private readonly int _pageSize;
     private readonly int _neighbors;
     private readonly (int Token, int Position)[] _cache;
     private readonly List<float[]> _rows = [];
+    private readonly List<float[]> _hidden = [];
     private readonly ManualResetEventSlim _gate = new(true);
     private volatile bool _aborted;
 
@@ -29,9 +31,14 @@ internal sealed class ToyModel : IModelRunner
 
     public int VocabSize => Vocabulary;
 
+    public int HiddenSize { get; init; } = Hidden;
+
     public int LargestStep { get; private set; }
 
     public long ComputedTokens { get; private set; }
+
+    /// <summary>Steps that were asked for hidden states.</summary>
+    public int HiddenSteps { get; private set; }
 
     /// <summary>A token that makes any step fail that holds it.</summary>
     public int? PoisonToken { get; init; }
@@ -49,7 +56,7 @@ internal sealed class ToyModel : IModelRunner
         Architecture = "Toy",
         Precision = WeightPrecision.F32,
         VocabSize = Vocabulary,
-        HiddenSize = 1,
+        HiddenSize = Hidden,
         MaxPositions = maxPositions,
         BosTokenId = 1,
         EosTokenIds = eos,
@@ -77,6 +84,8 @@ internal sealed class ToyModel : IModelRunner
         LargestStep = Math.Max(LargestStep, step.Tokens);
         ComputedTokens += step.Tokens;
         _rows.Clear();
+        _hidden.Clear();
+        HiddenSteps += step.WantsHidden ? 1 : 0;
         int next = 0;
         for (int s = 0; s < step.Sequences; s++)
         {
@@ -112,6 +121,11 @@ internal sealed class ToyModel : IModelRunner
                 }
 
                 hash = Mix(hash + (ulong)token + 1);
+                if (step.WantsHidden && position >= first)
+                {
+                    _hidden.Add(HiddenRow(hash));
+                }
+
                 if (next < step.Rows && step.LogitsIndex[next] == start + position - first)
                 {
                     _rows.Add(Row(hash));
@@ -125,6 +139,8 @@ internal sealed class ToyModel : IModelRunner
     }
 
     public ReadOnlySpan<float> Logits(int row) => _rows[row];
+
+    ReadOnlySpan<float> IModelRunner.Hidden(int token) => _hidden[token];
 
     public void Abort() => (_aborted, _) = (true, SetOpen());
 
@@ -140,6 +156,36 @@ internal sealed class ToyModel : IModelRunner
         }
 
         return Row(hash);
+    }
+
+    /// <summary>The hidden state of the last of a list of tokens, computed without caches, pages or batches.</summary>
+    public static float[] ExpectedHidden(IEnumerable<int> tokens)
+    {
+        ulong hash = 0;
+        foreach (int token in tokens)
+        {
+            hash = Mix(hash + (ulong)token + 1);
+        }
+
+        return HiddenRow(hash);
+    }
+
+    /// <summary>The embedding of a list of tokens, likewise.</summary>
+    public static float[] ExpectedEmbedding(IReadOnlyList<int> tokens, EmbeddingPooling pooling, bool normalize)
+    {
+        int first = pooling == EmbeddingPooling.Mean ? 0 : tokens.Count - 1;
+        double[] mean = new double[Hidden];
+        for (int last = first; last < tokens.Count; last++)
+        {
+            float[] row = ExpectedHidden(tokens.Take(last + 1));
+            for (int i = 0; i < Hidden; i++)
+            {
+                mean[i] += row[i] / (double)(tokens.Count - first);
+            }
+        }
+
+        double length = normalize ? Math.Sqrt(mean.Sum(value => value * value)) : 1;
+        return Array.ConvertAll(mean, value => (float)(value / length));
     }
 
     private bool SetOpen()
@@ -169,6 +215,8 @@ internal sealed class ToyModel : IModelRunner
 
         return row;
     }
+
+    private static float[] HiddenRow(ulong hash) => [.. Enumerable.Range(1, Hidden).Select(i => ((long)(Mix(hash + (ulong)i) >> 40) - (1 << 23)) * (2f / (1 << 24)))];
 
     private static ulong Mix(ulong value)
     {

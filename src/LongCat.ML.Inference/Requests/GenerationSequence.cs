@@ -50,15 +50,15 @@ internal sealed class GenerationSequence : Sequence
 
     public override int Target => Tokens.Count;
 
-    public override int NextLogit => Tokens.Count - 1;
+    public override int NextRow => Tokens.Count - 1;
 
     /// <summary>The last new token is not computed, so it needs no place.</summary>
     public override int MaxCachedTokens => PromptTokens + _limits.MaxNewTokens - 1;
 
-    public override bool Accept(int position, ReadOnlySpan<float> logits)
+    public override bool Accept(int position, ReadOnlySpan<float> row)
     {
-        int id = _sampler.Sample(logits, _options, _seed, Tokens.Count);
-        TokenLogProbability? logProbability = _options.LogProbabilities == 0 ? null : Probability(logits, id);
+        int id = _sampler.Sample(row, _options, _seed, Tokens.Count);
+        TokenLogProbability? logProbability = _options.LogProbabilities == 0 ? null : Probability(row, id);
         Tokens.Add(id);
         if (Tokens.Count == PromptTokens + 1)
         {

@@ -11,13 +11,13 @@ internal sealed class LogitsSequence(IReadOnlyList<int> ids, int vocabSize, Task
 
     public override int Target => Tokens.Count;
 
-    public override int NextLogit => _rows;
+    public override int NextRow => _rows;
 
     public override int MaxCachedTokens => Tokens.Count;
 
-    public override bool Accept(int position, ReadOnlySpan<float> logits)
+    public override bool Accept(int position, ReadOnlySpan<float> row)
     {
-        logits.CopyTo(_logits.AsSpan(position * vocabSize, vocabSize));
+        row.CopyTo(_logits.AsSpan(position * vocabSize, vocabSize));
         return ++_rows == Tokens.Count;
     }
 

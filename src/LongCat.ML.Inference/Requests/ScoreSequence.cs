@@ -17,15 +17,15 @@ internal sealed class ScoreSequence(
 
     public override int Target => Tokens.Count - 1;
 
-    public override int NextLogit => PromptTokens - 1 + _scored;
+    public override int NextRow => PromptTokens - 1 + _scored;
 
     public override int MaxCachedTokens => Target;
 
-    public override bool Accept(int position, ReadOnlySpan<float> logits)
+    public override bool Accept(int position, ReadOnlySpan<float> row)
     {
         int id = Tokens[position + 1];
-        _greedy &= Sampler.Greedy(logits, position) == id;
-        _logLikelihoods[_scored++] = logits[id] - LogSoftmax.LogSumExp(logits);
+        _greedy &= Sampler.Greedy(row, position) == id;
+        _logLikelihoods[_scored++] = row[id] - LogSoftmax.LogSumExp(row);
         return _scored == _logLikelihoods.Length;
     }
 

@@ -39,6 +39,9 @@ internal sealed class PackedStep
     /// <summary>L, the rows whose logits are wanted; at least 1, so that no tensor is empty.</summary>
     public int Rows { get; private set; }
 
+    /// <summary>Whether a request of the step takes hidden states; a step that nobody asks for them does not pay for them.</summary>
+    public bool WantsHidden { get; private set; }
+
     /// <summary>N-1, the width of the n-gram context; 0 for none.</summary>
     public int NgramContextLength => _context;
 
@@ -68,15 +71,18 @@ internal sealed class PackedStep
 
         Tokens = 0;
         Rows = 0;
+        WantsHidden = false;
         QueryStart[0] = 0;
         for (int s = 0; s < entries.Length; s++)
         {
             StepEntry entry = entries[s];
             List<int> tokens = entry.Sequence.Tokens;
             int end = entry.Start + entry.Count;
+            int firstLogit = entry.Sequence.Rows == RowKind.Logits ? entry.FirstRow : end;
+            WantsHidden |= entry.Sequence.Rows == RowKind.Hidden && entry.FirstRow < end;
             for (int position = entry.Start; position < end; position++)
             {
-                if (position >= entry.FirstLogit)
+                if (position >= firstLogit)
                 {
                     LogitsIndex[Rows++] = Tokens;
                 }

@@ -119,6 +119,6 @@ internal sealed partial class Scheduler
         return best;
     }
 
-    /// <summary>Whole pages before the first position whose logits are wanted: that position itself must be computed.</summary>
-    private int ShareablePages(Sequence sequence) => sequence.NextLogit / _pool.PageSize;
+    /// <summary>Whole pages before the first position whose row is wanted: that position itself must be computed.</summary>
+    private int ShareablePages(Sequence sequence) => sequence.NextRow / _pool.PageSize;
 }

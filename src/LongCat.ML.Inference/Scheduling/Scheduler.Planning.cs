@@ -81,8 +81,12 @@ internal sealed partial class Scheduler
             Sequence sequence = _candidates[i];
             int left = _candidates.Count - i;
             int count = Math.Min(sequence.Remaining, tokens / left);
-            int free = Math.Max(0, sequence.NextLogit - sequence.Computed);
-            count = Math.Min(count, free + (rows / left));
+            if (sequence.Rows == RowKind.Logits)
+            {
+                int free = Math.Max(0, sequence.NextRow - sequence.Computed);
+                count = Math.Min(count, free + (rows / left));
+            }
+
             StepEntry entry = new(sequence, sequence.Computed, count);
             _entries.Add(entry);
             tokens -= count;

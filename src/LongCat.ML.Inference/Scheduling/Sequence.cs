@@ -23,8 +23,11 @@ internal abstract class Sequence
     /// <summary>How many leading tokens must be in the cache before the next result: the scheduler computes <see cref="Computed"/> up to here.</summary>
     public abstract int Target { get; }
 
-    /// <summary>The first position whose logits are still wanted; those of all later positions are wanted too. Below <see cref="Target"/>.</summary>
-    public abstract int NextLogit { get; }
+    /// <summary>What is wanted of the positions from <see cref="NextRow"/> on.</summary>
+    public virtual RowKind Rows => RowKind.Logits;
+
+    /// <summary>The first position whose row (logits, or hidden states: <see cref="Rows"/>) is still wanted; those of all later positions are wanted too. Below <see cref="Target"/>.</summary>
+    public abstract int NextRow { get; }
 
     /// <summary>The most tokens that the cache must hold for this request at once.</summary>
     public abstract int MaxCachedTokens { get; }
@@ -75,9 +78,9 @@ internal abstract class Sequence
         PrefixHashes = hashes;
     }
 
-    /// <summary>Takes the logits that follow a position; called for every position from <see cref="NextLogit"/> on, in order.</summary>
+    /// <summary>Takes the row of a position: the logits that follow it, or its hidden state. Called for every position from <see cref="NextRow"/> on, in order.</summary>
     /// <returns>Whether the request is done.</returns>
-    public abstract bool Accept(int position, ReadOnlySpan<float> logits);
+    public abstract bool Accept(int position, ReadOnlySpan<float> row);
 
     /// <summary>Hands the result to the caller.</summary>
     public abstract void Complete();

@@ -6,8 +6,9 @@ namespace LongCat.ML.Inference.Scheduling;
 /// <param name="Count">How many tokens, at least 1.</param>
 internal readonly record struct StepEntry(Sequence Sequence, int Start, int Count)
 {
-    /// <summary>The first token of the part whose logits are wanted; at or beyond the end when none are.</summary>
-    public int FirstLogit => Math.Max(Start, Sequence.NextLogit);
+    /// <summary>The first token of the part whose row is wanted; at or beyond the end when none is.</summary>
+    public int FirstRow => Math.Max(Start, Sequence.NextRow);
 
-    public int LogitRows => Math.Max(0, Start + Count - FirstLogit);
+    /// <summary>Rows of logits; hidden states cost none.</summary>
+    public int LogitRows => Sequence.Rows == RowKind.Hidden ? 0 : Math.Max(0, Start + Count - FirstRow);
 }

@@ -76,26 +76,33 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
         runner.Run(step);
         Steps++;
         int row = 0;
+        int token = 0;
         foreach (StepEntry entry in entries)
         {
-            row = Accept(entry, row);
+            int rows = entry.LogitRows;
+            Accept(entry, row, token);
+            row += rows;
+            token += entry.Count;
         }
     }
 
-    private int Accept(StepEntry entry, int row)
+    /// <param name="entry">What was computed.</param>
+    /// <param name="row">The first of its rows of logits.</param>
+    /// <param name="token">The first of its tokens in the step.</param>
+    private void Accept(StepEntry entry, int row, int token)
     {
         Sequence sequence = entry.Sequence;
-        int first = entry.FirstLogit;
+        int first = entry.FirstRow;
         int end = entry.Start + entry.Count;
         bool decoding = sequence is GenerationSequence && entry.Count == 1 && entry.Start >= sequence.PromptTokens;
         PrefillTokens += decoding ? 0 : entry.Count;
-        int next = row + Math.Max(0, end - first);
         scheduler.Computed(entry);
         try
         {
             for (int position = first; position < end; position++)
             {
-                bool finished = sequence.Accept(position, runner.Logits(row++));
+                bool finished = sequence.Accept(
+                    position, sequence.Rows == RowKind.Hidden ? runner.Hidden(token + position - entry.Start) : runner.Logits(row + position - first));
                 GeneratedTokens += sequence is GenerationSequence ? 1 : 0;
                 if (finished)
                 {
@@ -109,8 +116,6 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
         {
             Fail(entry, exception);
         }
-
-        return next;
     }
 
     private void Fail(StepEntry entry, Exception exception)

@@ -17,7 +17,7 @@ internal sealed unsafe partial class OrtModelRunner
             using SessionOptions sessionOptions = CreateSessionOptions(options);
             session = new InferenceSession(path, sessionOptions);
             CheckNames(path, session, manifest);
-            return new OrtModelRunner(session, manifest, capacity, options.PageSize);
+            return new OrtModelRunner(session, manifest, capacity, options, session.OutputNames.Contains("hidden"));
         }
         catch (OnnxRuntimeException exception)
         {

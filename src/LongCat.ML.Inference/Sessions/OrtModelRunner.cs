@@ -14,35 +14,49 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
 {
     private readonly InferenceSession _session;
     private readonly OrtIoBinding _binding;
+
+    // A binding of its own for steps that give hidden states out: an output once bound cannot be taken out of a binding alone.
+    private readonly OrtIoBinding? _hiddenBinding;
     private readonly RunOptions _runOptions = new();
     private readonly List<OrtValue> _cacheValues = [];
     private readonly List<NativeBuffer> _caches = [];
     private readonly List<OrtValue> _stepValues = [];
     private readonly NativeBuffer _logits;
+    private readonly NativeBuffer? _hidden;
     private readonly Lock _abort = new();
     private bool _disposed;
 
-    private OrtModelRunner(InferenceSession session, ModelManifest manifest, EngineCapacity capacity, int pageSize)
+    private OrtModelRunner(InferenceSession session, ModelManifest manifest, EngineCapacity capacity, EngineOptions options, bool givesHidden)
     {
         _session = session;
         VocabSize = manifest.VocabSize;
         _binding = session.CreateIoBinding();
+        HiddenSize = givesHidden ? manifest.HiddenSize : 0;
         _logits = new NativeBuffer((long)capacity.LogitRows * manifest.VocabSize * sizeof(float));
         TensorElementType type = manifest.CacheType == CacheType.BFloat16 ? TensorElementType.BFloat16 : TensorElementType.Float;
         int elementBytes = type == TensorElementType.BFloat16 ? 2 : 4;
         for (int i = 0; i < manifest.Caches.Count; i++)
         {
             int width = manifest.Caches[i].Width;
-            NativeBuffer cache = new((long)capacity.Pages * pageSize * width * elementBytes);
+            NativeBuffer cache = new((long)capacity.Pages * options.PageSize * width * elementBytes);
             _caches.Add(cache);
-            OrtValue value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, [capacity.Pages, pageSize, width], cache.Pointer, cache.Bytes);
+            OrtValue value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, [capacity.Pages, options.PageSize, width], cache.Pointer, cache.Bytes);
             _cacheValues.Add(value);
-            _binding.BindInput($"cache.{i}", value);
-            _binding.BindOutput($"cache_out.{i}", value);
+        }
+
+        BindCaches(_binding);
+        if (givesHidden)
+        {
+            // Untouched until a step asks for hidden states, so it costs nothing before.
+            _hidden = new NativeBuffer((long)options.MaxStepTokens * manifest.HiddenSize * sizeof(float));
+            _hiddenBinding = session.CreateIoBinding();
+            BindCaches(_hiddenBinding);
         }
     }
 
     public int VocabSize { get; }
+
+    public int HiddenSize { get; }
 
     /// <summary>Where cache i lies.</summary>
     internal nint CachePointer(int cache) => _caches[cache].Pointer;
@@ -64,24 +78,27 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
 
     public void Run(PackedStep step)
     {
+        OrtIoBinding binding = step.WantsHidden ? _hiddenBinding! : _binding;
         try
         {
-            BindInput("input_ids", step.InputIds, step.Tokens);
-            BindInput("position_ids", step.PositionIds, step.Tokens);
-            BindInput("query_start", step.QueryStart, step.Sequences + 1);
-            BindInput("context_length", step.ContextLength, step.Sequences);
-            BindInput("block_table", step.BlockTable, step.Sequences, step.Blocks);
+            BindInput(binding, "input_ids", step.InputIds, step.Tokens);
+            BindInput(binding, "position_ids", step.PositionIds, step.Tokens);
+            BindInput(binding, "query_start", step.QueryStart, step.Sequences + 1);
+            BindInput(binding, "context_length", step.ContextLength, step.Sequences);
+            BindInput(binding, "block_table", step.BlockTable, step.Sequences, step.Blocks);
             if (step.NgramContextLength > 0)
             {
-                BindInput("ngram_context", step.NgramContext, step.Sequences, step.NgramContextLength);
+                BindInput(binding, "ngram_context", step.NgramContext, step.Sequences, step.NgramContextLength);
             }
 
-            BindInput("logits_index", step.LogitsIndex, step.Rows);
-            OrtValue logits = OrtValue.CreateTensorValueWithData(
-                OrtMemoryInfo.DefaultInstance, TensorElementType.Float, [step.Rows, VocabSize], _logits.Pointer, _logits.Bytes);
-            _stepValues.Add(logits);
-            _binding.BindOutput("logits", logits);
-            _session.RunWithBinding(_runOptions, _binding);
+            BindInput(binding, "logits_index", step.LogitsIndex, step.Rows);
+            BindOutput(binding, "logits", _logits, step.Rows, VocabSize);
+            if (step.WantsHidden)
+            {
+                BindOutput(binding, "hidden", _hidden!, step.Tokens, HiddenSize);
+            }
+
+            _session.RunWithBinding(_runOptions, binding);
         }
         finally
         {
@@ -95,6 +112,8 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     }
 
     public ReadOnlySpan<float> Logits(int row) => new((float*)_logits.Pointer + ((long)row * VocabSize), VocabSize);
+
+    public ReadOnlySpan<float> Hidden(int token) => new((float*)_hidden!.Pointer + ((long)token * HiddenSize), HiddenSize);
 
     public void Abort()
     {
@@ -118,16 +137,34 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
 
             _disposed = true;
             _binding.Dispose();
+            _hiddenBinding?.Dispose();
             _cacheValues.ForEach(value => value.Dispose());
             _runOptions.Dispose();
             _session.Dispose();
             _caches.ForEach(cache => cache.Dispose());
             _logits.Dispose();
+            _hidden?.Dispose();
         }
     }
 
+    private void BindCaches(OrtIoBinding binding)
+    {
+        for (int i = 0; i < _cacheValues.Count; i++)
+        {
+            binding.BindInput($"cache.{i}", _cacheValues[i]);
+            binding.BindOutput($"cache_out.{i}", _cacheValues[i]);
+        }
+    }
+
+    private void BindOutput(OrtIoBinding binding, string name, NativeBuffer buffer, int rows, int width)
+    {
+        OrtValue value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, TensorElementType.Float, [rows, width], buffer.Pointer, buffer.Bytes);
+        _stepValues.Add(value);
+        binding.BindOutput(name, value);
+    }
+
     /// <summary>The arrays are pinned for good, so their address stays good while the session reads them.</summary>
-    private void BindInput<T>(string name, T[] values, params ReadOnlySpan<long> shape)
+    private void BindInput<T>(OrtIoBinding binding, string name, T[] values, params ReadOnlySpan<long> shape)
         where T : unmanaged
     {
         OrtValue value = OrtValue.CreateTensorValueWithData(
@@ -137,6 +174,6 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
             Marshal.UnsafeAddrOfPinnedArrayElement(values, 0),
             (long)values.Length * sizeof(T));
         _stepValues.Add(value);
-        _binding.BindInput(name, value);
+        binding.BindInput(name, value);
     }
 }
