@@ -241,6 +241,8 @@ void Embeddings(CpuPath path, WeightType type, const ParallelFor& parallel) {
         p.tables = tables.data();
         p.word = Take(type, 1000 * kHidden), p.embedding = y.data();
         std::vector<double> workspace(NGramEmbeddingWorkspace(p) / 8 + 9);
+        Line(test::Text("NGramIds, %d tokens, 12 tables", (int)tokens), path, 12.0 * static_cast<double>(tokens) * 8, 0,
+             [&] { NGramIds(path, p, reinterpret_cast<int64_t*>(workspace.data()), parallel); });
         Line(test::Text("NGramEmbedding %s, %d tokens, 12 tables of width 256, H 3072", test::Name(type), (int)tokens), path,
              12.0 * kHidden * kWidth * static_cast<double>(SizeOf(type)), 12.0 * kHidden * kWidth * static_cast<double>(tokens), [&] {
                  for (NGramTable& table : tables) {

@@ -26,7 +26,16 @@ struct Hash {
     Hash(int64_t v, int64_t m, int n, int k) : vocabulary(v), neighbors(n), splits(k), tables(Moduli(m, k * (n - 1))) {}
 
     // ids[t][i]; the first `old` tokens are given as context and hashed no more.
+    // The same on every path.
     std::vector<std::vector<int64_t>> Ids(const std::vector<int64_t>& tokens, int64_t old = 0) const {
+        auto reference = IdsOf(CpuPath::kReference, tokens, old);
+        for (CpuPath path : FastPaths()) {
+            EXPECT(IdsOf(path, tokens, old) == reference, "%s: other ids than the reference", Name(path));
+        }
+        return reference;
+    }
+
+    std::vector<std::vector<int64_t>> IdsOf(CpuPath path, const std::vector<int64_t>& tokens, int64_t old = 0) const {
         NGramEmbeddingArguments p;
         int64_t count = static_cast<int64_t>(tokens.size()) - old;
         std::vector<int64_t> context(static_cast<size_t>(neighbors - 1), -1);
@@ -34,11 +43,11 @@ struct Hash {
             context[static_cast<size_t>(neighbors - 2 - i)] = tokens[static_cast<size_t>(old - 1 - i)];
         }
         int32_t start[] = {0, static_cast<int32_t>(count)};
-        p.tokens = count, p.sequences = 1, p.hash_vocab_size = vocabulary, p.eos_token_id = 2, p.neighbor_num = neighbors,
+        p.tokens = count, p.sequences = 1, p.vocabulary = p.hash_vocab_size = vocabulary, p.eos_token_id = 2, p.neighbor_num = neighbors,
         p.split_num = splits;
         p.input_ids = tokens.data() + old, p.query_start = start, p.ngram_context = context.data(), p.tables = tables.data();
         std::vector<int64_t> ids(static_cast<size_t>(count) * tables.size());
-        NGramIds(p, ids.data());
+        NGramIds(path, p, ids.data(), {});
         std::vector<std::vector<int64_t>> result(static_cast<size_t>(count));
         for (size_t t = 0; t < result.size(); t++) {
             for (size_t i = 0; i < tables.size(); i++) {
@@ -110,6 +119,39 @@ void Vectors() {
         int64_t cut = random.Between(1, static_cast<int64_t>(tokens.size()) - 1);
         auto rest = toy.Ids(tokens, cut);
         EXPECT(std::equal(rest.begin(), rest.end(), whole.begin() + cut), "cut at %d of %zu", (int)cut, tokens.size());
+    }
+}
+
+// Every modulus and vocabulary up to their limits, blocks and sequences of every length: the fast hash and the plain one agree.
+void RandomIds(CpuPath path) {
+    Random random(25);
+    Threads pool(3);
+    for (int round = 0; round < 200; round++) {
+        int n = static_cast<int>(random.Between(2, round % 10 == 0 ? 20 : 6)), k = static_cast<int>(random.Between(1, 4));
+        int64_t vocabulary = random.Between(3, int64_t{1} << random.Between(2, 31));
+        NGramEmbeddingArguments p;
+        std::vector<NGramTable> tables(static_cast<size_t>(k * (n - 1)));
+        for (NGramTable& table : tables) {
+            table.modulus = table.row_count = random.Between(1, int64_t{1} << random.Between(1, 31));
+        }
+        std::vector<int32_t> start{0};
+        std::vector<int64_t> tokens, context;
+        for (int64_t s = random.Between(1, 5); s > 0; s--) {
+            for (int64_t t = random.Below(round % 7 == 0 ? 1200 : 300); t > 0; t--) {
+                tokens.push_back(random.Below(6) == 0 ? 2 : random.Below(4) == 0 ? vocabulary - 1 : random.Below(vocabulary));
+            }
+            start.push_back(static_cast<int32_t>(tokens.size()));
+            for (int i = 0; i < n - 1; i++) {
+                context.push_back(random.Below(3) == 0 ? -1 : random.Below(vocabulary));
+            }
+        }
+        p.tokens = static_cast<int64_t>(tokens.size()), p.sequences = static_cast<int64_t>(start.size()) - 1;
+        p.vocabulary = p.hash_vocab_size = vocabulary, p.eos_token_id = 2, p.neighbor_num = n, p.split_num = k;
+        p.input_ids = tokens.data(), p.query_start = start.data(), p.ngram_context = context.data(), p.tables = tables.data();
+        std::vector<int64_t> want(tokens.size() * tables.size() + 1, -7), got = want;
+        NGramIds(CpuPath::kReference, p, want.data(), {});
+        NGramIds(path, p, got.data(), pool.parallel());
+        EXPECT(got == want, "%s: round %d, N %d, K %d, V %lld", Name(path), round, n, k, (long long)vocabulary);
     }
 }
 
@@ -222,6 +264,7 @@ int main() {
     Vectors();
     Errors();
     for (CpuPath path : FastPaths()) {
+        RandomIds(path);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             Parity(path, type);
             Invariance(path, type);

@@ -1,9 +1,14 @@
 #include "../simd/avx2.h"
 
+#include "hash.h"
 #include "paths.h"
 #include "vectorised.h"
 
 namespace longcat {
+
+void NGramIdsAvx2(const NGramEmbeddingArguments& arguments, int64_t* ids, const ParallelFor& parallel) {
+    NGramHash(arguments, ids, parallel);
+}
 
 void NGramProjectAvx2(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel) {
     NGramProjectVectorised(arguments, ids, rows, parallel);

@@ -58,6 +58,22 @@ size_t NGramEmbeddingWorkspace(const NGramEmbeddingArguments& p) {
     return IdBytes(p) + static_cast<size_t>(p.tokens) * Tables(p) * static_cast<size_t>(p.table_width) * sizeof(float);
 }
 
+void NGramIds(CpuPath path, const NGramEmbeddingArguments& p, int64_t* ids, [[maybe_unused]] const ParallelFor& parallel) {
+    switch (path) {
+#if defined(LONGCAT_X86)
+        case CpuPath::kAvx2:
+            NGramIdsAvx2(p, ids, parallel);
+            break;
+        case CpuPath::kAvx512:
+            NGramIdsAvx512(p, ids, parallel);
+            break;
+#endif
+        default:
+            NGramIdsReference(p, ids);
+            break;
+    }
+}
+
 Status NGramEmbedding(CpuPath path, const NGramEmbeddingArguments& p, void* workspace, const ParallelFor& parallel) {
     if (Status status = Check(p); !status.ok()) {
         return status;
@@ -67,7 +83,7 @@ Status NGramEmbedding(CpuPath path, const NGramEmbeddingArguments& p, void* work
     }
     int64_t* ids = static_cast<int64_t*>(workspace);
     float* rows = reinterpret_cast<float*>(static_cast<char*>(workspace) + IdBytes(p));
-    NGramIds(p, ids);
+    NGramIds(path, p, ids, parallel);
     switch (path) {
         case CpuPath::kReference:
             NGramProjectReference(p, ids, rows, parallel);

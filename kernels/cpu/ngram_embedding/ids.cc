@@ -1,8 +1,8 @@
-#include "longcat/ngram_embedding.h"
+#include "paths.h"
 
 namespace longcat {
 
-void NGramIds(const NGramEmbeddingArguments& p, int64_t* ids) {
+void NGramIdsReference(const NGramEmbeddingArguments& p, int64_t* ids) {
     int history = p.neighbor_num - 1;
     for (int64_t s = 0; s < p.sequences; s++) {
         const int64_t* context = p.ngram_context + s * history;

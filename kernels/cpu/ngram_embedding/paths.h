@@ -4,6 +4,10 @@
 
 namespace longcat {
 
+void NGramIdsReference(const NGramEmbeddingArguments& arguments, int64_t* ids);
+void NGramIdsAvx2(const NGramEmbeddingArguments& arguments, int64_t* ids, const ParallelFor& parallel);
+void NGramIdsAvx512(const NGramEmbeddingArguments& arguments, int64_t* ids, const ParallelFor& parallel);
+
 // ids [tables · tokens] are valid rows; rows [tokens · tables · table_width] is scratch.
 void NGramProjectReference(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel);
 void NGramProjectAvx2(const NGramEmbeddingArguments& arguments, const int64_t* ids, float* rows, const ParallelFor& parallel);

@@ -9,6 +9,18 @@ namespace longcat {
 namespace {
 
 constexpr int kEmbeddingColumns = 48;
+constexpr int kGatherTables = 16;
+
+template <class T>
+void CopyRow(const T* from, int64_t count, float* to) {
+    int64_t i = 0;
+    for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+        Simd::Store(to + i, Simd::Load(from + i));
+    }
+    if (i < count) {
+        Simd::Store(to + i, Simd::Load(from + i, count - i), count - i);
+    }
+}
 
 inline void NGramProjectVectorised(const NGramEmbeddingArguments& p, const int64_t* ids, float* rows, const ParallelFor& parallel) {
     int tables = p.split_num * (p.neighbor_num - 1);
@@ -16,11 +28,25 @@ inline void NGramProjectVectorised(const NGramEmbeddingArguments& p, const int64
     // The rows may have to come from the disk: tokens wait for theirs side by side.
     For(Unless(p.tokens * gathered < kInlineWork, parallel), static_cast<size_t>(p.tokens), [&](size_t index) {
         int64_t t = static_cast<int64_t>(index);
-        for (int i = 0; i < tables; i++) {
-            float* to = rows + t * gathered + i * p.table_width;
-            int64_t from = ids[i * p.tokens + t] * p.table_width;
-            for (int64_t d = 0; d < p.table_width; d++) {
-                to[d] = WeightAt(p.tables[i].rows, from + d);
+        const char* from[kGatherTables];
+        for (int i = 0; i < tables; i += kGatherTables) {
+            int count = static_cast<int>(Smaller(kGatherTables, tables - i));
+            for (int j = 0; j < count; j++) {
+                const Weights& table = p.tables[i + j].rows;
+                from[j] = static_cast<const char*>(Offset(table, ids[(i + j) * p.tokens + t] * p.table_width));
+                // All lines of all rows are on their way before the first is waited for: they lie anywhere in gigabytes.
+                int64_t bytes = p.table_width * static_cast<int64_t>(SizeOf(table.type));
+                for (int64_t line = 0; line < bytes; line += 64) {
+                    __builtin_prefetch(from[j] + line);
+                }
+            }
+            for (int j = 0; j < count; j++) {
+                float* to = rows + t * gathered + (i + j) * p.table_width;
+                if (p.tables[i + j].rows.type == WeightType::kFloat32) {
+                    CopyRow(reinterpret_cast<const float*>(from[j]), p.table_width, to);
+                } else {
+                    CopyRow(reinterpret_cast<const uint16_t*>(from[j]), p.table_width, to);
+                }
             }
         }
     });

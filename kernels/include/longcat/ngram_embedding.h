@@ -48,8 +48,9 @@ struct NGramEmbeddingArguments {
 // Bytes of scratch NGramEmbedding wants, 64-byte aligned: the ids and the gathered rows.
 size_t NGramEmbeddingWorkspace(const NGramEmbeddingArguments& arguments);
 
-// The ids alone, ids[i · tokens + t]; input must be valid (NGramEmbedding checks it). Also what a prefetcher of table rows needs.
-void NGramIds(const NGramEmbeddingArguments& arguments, int64_t* ids);
+// The ids alone, ids[i · tokens + t], the same on every path; input must be valid (NGramEmbedding checks it). Also what a prefetcher of
+// table rows needs.
+void NGramIds(CpuPath path, const NGramEmbeddingArguments& arguments, int64_t* ids, const ParallelFor& parallel);
 
 // kInvalidArgument: sizes, moduli, query_start. kOutOfRange: a token id outside 0..vocabulary-1 (-1..vocabulary-1 in the context).
 Status NGramEmbedding(CpuPath path, const NGramEmbeddingArguments& arguments, void* workspace, const ParallelFor& parallel);
