@@ -3,6 +3,7 @@
 #include "latent_attention/latent_attention_op.h"
 #include "matmul/matmul_op.h"
 #include "ngram_embedding/ngram_embedding_op.h"
+#include "paged_attention/paged_attention_op.h"
 
 #define LONGCAT_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -19,6 +20,8 @@ OrtCustomOpDomain* Domain() {
             Describe<NGramEmbeddingOp>(),
             Describe<LatentAttentionOpOf<kFloat>>(),
             Describe<LatentAttentionOpOf<kBFloat16>>(),
+            Describe<PagedAttentionOpOf<kFloat>>(),
+            Describe<PagedAttentionOpOf<kBFloat16>>(),
             Describe<ExpertMixtureOp>(),
         };
         for (OrtCustomOp* op : operators) {

@@ -60,6 +60,9 @@ void Parity(CpuPath path, WeightType type) {
             for (bool identity : {false, true}) {
                 Case c(random, s.tokens, s.hidden, s.intermediate, s.experts, s.zero, s.top_k, type);
                 c.p.normalize = normalize, c.p.identity = identity;
+                if (identity == normalize) {
+                    c.p.correction_bias = nullptr;
+                }
                 comparison.Add(Run(path, c.p), Run(CpuPath::kReference, c.p), Text("%d tokens, hidden %d", (int)s.tokens, (int)s.hidden));
             }
         }
@@ -83,6 +86,30 @@ void Invariance(CpuPath path, WeightType type) {
             EXPECT(SameBits(want, Run(path, part)), "%s %s: %d tokens from %d", Name(path), Name(type), (int)part.tokens, (int)from);
         }
     }
+}
+
+// Mixtral and Qwen: no bias, no zero experts, the chosen weights add up to 1.
+void Normalized(CpuPath path) {
+    Random random(45);
+    Case c(random, 9, 20, 6, 8, 0, 2, WeightType::kFloat32);
+    c.p.routed_scaling_factor = 1;
+    std::fill(c.bias.begin(), c.bias.end(), 0.0f);
+    std::vector<float> zero_bias = Run(path, c.p);
+    c.p.correction_bias = nullptr;
+    EXPECT(SameBits(zero_bias, Run(path, c.p)), "%s: no bias is a bias of zeros", Name(path));
+    // All experts alike: whichever are chosen, y is what one expert with weight 1 gives.
+    c.p.normalize = true;
+    ExpertMixtureArguments one = c.p;
+    one.experts = one.top_k = 1;
+    std::vector<float> gate = random.Floats(6 * 20), up = random.Floats(6 * 20), down = random.Floats(20 * 6), gates, ups, downs;
+    for (int e = 0; e < 8; e++) {
+        gates.insert(gates.end(), gate.begin(), gate.end());
+        ups.insert(ups.end(), up.begin(), up.end());
+        downs.insert(downs.end(), down.begin(), down.end());
+    }
+    one.gate.data = c.p.gate.data = gates.data(), one.up.data = c.p.up.data = ups.data(), one.down.data = c.p.down.data = downs.data();
+    Comparison comparison(Text("ExpertMixture %s, normalized", Name(path)).c_str(), 1e-6, "two weights that add up to 1, three roundings");
+    comparison.Add(Run(path, c.p), Run(path, one), "equal experts");
 }
 
 // Equal scores: the lower index wins, also where the bias makes them equal.
@@ -137,8 +164,10 @@ void Errors() {
 int main() {
     Errors();
     Ties(CpuPath::kReference);
+    Normalized(CpuPath::kReference);
     for (CpuPath path : FastPaths()) {
         Ties(path);
+        Normalized(path);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             Parity(path, type);
             Invariance(path, type);

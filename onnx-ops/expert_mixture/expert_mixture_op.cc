@@ -34,7 +34,9 @@ void ExpertMixtureOp::Compute(Context& context) const {
     p.intermediate = gate.Dimension(1);
     p.x = x.Floats();
     p.router = context.In(1, "router").HasShape({all, p.hidden}).Floats();
-    p.correction_bias = context.In(2, "correction_bias").HasShape({all}).Floats();
+    if (context.HasInput(2)) {
+        p.correction_bias = context.In(2, "correction_bias").HasShape({all}).Floats();
+    }
     p.gate = gate.AsWeights();
     p.up = context.In(4, "up").HasShape({experts, p.intermediate, p.hidden}).AsWeights();
     p.down = context.In(5, "down").HasShape({experts, p.hidden, p.intermediate}).AsWeights();

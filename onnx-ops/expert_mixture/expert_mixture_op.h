@@ -9,7 +9,7 @@ namespace longcat::ops {
 class ExpertMixtureOp {
   public:
     static constexpr const char* kName = "ExpertMixture";
-    static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat},
+    static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat, INPUT_OUTPUT_OPTIONAL},
                                        {"gate", kAny}, {"up", kAny},       {"down", kAny}};
     static constexpr Port kOutputs[] = {{"y", kFloat}};
 

@@ -52,8 +52,22 @@ int64_t Attributes::Integer(const char* name) const {
     return value;
 }
 
+int64_t Attributes::Integer(const char* name, int64_t otherwise) const {
+    int64_t value;
+    if (OrtStatus* status = api->KernelInfoGetAttribute_int64(info_, name, &value)) {
+        api->ReleaseStatus(status);
+        return otherwise;
+    }
+    return value;
+}
+
 int Attributes::Positive(const char* name) const {
-    int64_t value = Integer(name);
+    Integer(name);  // it must be there
+    return Positive(name, 1);
+}
+
+int Attributes::Positive(const char* name, int otherwise) const {
+    int64_t value = Integer(name, otherwise);
     if (value < 1 || value > INT32_MAX) {
         Fail("attribute %s is %lld, expected 1..%d", name, static_cast<long long>(value), INT32_MAX);
     }

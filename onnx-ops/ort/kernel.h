@@ -31,7 +31,9 @@ class Attributes {
   public:
     explicit Attributes(const OrtKernelInfo* info) : info_(info) {}
     int64_t Integer(const char* name) const;
-    int Positive(const char* name) const;  // 1..2^31-1
+    int64_t Integer(const char* name, int64_t otherwise) const;  // `otherwise` where the node has no such attribute
+    int Positive(const char* name) const;                        // 1..2^31-1
+    int Positive(const char* name, int otherwise) const;
     float Number(const char* name) const;
     std::string String(const char* name) const;
     std::vector<int64_t> Integers(const char* name) const;

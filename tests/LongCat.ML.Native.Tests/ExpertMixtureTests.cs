@@ -23,4 +23,22 @@ public sealed class ExpertMixtureTests
             NodeAttribute.Float("routed_scaling_factor", 6), NodeAttribute.Int("normalize", 0), NodeAttribute.String("zero_expert_type", type));
         Assert.Equal(type == "identity" ? [3f, -6f] : [0f, 0f], session.Run(inputs));
     }
+
+    [Fact]
+    public void Without_bias_and_zero_experts_normalized_weights_add_up_to_one()
+    {
+        // Two experts that both double x[0] · silu(1): gate gives 1 for both, up gives x[0]. Equal logits for whatever x.
+        Feed?[] inputs =
+        [
+            new("x", new float[] { 1, -2 }, 1, 2), new("router", new float[6], 3, 2), null,
+            new("gate", new float[] { 1, 0, 1, 0, 1, 0 }, 3, 1, 2), new("up", new float[] { 1, 0, 1, 0, 1, 0 }, 3, 1, 2), new("down", new float[] { 2, 0, 2, 0, 2, 0 }, 3, 2, 1),
+        ];
+        using OperatorSession session = new(
+            "ExpertMixture", inputs, [("y", ElementType.Float)],
+            NodeAttribute.Int("top_k", 2), NodeAttribute.Int("num_experts", 3), NodeAttribute.Int("num_zero_experts", 0),
+            NodeAttribute.Float("routed_scaling_factor", 1), NodeAttribute.Int("normalize", 1), NodeAttribute.String("zero_expert_type", "drop"));
+        float[] y = session.Run(inputs);
+        Assert.Equal(2 / (1 + Math.Exp(-1)), y[0], 1e-6);
+        Assert.Equal(0, y[1]);
+    }
 }

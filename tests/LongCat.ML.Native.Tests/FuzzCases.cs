@@ -76,49 +76,28 @@ internal static class FuzzCases
     {
         int heads = random.Next(1, 20), nope = random.Next(1, 12), rope = 2 * random.Next(1, 6), value = random.Next(1, 12), rank = random.Next(1, 40);
         int width = rank + rope, page = random.Next(1, 9);
-        int[] lengths = Lengths(random), contexts = [.. lengths.Select(length => length + random.Next(30))];
-        int tokens = lengths.Sum(), sequences = lengths.Length, columns = contexts.Select(context => (context + page - 1) / page).DefaultIfEmpty(0).Max();
-        int[] free = [.. Enumerable.Range(0, (sequences * columns) + 1)];
-        random.Shuffle(free);
-        int[] table = [.. Enumerable.Range(0, sequences * columns).Select(i => i % columns * page < contexts[i / columns] ? free[i] : -1)];
-        long[] positions = [.. lengths.SelectMany((length, s) => Enumerable.Range(contexts[s] - length, length)).Select(position => (long)position)];
+        PagedStep step = new(random, page);
+        int tokens = step.Tokens;
         bool brain = random.Next(2) == 0;
         Feed[] inputs =
         [
             new("query", Floats(random, tokens * heads * (nope + rope)), tokens, heads * (nope + rope)), new("latent", Floats(random, tokens * width), tokens, width),
             new("latent_norm", Floats(random, rank), rank), Weights(random, "kv_b", heads * (nope + value), rank),
-            new("inv_freq", Floats(random, rope / 2), rope / 2), new("position_ids", positions, tokens), Starts(lengths),
-            new("context_length", contexts, sequences), new("block_table", table, sequences, columns),
-            new("cache", brain ? Halves(Floats(random, free.Length * page * width)) : Floats(random, free.Length * page * width), free.Length, page, width),
+            new("inv_freq", Floats(random, rope / 2), rope / 2), .. step.Feeds,
+            new("cache", brain ? Halves(Floats(random, step.Pages * page * width)) : Floats(random, step.Pages * page * width), step.Pages, page, width),
         ];
         List<Spoiling> spoilings =
         [
             Resize("query", tokens, (heads * (nope + rope)) + 1, "input 0 (query)"), Resize("query", tokens + 1, heads * (nope + rope), "input 1 (latent)"),
             Resize("latent", tokens, width + 1, "input 1 (latent)"), Resize("latent_norm", rank + 1, "input 2 (latent_norm)"), Type("kv_b", "input 3 (kv_b)"),
             Resize("kv_b", heads * (nope + value), rank + 1, "input 3 (kv_b)"), Resize("inv_freq", rope, "input 4 (inv_freq)"),
-            Resize("position_ids", tokens + 1, "input 5 (position_ids)"), Resize("query_start", 0, "input 6 (query_start)"), Rank("query_start", "input 6 (query_start)"),
-            Value("query_start", 0, -1, "query_start[0]"), Value("query_start", sequences, int.MaxValue, "query_start["),
-            Resize("context_length", sequences + 1, "input 7 (context_length)"), Resize("block_table", sequences + 1, columns, "input 8 (block_table)"),
-            Rank("block_table", "input 8 (block_table)"), Rank("cache", "input 9 (cache)"),
-            new("input 9 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, free.Length, page, width - 1))),
+            .. step.Spoilings(5), Rank("cache", "input 9 (cache)"),
+            new("input 9 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, width - 1))),
             new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, width))),
         ];
-        int active = Array.FindLastIndex(lengths, length => length > 0);
-        if (active >= 0)
+        if (tokens > 0)
         {
-            int used = (contexts[active] + page - 1) / page, token = lengths[..active].Sum(), entry = active * columns;
-            spoilings.AddRange(
-            [
-                Value("context_length", active, -1, $"context_length[{active}]"), Value("context_length", active, int.MaxValue, $"context_length[{active}]"),
-                Value("context_length", active, int.MinValue, $"context_length[{active}]"), Value("position_ids", token, -1, $"position_ids[{token}]"),
-                Value("position_ids", token, long.MaxValue, $"position_ids[{token}]"), Value("block_table", entry + used - 1, -1, $"block_table[{active}, {used - 1}]"),
-                Value("block_table", entry, free.Length, $"block_table[{active}, 0]"), Value("block_table", entry, int.MinValue, $"block_table[{active}, 0]"),
-                new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, width))),
-            ]);
-            if (used > 1)
-            {
-                spoilings.Add(Value("block_table", entry, table[entry + used - 1], "block_table["));  // the page of the last token twice
-            }
+            spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, width))));
         }
 
         return new FuzzCase(
@@ -129,7 +108,46 @@ internal static class FuzzCases
                 NodeAttribute.Float("query_scale", 1.5), NodeAttribute.Float("latent_scale", 2), NodeAttribute.Float("softmax_scale", 0.3),
                 NodeAttribute.Float("rope_multiplier", 1), NodeAttribute.String("pattern", "full"),
             ],
-            [.. spoilings], $"{tokens} tokens of {sequences} sequences, {heads} heads of {nope} + {rope}, {value}, rank {rank}, pages of {page}, {inputs[9].Type}");
+            [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} heads of {nope} + {rope}, {value}, rank {rank}, pages of {page}, {inputs[9].Type}");
+    }
+
+    public static FuzzCase PagedAttention(Random random)
+    {
+        int kvHeads = random.Next(1, 4), heads = kvHeads * random.Next(1, 6), dim = random.Next(2, 40), rotary = 2 * random.Next(1, (dim / 2) + 1);
+        int keys = kvHeads * dim, width = 2 * keys, page = random.Next(3) == 0 ? 16 : random.Next(1, 20);
+        PagedStep step = new(random, page);
+        int tokens = step.Tokens;
+        bool brain = random.Next(2) == 0;
+        Feed[] inputs =
+        [
+            new("query", Floats(random, tokens * heads * dim), tokens, heads * dim), new("key", Floats(random, tokens * keys), tokens, keys),
+            new("value", Floats(random, tokens * keys), tokens, keys), new("query_norm", Floats(random, dim), dim), new("key_norm", Floats(random, dim), dim),
+            new("inv_freq", Floats(random, rotary / 2), rotary / 2), .. step.Feeds,
+            new("cache", brain ? Halves(Floats(random, step.Pages * page * width)) : Floats(random, step.Pages * page * width), step.Pages, page, width),
+        ];
+        List<Spoiling> spoilings =
+        [
+            Resize("query", tokens, (heads * dim) + 1, "input 0 (query)"), Resize("query", tokens + 1, heads * dim, "input 1 (key)"),
+            Resize("key", tokens, keys + 1, "input 1 (key)"), Resize("value", tokens + 1, keys, "input 2 (value)"), Rank("value", "input 2 (value)"),
+            Resize("query_norm", dim + 1, "input 3 (query_norm)"), Resize("key_norm", dim - 1, "input 4 (key_norm)"),
+            Resize("inv_freq", rotary, "input 5 (inv_freq)"), .. step.Spoilings(6),
+            Rank("cache", "input 10 (cache)"), new("input 10 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, width - 1))),
+            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, width))),
+        ];
+        if (tokens > 0)
+        {
+            spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, width))));
+        }
+
+        return new FuzzCase(
+            "PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
+            [
+                NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("num_kv_heads", kvHeads), NodeAttribute.Int("head_dim", dim),
+                NodeAttribute.Int("rotary_dim", rotary), NodeAttribute.Int("interleaved", random.Next(2)), NodeAttribute.Float("epsilon", 1e-6),
+                NodeAttribute.Float("softmax_scale", 0.5), NodeAttribute.Float("rope_multiplier", 1.1), NodeAttribute.Int("window", random.Next(3) * random.Next(30)),
+                NodeAttribute.String("pattern", "full"),
+            ],
+            [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} / {kvHeads} heads of {dim}, pages of {page}, {inputs[10].Type}");
     }
 
     public static FuzzCase ExpertMixture(Random random)
@@ -164,9 +182,9 @@ internal static class FuzzCases
     private static int Size(Random random, int most) => random.Next(6) == 0 ? 0 : random.Next(1, most);
 
     // New tokens per sequence; no sequence, and sequences without new tokens, among them.
-    private static int[] Lengths(Random random) => [.. Enumerable.Range(0, random.Next(5)).Select(_ => Size(random, 9))];
+    internal static int[] Lengths(Random random) => [.. Enumerable.Range(0, random.Next(5)).Select(_ => Size(random, 9))];
 
-    private static Feed Starts(int[] lengths) =>
+    internal static Feed Starts(int[] lengths) =>
         new("query_start", Enumerable.Range(0, lengths.Length + 1).Select(count => lengths[..count].Sum()).ToArray(), lengths.Length + 1);
 
     private static float[] Floats(Random random, long count) => [.. Enumerable.Range(0, (int)count).Select(_ => (random.NextSingle() * 2) - 1)];
@@ -179,30 +197,30 @@ internal static class FuzzCases
         return new Feed(name, random.Next(2) == 0 ? values : Halves(values), shape);
     }
 
-    private static Feed[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed.Name == name ? change(feed) : feed)];
+    internal static Feed[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed.Name == name ? change(feed) : feed)];
 
-    private static Feed Sized(Feed old, params long[] shape)
+    internal static Feed Sized(Feed old, params long[] shape)
     {
         Array data = Array.CreateInstance(old.Data.GetType().GetElementType()!, shape.Aggregate(1L, (product, size) => product * size));
         return new Feed(old.Name, data, shape);
     }
 
-    private static Spoiling Resize(string name, int size, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old, size)));
+    internal static Spoiling Resize(string name, int size, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old, size)));
 
-    private static Spoiling Resize(string name, int rows, int columns, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old, rows, columns)));
+    internal static Spoiling Resize(string name, int rows, int columns, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old, rows, columns)));
 
     // One axis of a tensor of any rank: its size becomes another one.
-    private static Spoiling Resize(string name, int size, string named, int axis) => new(
+    internal static Spoiling Resize(string name, int size, string named, int axis) => new(
         named, fuzz => Change(fuzz, name, old => Sized(old, [.. old.Shape.Select((known, at) => at != axis ? known : known == size ? size + 1 : size)])));
 
     // One dimension too many.
-    private static Spoiling Rank(string name, string named) => new(named, fuzz => Change(fuzz, name, old => new Feed(name, old.Data, [.. old.Shape, 1])));
+    internal static Spoiling Rank(string name, string named) => new(named, fuzz => Change(fuzz, name, old => new Feed(name, old.Data, [.. old.Shape, 1])));
 
     private static Spoiling Scalar(string name, string named) => new(named, fuzz => Change(fuzz, name, old => Sized(old)));
 
     private static Spoiling Type(string name, string named) => new(named, fuzz => Change(fuzz, name, old => new Feed(name, new long[old.Data.Length], old.Shape)));
 
-    private static Spoiling Value(string name, int index, long value, string named) => new(named, fuzz => Change(fuzz, name, old =>
+    internal static Spoiling Value(string name, int index, long value, string named) => new(named, fuzz => Change(fuzz, name, old =>
     {
         Array data = (Array)old.Data.Clone();
         data.SetValue(data is int[] ? (object)checked((int)value) : value, index);

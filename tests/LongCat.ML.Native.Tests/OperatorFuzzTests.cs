@@ -28,6 +28,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
     [InlineData("MatMul", 60)]
     [InlineData("NGramEmbedding", 50)]
     [InlineData("LatentAttention", 50)]
+    [InlineData("PagedAttention", 60)]
     [InlineData("ExpertMixture", 50)]
     public void Valid_inputs_equal_the_reference_and_spoiled_ones_name_operator_and_input(string name, int cases)
     {
@@ -41,6 +42,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
                 "MatMul" => FuzzCases.MatMul(random),
                 "NGramEmbedding" => FuzzCases.NGramEmbedding(random),
                 "LatentAttention" => FuzzCases.LatentAttention(random),
+                "PagedAttention" => FuzzCases.PagedAttention(random),
                 _ => FuzzCases.ExpertMixture(random),
             };
             string what = $"case {i.ToString(CultureInfo.InvariantCulture)} ({fuzz.Description})";

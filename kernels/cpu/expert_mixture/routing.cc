@@ -48,12 +48,13 @@ void SelectExperts(const ExpertMixtureArguments& p, float* scores, int32_t* chos
         scores[e] /= total;
     }
 
+    auto value_of = [&](int e) { return p.correction_bias == nullptr ? scores[e] : scores[e] + p.correction_bias[e]; };
     // top_k is small: a sorted list of the best so far, in which a later (higher) index never displaces an equal value.
     int count = 0;
     for (int e = 0; e < all; e++) {
-        float value = scores[e] + p.correction_bias[e];
+        float value = value_of(e);
         int place = count;
-        while (place > 0 && value > scores[chosen[place - 1]] + p.correction_bias[chosen[place - 1]]) {
+        while (place > 0 && value > value_of(chosen[place - 1])) {
             place--;
         }
         if (place == p.top_k) {

@@ -1,7 +1,7 @@
 // ExpertMixture: router, top-k selection, SwiGLU experts and identity ("zero-computation") experts (LongCat-Flash, arXiv 2509.01322).
 //
 //   p   = softmax(router · x)                       over experts + zero_experts entries, float32
-//   sel = top_k of p + correction_bias              the bias selects only; equal values go to the lower index
+//   sel = top_k of p (+ correction_bias)            the bias selects only; equal values go to the lower index
 //   w   = p[sel] (/ (Σ p[sel] + 1e-20) with normalize) · routed_scaling_factor
 //   y   = Σ_{e in sel, e < experts, ascending} w_e · down_e (silu(gate_e x) ⊙ up_e x)  +  (Σ_{e in sel, e >= experts} w_e) · x
 //
@@ -32,7 +32,7 @@ struct ExpertMixtureArguments {
     bool normalize = false, identity = true;
     const float* x = nullptr;
     const float* router = nullptr;
-    const float* correction_bias = nullptr;
+    const float* correction_bias = nullptr;  // may be null: p alone selects
     Weights gate, up, down;
     float* y = nullptr;  // must not be x
 };

@@ -1,0 +1,64 @@
+#include <cmath>
+#include <vector>
+
+#include "../common/parallel.h"
+#include "paths.h"
+
+namespace longcat {
+namespace {
+
+void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t token, int64_t head) {
+    int64_t position = p.position_ids[token], kv_head = head / (p.num_heads / p.num_kv_heads), from = FirstVisible(p, position);
+    int64_t line = (token * p.num_heads + head) * p.head_dim;
+    Weights cache{p.cache, p.cache_type};
+    float cosine[kMostHeadDim / 2], sine[kMostHeadDim / 2], query[kMostHeadDim];
+    HeadRotation(p, position, cosine, sine);
+    PrepareHead(p, p.query + line, p.query_norm, cosine, sine, query);
+
+    std::vector<double> weights;
+    double largest = -INFINITY;
+    for (int64_t j = from; j <= position; j++) {
+        Slot slot = SlotOf(p, sequence, j, kv_head);
+        double score = 0;
+        for (int i = 0; i < p.head_dim; i++) {
+            score += static_cast<double>(query[i]) * WeightAt(cache, slot.key + i * slot.stride);
+        }
+        weights.push_back(score * p.softmax_scale);
+        largest = weights.back() > largest ? weights.back() : largest;
+    }
+    double total = 0;
+    for (double& weight : weights) {
+        weight = std::exp(weight - largest);
+        total += weight;
+    }
+    std::vector<double> sum(static_cast<size_t>(p.head_dim));
+    for (int64_t j = from; j <= position; j++) {
+        Slot slot = SlotOf(p, sequence, j, kv_head);
+        for (int i = 0; i < p.head_dim; i++) {
+            sum[static_cast<size_t>(i)] += weights[static_cast<size_t>(j - from)] * WeightAt(cache, slot.value + i);
+        }
+    }
+    for (int i = 0; i < p.head_dim; i++) {
+        p.output[line + i] = static_cast<float>(sum[static_cast<size_t>(i)] / total);
+    }
+}
+
+}  // namespace
+
+void PagedAttentionReference(const PagedAttentionArguments& p, const ParallelFor& parallel) {
+    for (int64_t s = 0; s < p.sequences; s++) {
+        for (int64_t t = p.query_start[s]; t < p.query_start[s + 1]; t++) {
+            float cosine[kMostHeadDim / 2], sine[kMostHeadDim / 2];
+            HeadRotation(p, p.position_ids[t], cosine, sine);
+            StoreToken(p, s, t, cosine, sine);
+        }
+    }
+    for (int64_t s = 0; s < p.sequences; s++) {
+        int64_t first = p.query_start[s];
+        For(parallel, static_cast<size_t>((p.query_start[s + 1] - first) * p.num_heads), [&](size_t index) {
+            AttendHead(p, s, first + static_cast<int64_t>(index) / p.num_heads, static_cast<int64_t>(index) % p.num_heads);
+        });
+    }
+}
+
+}  // namespace longcat

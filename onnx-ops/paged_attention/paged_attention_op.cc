@@ -1,0 +1,83 @@
+#include "paged_attention_op.h"
+
+#include <cstring>
+
+namespace longcat::ops {
+
+PagedAttentionOp::PagedAttentionOp(const Attributes& attributes) : path_(SelectPath()) {
+    attributes_.num_heads = attributes.Positive("num_heads");
+    attributes_.num_kv_heads = attributes.Positive("num_kv_heads");
+    attributes_.head_dim = attributes.Positive("head_dim");
+    attributes_.rotary_dim = attributes.Positive("rotary_dim", attributes_.head_dim);
+    attributes_.epsilon = attributes.Number("epsilon");
+    attributes_.softmax_scale = attributes.Number("softmax_scale");
+    attributes_.rope_multiplier = attributes.Number("rope_multiplier");
+    int64_t interleaved = attributes.Integer("interleaved", 0), window = attributes.Integer("window", 0);
+    if (interleaved != 0 && interleaved != 1) {
+        Fail("attribute interleaved is %lld, expected 0 (pairs half of rotary_dim apart) or 1 (neighbours)",
+             static_cast<long long>(interleaved));
+    }
+    attributes_.interleaved = interleaved == 1;
+    if (window < 0 || window > INT32_MAX) {
+        Fail("attribute window is %lld, expected 1..%d, or 0 for all keys", static_cast<long long>(window), INT32_MAX);
+    }
+    attributes_.window = static_cast<int>(window);
+    if (attributes_.num_heads % attributes_.num_kv_heads != 0) {
+        Fail("attribute num_heads is %d, expected a multiple of num_kv_heads, which is %d", attributes_.num_heads,
+             attributes_.num_kv_heads);
+    }
+    if (attributes_.rotary_dim % 2 != 0 || attributes_.rotary_dim > attributes_.head_dim) {
+        Fail("attribute rotary_dim is %d, expected an even number of at most head_dim, which is %d", attributes_.rotary_dim,
+             attributes_.head_dim);
+    }
+    if (std::string pattern = attributes.String("pattern"); pattern != "full") {
+        Fail("attribute pattern is '%s', expected 'full'", pattern.c_str());
+    }
+}
+
+void PagedAttentionOp::Compute(Context& context) const {
+    PagedAttentionArguments p = attributes_;
+    int64_t dim = p.head_dim, keys = p.num_kv_heads * dim, width = 2 * keys;
+    Input query = context.In(0, "query"), start = context.In(7, "query_start"), table = context.In(9, "block_table"),
+          cache = context.In(10, "cache");
+    query.HasShape({-1, p.num_heads * dim});
+    start.HasRank(1);
+    if (start.Dimension(0) < 1) {
+        Fail("input 7 (query_start) is empty, expected S + 1 entries");
+    }
+    cache.HasShape({-1, -1, width});
+
+    p.tokens = query.Dimension(0);
+    p.sequences = start.Dimension(0) - 1;
+    table.HasShape({p.sequences, -1});
+    p.block_table_width = table.Dimension(1);
+    p.pages = cache.Dimension(0);
+    p.page_size = cache.Dimension(1);
+    p.query = query.Floats();
+    p.key = context.In(1, "key").HasShape({p.tokens, keys}).Floats();
+    p.value = context.In(2, "value").HasShape({p.tokens, keys}).Floats();
+    if (context.HasInput(3)) {
+        p.query_norm = context.In(3, "query_norm").HasShape({dim}).Floats();
+    }
+    if (context.HasInput(4)) {
+        p.key_norm = context.In(4, "key_norm").HasShape({dim}).Floats();
+    }
+    p.inv_freq = context.In(5, "inv_freq").HasShape({p.rotary_dim / 2}).Floats();
+    p.position_ids = context.In(6, "position_ids").HasShape({p.tokens}).Longs();
+    p.query_start = start.Ints();
+    p.context_length = context.In(8, "context_length").HasShape({p.sequences}).Ints();
+    p.block_table = table.Ints();
+    p.output = static_cast<float*>(context.Out(0, {p.tokens, p.num_heads * dim}));
+
+    // The engine binds cache and cache_out to one buffer and the new lines are written in place. Where the buffers differ the pool is
+    // copied first, so that the graph stays pure for whoever runs it another way.
+    Weights pool = cache.AsWeights();
+    p.cache = context.Out(1, cache.shape());
+    p.cache_type = pool.type;
+    if (p.cache != pool.data) {
+        std::memcpy(p.cache, pool.data, static_cast<size_t>(p.pages * p.page_size * width) * SizeOf(pool.type));
+    }
+    Check(PagedAttention(path_, p, context.Scratch(PagedAttentionWorkspace(p)), context.Threads()));
+}
+
+}  // namespace longcat::ops

@@ -1,0 +1,195 @@
+using LongCat.ML.Onnx;
+using LongCat.ML.Onnx.Messages;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Native.Tests;
+
+/// <summary>The cache across the border of ONNX Runtime: written in place where input and output are one buffer, copied where they are not.</summary>
+public sealed unsafe class PagedAttentionTests
+{
+    private const int Heads = 4, KvHeads = 2, Dim = 6, Rotary = 4, Pages = 3, Page = 4, Keys = KvHeads * Dim, Width = 2 * Keys, Cache = 10;
+
+    private static readonly AttributeProto[] s_attributes =
+    [
+        NodeAttribute.Int("num_heads", Heads), NodeAttribute.Int("num_kv_heads", KvHeads), NodeAttribute.Int("head_dim", Dim),
+        NodeAttribute.Int("rotary_dim", Rotary), NodeAttribute.Int("interleaved", 0), NodeAttribute.Float("epsilon", 1e-6),
+        NodeAttribute.Float("softmax_scale", 0.4), NodeAttribute.Float("rope_multiplier", 1), NodeAttribute.Int("window", 0),
+        NodeAttribute.String("pattern", "full"),
+    ];
+
+    [Fact]
+    public void One_buffer_bound_twice_is_written_in_place()
+    {
+        Feed[] inputs = Inputs();
+        using OperatorSession session = Open(inputs);
+        using OrtIoBinding binding = session.Session.CreateIoBinding();
+        float[] pool = Fill(Pages * Page * Width, 7);
+        float[] before = [.. pool];
+        using OrtValue cache = OrtValue.CreateTensorValueFromMemory(pool, [Pages, Page, Width]);
+        float* address = (float*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref cache.GetTensorMutableDataAsSpan<float>()[0]);
+
+        IReadOnlyList<OrtValue> results = Run(session, binding, inputs, cache, cache);
+
+        Assert.True(address == (float*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref results[1].GetTensorMutableDataAsSpan<float>()[0]));
+        AssertLines(before, pool);
+    }
+
+    [Fact]
+    public void Two_buffers_leave_the_input_alone_and_give_the_same()
+    {
+        Feed[] inputs = Inputs();
+        using OperatorSession session = Open(inputs);
+        float[] pool = Fill(Pages * Page * Width, 7), output = new float[pool.Length];
+        float[] before = [.. pool];
+        using OrtValue cache = OrtValue.CreateTensorValueFromMemory(pool, [Pages, Page, Width]);
+        using OrtValue other = OrtValue.CreateTensorValueFromMemory(output, [Pages, Page, Width]);
+        using OrtIoBinding binding = session.Session.CreateIoBinding();
+        float[] copied = Run(session, binding, inputs, cache, other)[0].GetTensorDataAsSpan<float>().ToArray();
+        Assert.Equal(before, pool);
+        AssertLines(before, output);
+
+        using OrtIoBinding again = session.Session.CreateIoBinding();
+        float[] inPlace = Run(session, again, inputs, cache, cache)[0].GetTensorDataAsSpan<float>().ToArray();
+        Assert.Equal(copied, inPlace);
+        Assert.Equal(output, pool);
+    }
+
+    [Fact]
+    public void A_bfloat16_cache_gives_a_bfloat16_cache()
+    {
+        Feed[] inputs = [.. Inputs()[..Cache], new("cache", new ushort[Pages * Page * Width], Pages, Page, Width)];
+        using OperatorSession session = new("PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", ElementType.Bfloat16)], s_attributes);
+        Assert.Equal(TensorElementType.BFloat16, (TensorElementType)session.Session.OutputMetadata["cache_out"].ElementDataType);
+        Assert.All(session.Run(inputs), value => Assert.True(float.IsFinite(value)));
+    }
+
+    [Theory]
+    [InlineData(9, -1, "block_table[0, 1] is page -1, expected 0..2")]
+    [InlineData(8, 9, "context_length[0] is 9: 3 pages of 4, but block_table has 2 columns")]
+    [InlineData(6, 3, "position_ids[1] is 3, expected 4")]
+    public void Bad_step_inputs_fail_the_step_and_name_the_value(int input, long value, string message)
+    {
+        Feed[] inputs = Inputs();
+        switch (input)
+        {
+            case 6:
+                ((long[])inputs[6].Data)[1] = value;
+                break;
+            case 8:
+                ((int[])inputs[8].Data)[0] = (int)value;
+                break;
+            default:
+                ((int[])inputs[9].Data)[1] = (int)value;
+                break;
+        }
+
+        using OperatorSession session = Open(inputs);
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => session.Run(inputs));
+        Assert.Contains("longcat::PagedAttention 'output': " + message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("num_kv_heads", 3, "attribute num_heads is 4, expected a multiple of num_kv_heads, which is 3")]
+    [InlineData("rotary_dim", 5, "attribute rotary_dim is 5, expected an even number of at most head_dim, which is 6")]
+    [InlineData("rotary_dim", 8, "attribute rotary_dim is 8")]
+    [InlineData("window", -1, "attribute window is -1")]
+    [InlineData("interleaved", 2, "attribute interleaved is 2, expected 0")]
+    public void Bad_attributes_fail_the_session_and_name_the_value(string name, int value, string message)
+    {
+        AttributeProto[] attributes = [.. s_attributes.Where(attribute => attribute.Name != name), NodeAttribute.Int(name, value)];
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(Inputs(), attributes).Dispose());
+        Assert.Contains("longcat::PagedAttention 'output': " + message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Absent_attributes_mean_the_whole_head_half_split_and_no_window()
+    {
+        Feed[] inputs = Inputs();
+        inputs[5] = new("inv_freq", new float[] { 1, 0.1f, 0.01f }, Dim / 2);
+        AttributeProto[] written = [.. s_attributes.Where(attribute => attribute.Name != "rotary_dim"), NodeAttribute.Int("rotary_dim", Dim)];
+        using OperatorSession session = Open(inputs, written);
+        using OperatorSession absent = Open(inputs, [.. written.Where(attribute => attribute.Name is not ("rotary_dim" or "interleaved" or "window"))]);
+        Assert.Equal(session.Run(inputs), absent.Run(inputs));
+    }
+
+    [Fact]
+    public void Norms_are_optional()
+    {
+        Feed?[] inputs = Inputs();
+        using OperatorSession normed = Open(inputs);
+        float[] with = normed.Run(inputs);
+        inputs[3] = inputs[4] = null;
+        using OperatorSession plain = Open(inputs);
+        float[] without = plain.Run(inputs);
+        Assert.NotEqual(with, without);
+        Assert.All(without, value => Assert.True(float.IsFinite(value)));
+    }
+
+    private static OperatorSession Open(Feed?[] inputs) => Open(inputs, s_attributes);
+
+    private static OperatorSession Open(Feed?[] inputs, AttributeProto[] attributes) =>
+        new("PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", ElementType.Float)], attributes);
+
+    // One sequence: three tokens are in the cache, two come now; its pages are 2 and 0.
+    private static Feed[] Inputs() =>
+    [
+        new("query", Fill(2 * Heads * Dim, 1), 2, Heads * Dim),
+        new("key", Fill(2 * Keys, 2), 2, Keys),
+        new("value", Fill(2 * Keys, 3), 2, Keys),
+        new("query_norm", Fill(Dim, 4), Dim),
+        new("key_norm", Fill(Dim, 5), Dim),
+        new("inv_freq", new float[] { 1, 0.01f }, Rotary / 2),
+        new("position_ids", new long[] { 3, 4 }, 2),
+        new("query_start", new[] { 0, 2 }, 2),
+        new("context_length", new[] { 5 }, 1),
+        new("block_table", new[] { 2, 0 }, 1, 2),
+        new("cache", Fill(Pages * Page * Width, 7), Pages, Page, Width),
+    ];
+
+    private static IReadOnlyList<OrtValue> Run(OperatorSession session, OrtIoBinding binding, Feed[] inputs, OrtValue cache, OrtValue cacheOut)
+    {
+        List<OrtValue> held = [];
+        foreach (Feed input in inputs[..Cache])
+        {
+            OrtValue value = input.ToValue();
+            held.Add(value);
+            binding.BindInput(input.Name, value);
+        }
+
+        binding.BindInput("cache", cache);
+        binding.BindOutputToDevice("output", OrtMemoryInfo.DefaultInstance);
+        binding.BindOutput("cache_out", cacheOut);
+        using RunOptions options = new();
+        session.Session.RunWithBinding(options, binding);
+        held.ForEach(value => value.Dispose());
+        return [.. binding.GetOutputValues()];
+    }
+
+    // Positions 3 and 4 lie in page 2, slot 3 and page 0, slot 0; nothing else may change. Per page and kv head: one panel [Dim, Page] of keys,
+    // then the values [Page, Dim].
+    private static void AssertLines(float[] before, float[] after)
+    {
+        HashSet<int> written = [];
+        foreach ((int page, int slot) in new[] { (2, 3), (0, 0) })
+        {
+            for (int head = 0; head < KvHeads; head++)
+            {
+                int from = ((page * KvHeads) + head) * 2 * Page * Dim;
+                written.UnionWith(Enumerable.Range(0, Dim).SelectMany(i => new[] { from + (i * Page) + slot, from + ((Page + slot) * Dim) + i }));
+            }
+        }
+
+        for (int i = 0; i < before.Length; i++)
+        {
+            Assert.Equal(!written.Contains(i), before[i] == after[i]);
+        }
+    }
+
+    private static float[] Fill(int count, int seed)
+    {
+        Random random = new(seed);
+        return [.. Enumerable.Range(0, count).Select(_ => (random.NextSingle() * 2) - 1)];
+    }
+}
