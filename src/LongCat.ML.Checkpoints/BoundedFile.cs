@@ -25,7 +25,7 @@ internal static class BoundedFile
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new CheckpointException(path, "the file does not exist", e);
+            throw new CheckpointException(path, HuggingFaceCache.DanglingLink(path) ?? "the file does not exist", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {

@@ -25,6 +25,11 @@ public sealed partial class Checkpoint
     public void Validate(IEnumerable<ExpectedTensor> expected, bool ignoreMtp = false)
     {
         TensorDifferences differences = Compare(expected, ignoreMtp);
+        if (TiedHeadProblem() is string problem && differences.Misfitting.All(m => m.Name != ModelConfig.HeadName))
+        {
+            differences.Misfitting.Add((ModelConfig.HeadName, problem));
+        }
+
         if (differences.IsEmpty)
         {
             return;
@@ -116,6 +121,13 @@ public sealed partial class Checkpoint
             }
         }
 
+        if (Config.TieWordEmbeddings && tensors.TryGetValue(ModelConfig.HeadName, out TensorEntry? head) && known.Add(head.Name)
+            && !TensorEntry.SameShape(head.Shape, [Config.VocabSize, Config.HiddenSize]))
+        {
+            differences.Misfitting.Add((head.Name,
+                $"has shape {TensorEntry.ShapeText(head.Shape)}, the config calls for {TensorEntry.ShapeText([Config.VocabSize, Config.HiddenSize])} or, since heads are tied, none"));
+        }
+
         differences.Extra.AddRange(tensors.Keys.Where(n => !known.Contains(n) && !IsIgnorable(n, ignoreMtp)).Order(StringComparer.Ordinal));
         return differences;
     }
@@ -140,6 +152,45 @@ public sealed partial class Checkpoint
     internal bool IsBlockScale(string name) => name.EndsWith(BlockQuantization.ScaleSuffix, StringComparison.Ordinal)
         && tensors.TryGetValue(name[..^BlockQuantization.ScaleSuffix.Length], out TensorEntry? scaled)
         && scaled.Type == TensorType.Float8E4M3;
+
+    /// <summary>A tied head may be stored beside the embedding as long as both are the same; which of two is meant cannot be known.</summary>
+    private string? TiedHeadProblem()
+    {
+        if (!Config.TieWordEmbeddings
+            || !tensors.TryGetValue(ModelConfig.HeadName, out TensorEntry? head)
+            || !tensors.TryGetValue(ModelConfig.EmbeddingName, out TensorEntry? embedding)
+            || !head.Type.IsFloatingPoint() || !embedding.Type.IsFloatingPoint()
+            || !TensorEntry.SameShape(head.Shape, embedding.Shape)
+            || BlockScales.Problem(this, head) is not null || BlockScales.Problem(this, embedding) is not null)
+        {
+            // What is missing or misshapen is reported as such.
+            return null;
+        }
+
+        int chunk = (int)Math.Min(ChunkElements, Math.Max(1, head.ElementCount));
+        float[] left = ArrayPool<float>.Shared.Rent(chunk);
+        float[] right = ArrayPool<float>.Shared.Rent(chunk);
+        try
+        {
+            for (long done = 0; done < head.ElementCount; done += chunk)
+            {
+                int count = (int)Math.Min(chunk, head.ElementCount - done);
+                ReadFloat32(head.Name, done, left.AsSpan(0, count));
+                ReadFloat32(embedding.Name, done, right.AsSpan(0, count));
+                if (!left.AsSpan(0, count).SequenceEqual(right.AsSpan(0, count)))
+                {
+                    return $"differs from {embedding.Name}, although tie_word_embeddings is true: expected the same values or no such tensor";
+                }
+            }
+
+            return null;
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(left);
+            ArrayPool<float>.Shared.Return(right);
+        }
+    }
 
     private (long NaN, long Infinity) CountNonFinite(TensorEntry entry, Span<float> buffer, CancellationToken cancellationToken)
     {

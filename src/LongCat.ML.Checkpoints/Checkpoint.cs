@@ -32,7 +32,7 @@ public sealed partial class Checkpoint : IDisposable
         Config = FollowTensors(config);
     }
 
-    /// <summary>The folder, as it was opened.</summary>
+    /// <summary>The folder that holds config.json and the weights: the one given, or the snapshot chosen in a download cache.</summary>
     public string Folder { get; }
 
     /// <summary>
@@ -48,7 +48,7 @@ public sealed partial class Checkpoint : IDisposable
     public IReadOnlyList<SafetensorsFile> Files => files;
 
     /// <summary>Opens a checkpoint folder.</summary>
-    /// <param name="folder">The folder that holds config.json and the weights.</param>
+    /// <param name="folder">The folder that holds config.json and the weights, or a model's folder in a Hugging Face cache (see <see cref="HuggingFaceCache.Resolve"/>).</param>
     /// <param name="adjust">Changes the config after it was read, for instance <c>LatentNormEps</c>; null to take it as it is.</param>
     /// <returns>The open checkpoint, to be disposed by the caller.</returns>
     /// <exception cref="CheckpointException">
@@ -64,6 +64,7 @@ public sealed partial class Checkpoint : IDisposable
             throw new CheckpointException(folder, "the folder does not exist, expected one with config.json and model.safetensors");
         }
 
+        folder = HuggingFaceCache.Resolve(folder);
         ModelConfig config = ModelConfig.Load(folder);
         config = adjust?.Invoke(config) ?? config;
         List<SafetensorsFile> files = [];

@@ -16,7 +16,7 @@ public static class OnnxExporter
     private static readonly string[] CopiedFiles = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 
     /// <summary>Exports a checkpoint. The output folder is whole or absent: it is written beside its final name and renamed at the end.</summary>
-    /// <param name="checkpointFolder">A Hugging Face folder: config.json and safetensors.</param>
+    /// <param name="checkpointFolder">A Hugging Face folder (config.json and safetensors), or a model's folder in a Hugging Face cache.</param>
     /// <param name="outputFolder">The folder to create.</param>
     /// <param name="options">How; null for the defaults.</param>
     /// <param name="progress">Told how many bytes of the weights are written, or null. Called on the exporting thread.</param>
@@ -43,6 +43,7 @@ public static class OnnxExporter
 
         long started = Stopwatch.GetTimestamp();
         cancellationToken.ThrowIfCancellationRequested();
+        checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
         using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, checkpointFolder);
         bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
@@ -102,7 +103,7 @@ public static class OnnxExporter
         options.LatentNormEps is double epsilon && config is LongcatFlashConfig flash ? flash with { LatentNormEps = epsilon } : config;
 
     private static WeightPrecision OwnPrecision(Checkpoint checkpoint) =>
-        checkpoint.Entry("lm_head.weight").Type is TensorType.Float32 or TensorType.Float16 or TensorType.Float64 ? WeightPrecision.F32 : WeightPrecision.BF16;
+        checkpoint.Entry(checkpoint.Config.OutputHeadName).Type is TensorType.Float32 or TensorType.Float16 or TensorType.Float64 ? WeightPrecision.F32 : WeightPrecision.BF16;
 
     private static ManifestFile WriteGraph(GraphBuilder graph, string folder, string name, CancellationToken cancellationToken)
     {

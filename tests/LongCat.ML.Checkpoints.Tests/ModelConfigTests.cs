@@ -160,7 +160,7 @@ public sealed class ModelConfigTests
     [InlineData("rope_scaling", """{"rope_type":"yarn","factor":2,"mscale":-1}""", "rope_scaling.mscale is -1")]
     [InlineData("quantization_config", """{"quant_method":"awq"}""", "quantization_config.quant_method is \"awq\"")]
     [InlineData("quantization_config", """{"quant_method":"fp8","weight_block_size":[0,128]}""", "quantization_config.weight_block_size is [0,128]")]
-    [InlineData("architectures", """["LlamaForCausalLM"]""", "architectures[0] is \"LlamaForCausalLM\", expected one of LongcatFlashForCausalLM, LongcatFlashNgramForCausalLM")]
+    [InlineData("architectures", """["GptOssForCausalLM"]""", "architectures[0] is \"GptOssForCausalLM\", expected one of LongcatFlashForCausalLM, LongcatFlashNgramForCausalLM, LongcatCausalLM (without sparse attention), LlamaForCausalLM, MistralForCausalLM, MixtralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Qwen3MoeForCausalLM")]
     [InlineData("architectures", "[]", "architectures is missing or empty")]
     [InlineData("architectures", "[7]", "architectures is 7")]
     [InlineData("n_routed_experts", "60000", "at most 14285 experts in each of 14 layers")]

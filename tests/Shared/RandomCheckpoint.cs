@@ -28,10 +28,10 @@ internal static class RandomCheckpoint
         File.WriteAllText(Path.Combine(folder, "config.json"), Config(options).ToJsonString());
         if (options.Tokenizer)
         {
-            File.WriteAllText(Path.Combine(folder, "tokenizer.json"), Tokenizer(options).ToJsonString());
+            File.WriteAllText(Path.Combine(folder, "tokenizer.json"), Tokenizer(options.VocabSize).ToJsonString());
         }
 
-        WriteTensors(Path.Combine(folder, "model.safetensors"), ModelConfig.Load(folder).ExpectedTensors(options.Mtp), options);
+        WriteTensors(Path.Combine(folder, "model.safetensors"), ModelConfig.Load(folder).ExpectedTensors(options.Mtp), options.Seed, options.BFloat16, options.Zeros);
         return folder;
     }
 
@@ -93,16 +93,17 @@ internal static class RandomCheckpoint
         return config;
     }
 
-    private static void WriteTensors(string path, IReadOnlyList<ExpectedTensor> tensors, RandomCheckpointOptions options)
+    /// <summary>Random weights for the tensors of any family.</summary>
+    internal static void WriteTensors(string path, IReadOnlyList<ExpectedTensor> tensors, int seed, bool bfloat16, bool zeros = false)
     {
         IEnumerable<TensorDeclaration> declarations = tensors.Select(tensor => new TensorDeclaration(
-            tensor.Name, options.BFloat16 && tensor.Group != TensorGroup.Router ? TensorType.BFloat16 : TensorType.Float32, tensor.Shape));
+            tensor.Name, bfloat16 && tensor.Group != TensorGroup.Router ? TensorType.BFloat16 : TensorType.Float32, tensor.Shape));
         using SafetensorsWriter writer = SafetensorsWriter.Create(path, declarations, new Dictionary<string, string> { ["format"] = "pt" });
-        Random random = new(options.Seed);
+        Random random = new(seed);
         foreach (ExpectedTensor tensor in tensors)
         {
             float[] values = new float[tensor.ElementCount];
-            if (!options.Zeros)
+            if (!zeros)
             {
                 foreach (ref float value in values.AsSpan())
                 {
@@ -129,11 +130,12 @@ internal static class RandomCheckpoint
         });
     }
 
-    private static JsonObject Tokenizer(RandomCheckpointOptions options)
+    /// <summary>A byte-level tokenizer.json without merges: token 16 + b is the byte b, 0..8 are LongCat's special tokens.</summary>
+    internal static JsonObject Tokenizer(int vocabSize)
     {
-        if (options.VocabSize < FirstByteToken + 256)
+        if (vocabSize < FirstByteToken + 256)
         {
-            throw new ArgumentException($"a byte-level tokenizer needs {FirstByteToken + 256} tokens, the vocabulary has {options.VocabSize}", nameof(options));
+            throw new ArgumentException($"a byte-level tokenizer needs {FirstByteToken + 256} tokens, the vocabulary has {vocabSize}", nameof(vocabSize));
         }
 
         JsonArray added = [];

@@ -13,6 +13,9 @@ internal readonly struct ConfigReader(string file, JsonElement element, string p
 
     public bool Has(string key) => TryGet(key, out _);
 
+    /// <summary>Whether the key is there with the value null, which a few keys tell from being absent.</summary>
+    public bool IsNull(string key) => element.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Null;
+
     /// <summary>The first of several spellings of a key that is present, or the first spelling.</summary>
     public string Spelling(params ReadOnlySpan<string> keys)
     {
@@ -149,6 +152,60 @@ internal readonly struct ConfigReader(string file, JsonElement element, string p
         }
 
         return (pair[0], pair[1]);
+    }
+
+    /// <summary>A list of whole numbers; empty where the key is absent.</summary>
+    public IReadOnlyList<int> IntList(string key, int least, int most, int longest)
+    {
+        string expected = string.Create(CultureInfo.InvariantCulture, $"a list of at most {longest} whole numbers from {least} to {most}");
+        if (!TryGet(key, out JsonElement value))
+        {
+            return [];
+        }
+
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > longest)
+        {
+            throw Refuse(key, value, expected);
+        }
+
+        List<int> numbers = new(value.GetArrayLength());
+        foreach (JsonElement item in value.EnumerateArray())
+        {
+            numbers.Add(item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int number) && number >= least && number <= most
+                ? number
+                : throw Refuse(key, item, expected));
+        }
+
+        return numbers.AsReadOnly();
+    }
+
+    /// <summary>A list of as many texts as asked for, each one of a few words; null where the key is absent.</summary>
+    public IReadOnlyList<string>? TextList(string key, int count, IReadOnlyList<string> words)
+    {
+        string expected = string.Create(CultureInfo.InvariantCulture, $"a list of {count} texts, each one of {string.Join(", ", words.Select(w => $"\"{w}\""))}");
+        if (!TryGet(key, out JsonElement value))
+        {
+            return null;
+        }
+
+        if (value.ValueKind != JsonValueKind.Array)
+        {
+            throw Refuse(key, value, expected);
+        }
+
+        if (value.GetArrayLength() != count)
+        {
+            throw Refuse(key, string.Create(CultureInfo.InvariantCulture, $"a list of {value.GetArrayLength()}"), expected);
+        }
+
+        List<string> texts = new(count);
+        foreach (JsonElement item in value.EnumerateArray())
+        {
+            string text = item.ValueKind == JsonValueKind.String ? ReadText(key, item) : throw Refuse(key, item, expected);
+            texts.Add(words.Contains(text) ? text : throw Refuse(key, item, expected));
+        }
+
+        return texts.AsReadOnly();
     }
 
     public ConfigReader? Object(string key)

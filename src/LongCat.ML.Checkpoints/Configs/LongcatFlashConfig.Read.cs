@@ -4,7 +4,6 @@ namespace LongCat.ML.Checkpoints;
 
 public sealed partial record LongcatFlashConfig
 {
-    private const string Flash = "LongcatFlashForCausalLM";
     private const string FlashNGram = "LongcatFlashNgramForCausalLM";
     private const string LongCat = "LongcatCausalLM";
 
@@ -15,10 +14,6 @@ public sealed partial record LongcatFlashConfig
     private const int MostLayers = 1 << 12;
     private const int MostHeadDim = 1 << 14;
     private const int MostExpertTensors = 600_000;
-
-    internal const string SupportedArchitectures = $"{Flash}, {FlashNGram}, {LongCat} (without sparse attention)";
-
-    internal static bool Supports(string architecture) => architecture is Flash or FlashNGram or LongCat;
 
     internal static LongcatFlashConfig Read(ConfigReader config, string architecture)
     {

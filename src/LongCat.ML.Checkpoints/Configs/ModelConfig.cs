@@ -9,6 +9,12 @@ public abstract record ModelConfig
     /// <summary>More than any real config; a larger file is refused before it is read.</summary>
     internal const long LongestConfig = 16 << 20;
 
+    /// <summary>The published name of the word embedding, in every family.</summary>
+    internal const string EmbeddingName = "model.embed_tokens.weight";
+
+    /// <summary>The published name of the output head, in every family.</summary>
+    internal const string HeadName = "lm_head.weight";
+
     /// <summary><c>architectures[0]</c>, which chooses the model family.</summary>
     public required string Architecture { get; init; }
 
@@ -45,11 +51,19 @@ public abstract record ModelConfig
     /// <summary>Block-quantized weights; null for plain ones.</summary>
     public BlockQuantization? Quantization { get; init; }
 
+    /// <summary>
+    /// <c>tie_word_embeddings</c>: whether the output head is the word embedding. The checkpoint then holds no <c>lm_head.weight</c>, or an equal one, which is ignored.
+    /// </summary>
+    public bool TieWordEmbeddings { get; init; }
+
+    /// <summary>The published name of the tensor that gives the logits: the output head's, or the word embedding's where both are tied.</summary>
+    public string OutputHeadName => TieWordEmbeddings ? EmbeddingName : HeadName;
+
     /// <summary>How many multi-token-prediction layers there are: from the config, corrected by the tensors when a checkpoint is opened.</summary>
     public int MtpLayers { get; init; }
 
     /// <summary>Reads config.json.</summary>
-    /// <param name="path">The file, or the folder that holds <c>config.json</c>.</param>
+    /// <param name="path">The file, the folder that holds <c>config.json</c>, or a model's folder in a Hugging Face cache.</param>
     /// <returns>The config of the family that <c>architectures[0]</c> names.</returns>
     /// <exception cref="CheckpointException">
     /// The file is missing, is no JSON, names an unsupported architecture, or holds a value that is missing, of the wrong type or out of range.
@@ -58,7 +72,7 @@ public abstract record ModelConfig
     public static ModelConfig Load(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        string file = Directory.Exists(path) ? System.IO.Path.Combine(path, "config.json") : path;
+        string file = Directory.Exists(path) ? System.IO.Path.Combine(HuggingFaceCache.Resolve(path), "config.json") : path;
         return Parse(file, BoundedFile.Read(file, LongestConfig));
     }
 
@@ -88,13 +102,7 @@ public abstract record ModelConfig
                 throw new CheckpointException(file, "config.json holds no JSON object");
             }
 
-            ConfigReader config = new(file, document.RootElement);
-            string architecture = config.FirstText("architectures")
-                ?? throw new CheckpointException(file, $"architectures is missing or empty, expected one of {LongcatFlashConfig.SupportedArchitectures}");
-            return LongcatFlashConfig.Supports(architecture)
-                ? LongcatFlashConfig.Read(config, architecture)
-                : throw config.Refuse("architectures[0]", $"\"{CheckpointException.Printable(architecture)}\"",
-                    $"one of {LongcatFlashConfig.SupportedArchitectures}");
+            return ModelFamilies.Read(new ConfigReader(file, document.RootElement));
         }
         catch (JsonException e)
         {

@@ -82,10 +82,20 @@ public sealed record RopeConfig
         return frequencies;
     }
 
-    internal static RopeConfig Read(ConfigReader config)
+    /// <param name="config">The model's config.json, or what has its keys.</param>
+    /// <param name="thetaWhenAbsent">The base of a config that gives none; null to refuse such a config.</param>
+    internal static RopeConfig Read(ConfigReader config, double? thetaWhenAbsent = null)
     {
-        ConfigReader? parameters = config.Object("rope_scaling") ?? config.Object("rope_parameters");
-        double theta = parameters is { } own && own.Has("rope_theta") ? own.Number("rope_theta", 1.000001, 1e15) : config.Number("rope_theta", 1.000001, 1e15);
+        string key = config.Spelling("rope_scaling", "rope_parameters");
+        ConfigReader? parameters = config.Object(key);
+        if (parameters is { } given && (given.Has("full_attention") || given.Has("sliding_attention")))
+        {
+            throw config.Refuse(key, "one set for each kind of layer", "one set for all layers");
+        }
+
+        // Newer configs keep theta among the parameters.
+        ConfigReader holder = parameters is { } own && own.Has("rope_theta") ? own : config;
+        double theta = thetaWhenAbsent is double fallback ? holder.Number("rope_theta", 1.000001, 1e15, fallback) : holder.Number("rope_theta", 1.000001, 1e15);
         return new RopeConfig { Theta = theta, Scaling = parameters is { } scaling ? ReadScaling(config, scaling) : null };
     }
 

@@ -89,7 +89,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
             }
 
             throw new CheckpointException(path, e is FileNotFoundException or DirectoryNotFoundException
-                ? "the file does not exist"
+                ? HuggingFaceCache.DanglingLink(path) ?? "the file does not exist"
                 : $"the file cannot be read: {e.Message}", e);
         }
     }

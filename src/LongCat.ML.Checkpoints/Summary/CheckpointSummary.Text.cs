@@ -22,6 +22,10 @@ public sealed partial record CheckpointSummary
         {
             AppendFlash(text, flash);
         }
+        else if (Config is DecoderConfig decoder)
+        {
+            AppendDecoder(text, decoder);
+        }
 
         Fact(text, "context", Line($"{Config.MaxPositions:N0} tokens, {RopeText(Config.Rope)}"));
         Fact(text, "tokens", $"begin {(Config.BosTokenId is int bos ? Line($"{bos}") : "none")}, end {(Config.EosTokenIds.Count > 0 ? string.Join(", ", Config.EosTokenIds) : "none")}");
@@ -47,6 +51,44 @@ public sealed partial record CheckpointSummary
         }
 
         Fact(text, "draft head", flash.MtpLayers == 0 ? "none" : Line($"{Plural(flash.MtpLayers, "step")} with {Plural(flash.PhysicalMtpLayers, "layer")}"));
+    }
+
+    private static void AppendDecoder(StringBuilder text, DecoderConfig decoder)
+    {
+        List<string> extras = [];
+        if (decoder.QueryKeyNorm)
+        {
+            extras.Add("query and key norms");
+        }
+
+        if (decoder.QueryKeyValueBias)
+        {
+            extras.Add(decoder.OutputBias ? "biases" : "query, key and value biases");
+        }
+
+        Fact(text, "attention", Line($"{Plural(decoder.NumAttentionHeads, "query head")} over {Plural(decoder.NumKeyValueHeads, "key and value head")} of {decoder.HeadDim}{string.Concat(extras.Select(e => ", " + e))}"));
+        Fact(text, "windows", WindowText(decoder));
+        Fact(text, "cache", Line($"{decoder.CacheWidth:N0} values per token and attention, {(long)decoder.CacheWidth * decoder.NumLayers:N0} per token"));
+        int sparse = decoder.SparseLayers.Count(s => s);
+        if (sparse < decoder.NumLayers)
+        {
+            Fact(text, "mlp", Line($"{decoder.IntermediateSize:N0} wide{(decoder.MlpBias ? ", biases" : "")}{(sparse > 0 ? $", in {Plural(decoder.NumLayers - sparse, "layer")}" : "")}"));
+        }
+
+        if (decoder.Experts is { } experts)
+        {
+            Fact(text, "experts", Line($"{experts.NumExperts:N0} of width {experts.ExpertSize:N0} in {Plural(sparse, "layer")}, {experts.TopK} per token, weights {(experts.NormalizeTopK ? "sum to 1" : "as the softmax gives them")}"));
+        }
+
+        Fact(text, "output head", decoder.TieWordEmbeddings ? "the word embedding (tied)" : "its own");
+    }
+
+    private static string WindowText(DecoderConfig decoder)
+    {
+        int[] windows = [.. decoder.Windows.OfType<int>().Distinct()];
+        int layers = decoder.Windows.Count(window => window is not null);
+        return windows.Length == 0 ? "none"
+            : Line($"{string.Join(" or ", windows.Select(window => Line($"{window:N0}")))} tokens in {(layers == decoder.NumLayers ? "every layer" : $"{layers:N0} of {decoder.NumLayers:N0} layers")}");
     }
 
     private static string RopeText(RopeConfig rope)

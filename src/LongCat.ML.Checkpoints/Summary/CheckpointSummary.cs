@@ -61,7 +61,8 @@ public sealed partial record CheckpointSummary
             bool isScale = checkpoint.IsBlockScale(entry.Name);
             string owner = isScale ? entry.Name[..^BlockQuantization.ScaleSuffix.Length] : entry.Name;
             TensorGroup? group = groupOf.TryGetValue(owner, out TensorGroup known) ? known
-                : owner.StartsWith("model.mtp.", StringComparison.Ordinal) ? TensorGroup.Mtp : null;
+                : owner.StartsWith("model.mtp.", StringComparison.Ordinal) ? TensorGroup.Mtp
+                : owner == ModelConfig.HeadName && checkpoint.Config.TieWordEmbeddings ? TensorGroup.Head : null;
             TensorGroupSummary sum = group is null ? others : groups.GetValueOrDefault(group.Value) ?? new(group, 0, 0, 0);
             sum = new TensorGroupSummary(group, sum.Tensors + (isScale ? 0 : 1), sum.Parameters + (isScale ? 0 : entry.ElementCount), sum.Bytes + entry.ByteLength);
             if (group is null)

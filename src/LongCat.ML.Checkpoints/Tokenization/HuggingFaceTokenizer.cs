@@ -78,7 +78,7 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     public static HuggingFaceTokenizer Load(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        return new HuggingFaceTokenizer(TokenizerParts.Read(Directory.Exists(path) ? Path.Combine(path, "tokenizer.json") : path));
+        return new HuggingFaceTokenizer(TokenizerParts.Read(Directory.Exists(path) ? Path.Combine(HuggingFaceCache.Resolve(path), "tokenizer.json") : path));
     }
 
     /// <summary>The id of a token.</summary>

@@ -10,7 +10,7 @@ internal static class ExportCommand
 {
     public static Command Create()
     {
-        Argument<string> checkpoint = new("checkpoint") { Description = "A Hugging Face folder." };
+        Argument<string> checkpoint = new("checkpoint") { Description = "A Hugging Face folder (config.json and *.safetensors), or a model's folder in its download cache." };
         Option<string> output = new("--output", "-o") { Description = "The ONNX folder to write; it is whole or absent.", Required = true };
         Option<string?> precision = new("--precision") { Description = "f32 or bf16: how weights are stored; the checkpoint's own precision when left out." };
         precision.AcceptOnlyFromAmong("f32", "bf16");

@@ -8,7 +8,7 @@ internal static class InspectCommand
 {
     public static Command Create()
     {
-        Argument<string> folder = new("folder") { Description = "A Hugging Face folder (config.json and *.safetensors)." };
+        Argument<string> folder = new("folder") { Description = "A Hugging Face folder (config.json and *.safetensors), or a model's folder in its download cache." };
         Option<bool> finite = new("--check-finite") { Description = "Read every weight and name the tensors with NaN or infinite values." };
         Command command = new("inspect", "Show architecture, sizes and tensors of a checkpoint, and whether it is complete.") { folder, finite };
         command.SetAction(result =>

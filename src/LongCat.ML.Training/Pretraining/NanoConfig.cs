@@ -37,7 +37,7 @@ public static class NanoConfig
             }
         }
 
-        string file = Directory.Exists(source) ? Path.Combine(source, "config.json") : source;
+        string file = Directory.Exists(source) ? Path.Combine(HuggingFaceCache.Resolve(source), "config.json") : source;
         return ModelConfig.Load(source) is LongcatFlashConfig config
             ? (config, File.ReadAllText(file))
             : throw new CheckpointException(file, "the architecture cannot be trained from scratch here, expected LongcatFlashForCausalLM or LongcatFlashNgramForCausalLM");
