@@ -1,0 +1,10 @@
+#include "vectorised.h"
+#include "vnni.h"
+
+namespace longcat {
+
+void W4A8MatMulVnni(const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel) {
+    W4A8Run(arguments, workspace, parallel).Run();
+}
+
+}  // namespace longcat

@@ -1,0 +1,151 @@
+#include <cmath>
+#include <cstring>
+
+#include "paths.h"
+
+namespace longcat {
+namespace {
+
+constexpr int64_t kMostSize = int64_t{1} << 31;
+
+Status CheckSizes(const W4A8MatMulArguments& p) {
+    using L = long long;
+    const W4A8Layout& layout = p.layout;
+    if (p.m < 0 || layout.n < 0 || layout.k < 0 || p.m > kMostSize || layout.n > kMostSize || layout.k > kMostSize) {
+        return Status::Error(StatusCode::kInvalidArgument, "sizes m %lld, n %lld, k %lld: expected 0..2^31", L{p.m}, L{layout.n},
+                             L{layout.k});
+    }
+    if (layout.group < 8 || layout.group % 8 != 0) {
+        return Status::Error(StatusCode::kInvalidArgument, "group is %lld, expected a multiple of 8", L{layout.group});
+    }
+    if (layout.group_scale_bytes < 0 || layout.group_scale_bytes > 2) {
+        return Status::Error(StatusCode::kInvalidArgument, "group_scale_bytes is %d, expected 0, 1 or 2", layout.group_scale_bytes);
+    }
+    if (layout.group_scale_bytes == 0 && layout.group < layout.k) {
+        return Status::Error(StatusCode::kInvalidArgument, "group is %lld without group scales, expected one group of at least k = %lld",
+                             L{layout.group}, L{layout.k});
+    }
+    return {};
+}
+
+Status Check(const W4A8MatMulArguments& p) {
+    if (Status status = CheckSizes(p); !status.ok()) {
+        return status;
+    }
+    const W4A8Layout& layout = p.layout;
+    if (!(p.static_scale >= 0) || !std::isfinite(p.static_scale)) {
+        return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g, expected a positive number, or 0 for dynamic scales",
+                             static_cast<double>(p.static_scale));
+    }
+    if (p.m > 0 && layout.n > 0 && (p.y == nullptr || p.scale == nullptr || (layout.k > 0 && (p.x == nullptr || p.weights == nullptr)))) {
+        return Status::Error(StatusCode::kInvalidArgument, "x, weights, scale and y must not be null");
+    }
+    return {};
+}
+
+int64_t Groups(const W4A8Layout& layout) { return CeilDivide(layout.k, layout.group); }
+
+// k of the packed form: every group filled up to whole steps. Only the last one can be short.
+int64_t PackedDepth(const W4A8Layout& layout) { return CeilDivide(layout.k, kW4A8StepDepth) * kW4A8StepDepth; }
+
+size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+int64_t W4A8PanelBytes(const W4A8Layout& layout) {
+    return PackedDepth(layout) / kW4A8StepDepth * 256 + Groups(layout) * layout.group_scale_bytes * kW4A8PanelColumns;
+}
+
+int64_t W4A8PackedBytes(const W4A8Layout& layout) { return CeilDivide(layout.n, kW4A8PanelColumns) * W4A8PanelBytes(layout); }
+
+void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const uint16_t* group_scales, uint8_t* packed) {
+    int64_t groups = Groups(layout);
+    for (int64_t panel = 0; panel * kW4A8PanelColumns < layout.n; panel++) {
+        for (int64_t g = 0; g < groups; g++) {
+            int64_t first = g * layout.group, length = Smaller(layout.group, layout.k - first);
+            for (int64_t step = 0; step * kW4A8StepDepth < length; step++) {
+                for (int64_t column = 0; column < kW4A8PanelColumns; column++) {
+                    int64_t n = panel * kW4A8PanelColumns + column;
+                    auto value = [&](int64_t i) { return n < layout.n && i < length ? q[n * layout.k + first + i] + 8 : 8; };
+                    for (int64_t j = 0; j < 4; j++) {
+                        packed[column * 4 + j] =
+                            static_cast<uint8_t>(value(step * kW4A8StepDepth + j) | value(step * kW4A8StepDepth + 4 + j) << 4);
+                    }
+                }
+                packed += 256;
+            }
+            for (int64_t column = 0; column < kW4A8PanelColumns && layout.group_scale_bytes > 0; column++) {
+                int64_t n = panel * kW4A8PanelColumns + column;
+                uint16_t scale = n < layout.n ? group_scales[n * groups + g] : 0;
+                packed[column * layout.group_scale_bytes] = static_cast<uint8_t>(scale);
+                if (layout.group_scale_bytes == 2) {
+                    packed[column * 2 + 1] = static_cast<uint8_t>(scale >> 8);
+                }
+            }
+            packed += layout.group_scale_bytes * kW4A8PanelColumns;
+        }
+    }
+}
+
+int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales) {
+    if (group_scales == nullptr) {
+        return 127 * 8 * layout.k;
+    }
+    int64_t groups = Groups(layout), most = 0;
+    for (int64_t n = 0; n < layout.n; n++) {
+        int64_t sum = 0;
+        for (int64_t g = 0; g < groups; g++) {
+            sum += Smaller(layout.group, layout.k - g * layout.group) * group_scales[n * groups + g];
+        }
+        most = Larger(most, 127 * 8 * sum);
+    }
+    return most;
+}
+
+W4A8Plan PlanW4A8(const W4A8MatMulArguments& p) {
+    W4A8Plan plan;
+    plan.groups = Groups(p.layout);
+    plan.depth = PackedDepth(p.layout);
+    plan.sums = Aligned(static_cast<size_t>(p.m) * sizeof(float));
+    plan.rows = plan.sums + Aligned(static_cast<size_t>(p.m * plan.groups) * sizeof(int32_t));
+    plan.bytes = plan.rows + Aligned(static_cast<size_t>(p.m * plan.depth));
+    return plan;
+}
+
+size_t W4A8MatMulWorkspace(const W4A8MatMulArguments& p) { return CheckSizes(p).ok() ? PlanW4A8(p).bytes : 0; }
+
+bool HasAvx512Vnni() {
+#if defined(LONGCAT_X86)
+    return IsSupported(CpuPath::kAvx512) && __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
+
+Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] void* workspace, const ParallelFor& parallel) {
+    if (Status status = Check(p); !status.ok()) {
+        return status;
+    }
+    if (p.m == 0 || p.layout.n == 0) {
+        return {};
+    }
+    switch (path) {
+        case CpuPath::kReference:
+            W4A8MatMulReference(p, parallel);
+            break;
+#if defined(LONGCAT_X86)
+        case CpuPath::kAvx2:
+            W4A8MatMulAvx2(p, workspace, parallel);
+            break;
+        case CpuPath::kAvx512:
+            // Processors with AVX-512 but without VNNI take the path of AVX2.
+            HasAvx512Vnni() ? W4A8MatMulVnni(p, workspace, parallel) : W4A8MatMulAvx2(p, workspace, parallel);
+            break;
+#endif
+        default:
+            return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));
+    }
+    return {};
+}
+
+}  // namespace longcat

@@ -1,0 +1,88 @@
+// Sixteen 32-bit sums with AVX-512 VNNI: what vectorised.h needs of an instruction set.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace longcat {
+namespace {
+
+struct Ints {
+    using Sums = __m512i;  // one lane per output of a tile
+    struct Weights {
+        __m512i low, high;  // unsigned: q + 8 of k..k+3 and of k+4..k+7
+    };
+    static constexpr int kRows = 6, kFewRows = 4;  // rows of a block: many, and where the weights come from memory
+
+    // Tiles that a block of so many rows keeps in registers: sums and totals are 2 · rows · tiles of 32.
+    static constexpr int Tiles(int rows) { return rows <= 3 ? 4 : 2; }
+
+    static Sums All(int32_t x) { return _mm512_set1_epi32(x); }
+    static Weights Load(const uint8_t* tile) {
+        __m512i both = _mm512_loadu_si512(tile), mask = _mm512_set1_epi8(15);
+        return {_mm512_and_si512(both, mask), _mm512_and_si512(_mm512_srli_epi16(both, 4), mask)};
+    }
+    // sums += low · first + high · second, each four products per lane.
+    static Sums Dot(Sums sums, const Weights& w, int32_t first, int32_t second) {
+        return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sums, w.low, _mm512_set1_epi32(first)), w.high, _mm512_set1_epi32(second));
+    }
+    static Sums GroupScales(const uint8_t* scales, int bytes) {
+        return bytes == 1 ? _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)))
+                          : _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
+    }
+    static Sums MultiplyAdd(Sums total, Sums sums, Sums scales) { return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, scales)); }
+    static Sums Add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
+
+    // y = (float(total) · (row_scale · scale) + bias) + residual, the first count of 16.
+    static void Finish(Sums total, float row_scale, const float* scale, const float* bias, const float* residual, float* y, int64_t count) {
+        __mmask16 mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
+        __m512 value =
+            _mm512_mul_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(_mm512_set1_ps(row_scale), _mm512_maskz_loadu_ps(mask, scale)));
+        if (bias != nullptr) {
+            value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, bias));
+        }
+        if (residual != nullptr) {
+            value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, residual));
+        }
+        _mm512_mask_storeu_ps(y, mask, value);
+    }
+
+    // The largest |x|, and whether all are finite.
+    static float Largest(const float* x, int64_t count, bool* finite) {
+        __m512 most = _mm512_setzero_ps();
+        const __m512 infinity = _mm512_set1_ps(__builtin_inff());
+        __mmask16 bad = 0;
+        for (int64_t i = 0; i < count; i += 16) {
+            __mmask16 mask = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
+            __m512 value = _mm512_abs_ps(_mm512_maskz_loadu_ps(mask, x + i));
+            bad = static_cast<__mmask16>(bad | _mm512_cmp_ps_mask(value, infinity, _CMP_NLT_UQ));
+            most = _mm512_max_ps(most, value);
+        }
+        *finite = bad == 0;
+        return _mm512_reduce_max_ps(most);
+    }
+    // a = clamp(round(x · inverse), -127, 127) of count values, zeros up to a multiple of 16.
+    static void Quantize(const float* x, int64_t count, float inverse, int8_t* a) {
+        const __m512 factor = _mm512_set1_ps(inverse), least = _mm512_set1_ps(-127), most = _mm512_set1_ps(127);
+        for (int64_t i = 0; i < count; i += 16) {
+            __mmask16 mask = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
+            __m512 value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
+            value = _mm512_min_ps(_mm512_max_ps(value, least), most);
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(a + i), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value)));
+        }
+    }
+    // Σ a of count values, a multiple of 8 that is followed by zeros up to a multiple of 16 … only the count are added.
+    static int32_t Sum(const int8_t* a, int64_t count) {
+        __m512i sum = _mm512_setzero_si512();
+        const __m512i ones = _mm512_set1_epi8(1);
+        for (int64_t i = 0; i < count; i += 64) {
+            __mmask64 mask = count - i >= 64 ? ~__mmask64{0} : (__mmask64{1} << (count - i)) - 1;
+            sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_loadu_epi8(mask, a + i));
+        }
+        return _mm512_reduce_add_epi32(sum);
+    }
+};
+
+}  // namespace
+}  // namespace longcat

@@ -1,0 +1,174 @@
+#include "longcat/w4a8_matmul.h"
+
+#include <algorithm>
+
+#include "harness.h"
+
+using namespace longcat;
+using namespace longcat::test;
+
+namespace {
+
+struct Case {
+    W4A8MatMulArguments p;
+    std::vector<float> x, scale, bias, residual;
+    std::vector<int8_t> q;
+    std::vector<uint16_t> group_scales;
+    std::vector<uint8_t> packed;
+
+    Case(Random& random, int64_t m, int64_t n, int64_t k, int64_t group, int scale_bytes, int most_scale = 127) {
+        p.m = m, p.layout = {n, k, group, scale_bytes};
+        x = random.Floats(m * k, 3);
+        scale = random.Floats(n, 0.01f);
+        bias = random.Floats(n), residual = random.Floats(m * n);
+        int64_t groups = k == 0 ? 0 : (k + group - 1) / group;
+        for (int64_t i = 0; i < n * k; i++) {
+            q.push_back(static_cast<int8_t>(random.Between(-8, 7)));
+        }
+        for (int64_t i = 0; i < n * groups && scale_bytes > 0; i++) {
+            group_scales.push_back(static_cast<uint16_t>(random.Between(1, most_scale)));
+        }
+        Bind();
+    }
+    Case(const Case&) = delete;
+
+    void Bind() {
+        packed.assign(static_cast<size_t>(W4A8PackedBytes(p.layout)) + 1, 0xAA);
+        W4A8Pack(p.layout, q.data(), group_scales.empty() ? nullptr : group_scales.data(), packed.data());
+        EXPECT(packed.back() == 0xAA, "packing wrote beyond W4A8PackedBytes");
+        p.x = x.data(), p.weights = packed.data(), p.scale = scale.data();
+    }
+};
+
+Status Run(CpuPath path, W4A8MatMulArguments p, std::vector<float>* y, const ParallelFor& parallel = {}) {
+    y->assign(static_cast<size_t>(p.m * p.layout.n), -1);
+    p.y = y->data();
+    std::vector<double> workspace(W4A8MatMulWorkspace(p) / 8 + 9);
+    return W4A8MatMul(path, p, reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64), parallel);
+}
+
+std::vector<float> Run(CpuPath path, const W4A8MatMulArguments& p, const ParallelFor& parallel = {}) {
+    std::vector<float> y;
+    Status status = Run(path, p, &y, parallel);
+    EXPECT(status.ok(), "%s", status.message);
+    return y;
+}
+
+// The integers are exact and the floats are rounded in one order: every path gives the same bits.
+void SameAsReference(CpuPath path) {
+    Random random(31);
+    Threads pool(3);
+    int cases = 0;
+    auto check = [&](Case& c, const std::string& what) {
+        std::vector<float> want = Run(CpuPath::kReference, c.p), got = Run(path, c.p);
+        EXPECT(SameBits(want, got), "%s: %s", Name(path), what.c_str());
+        EXPECT(SameBits(want, Run(path, c.p, pool.parallel())), "%s: %s, three threads", Name(path), what.c_str());
+        cases++;
+    };
+    for (int64_t m = 1; m <= 17; m++) {
+        for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {64, 128}, {65, 136}, {130, 333}, {17, 1031}, {200, 8}}) {
+            for (auto [group, bytes] : {std::pair<int64_t, int>{32, 1}, {128, 1}, {128, 2}, {2048, 0}, {2048, 1}}) {
+                Case c(random, m, n, k, group, bytes, bytes == 2 ? 3000 : 127);
+                if (random.Below(2) == 0) {
+                    c.p.bias = c.bias.data();
+                }
+                if (random.Below(2) == 0) {
+                    c.p.residual = c.residual.data();
+                }
+                if (random.Below(4) == 0) {
+                    c.p.static_scale = 0.02f;
+                }
+                if (random.Below(4) == 0) {  // a row of zeros
+                    std::fill(c.x.begin(), c.x.begin() + k, 0.0f);
+                }
+                check(c, Text("m %d, n %d, k %d, group %d, %d bytes", (int)m, (int)n, (int)k, (int)group, bytes));
+            }
+        }
+    }
+    for (int64_t m : {64, 97, 200, 257}) {
+        Case c(random, m, 190, 520, 128, 1);
+        check(c, Text("m %d", (int)m));
+    }
+    std::printf("W4A8MatMul %s: %d cases with the reference's bits\n", Name(path), cases);
+}
+
+// The largest sums there are: every product at its extreme, K = 16640 and the largest group scale that the bound allows.
+void Extremes(CpuPath path) {
+    Random random(32);
+    Case c(random, 2, 70, 16640, 128, 1, 1);
+    int64_t most = ((int64_t{1} << 31) - 1) / (1016 * 16640);
+    std::fill(c.group_scales.begin(), c.group_scales.end(), static_cast<uint16_t>(most));
+    for (size_t i = 0; i < c.q.size(); i++) {
+        c.q[i] = i / 16640 % 2 == 0 ? -8 : 7;
+    }
+    std::fill(c.x.begin(), c.x.begin() + 16640, 2.0f);
+    std::fill(c.x.begin() + 16640, c.x.end(), -2.0f);
+    c.Bind();
+    EXPECT(W4A8Bound(c.p.layout, c.group_scales.data()) < int64_t{1} << 31, "the bound is %lld",
+           (long long)W4A8Bound(c.p.layout, c.group_scales.data()));
+    std::vector<float> got = Run(path, c.p);
+    EXPECT(SameBits(Run(CpuPath::kReference, c.p), got), "%s: extremes", Name(path));
+    double want = 127.0 * -8 * 16640 * static_cast<double>(most) * (static_cast<double>(2.0f / 127.0f) * c.scale[0]);
+    EXPECT(std::fabs(got[0] - want) <= 1e-6 * std::fabs(want), "%s: %g, expected %g", Name(path), got[0], want);
+}
+
+// A row's result does not depend on the rows beside it, and NaN stays in its row.
+void Rows(CpuPath path) {
+    Random random(33);
+    Case c(random, 23, 100, 300, 64, 1);
+    c.x[5 * 300 + 299] = __builtin_nanf("");
+    c.x[7 * 300] = -__builtin_inff();
+    std::vector<float> whole = Run(path, c.p);
+    for (int64_t r = 0; r < c.p.m; r++) {
+        W4A8MatMulArguments one = c.p;
+        one.m = 1, one.x += r * 300;
+        std::vector<float> want(whole.begin() + r * 100, whole.begin() + (r + 1) * 100), got = Run(path, one);
+        bool bad = r == 5 || r == 7;
+        EXPECT(SameBits(want, got), "%s: row %d alone", Name(path), (int)r);
+        EXPECT(std::all_of(want.begin(), want.end(), [&](float y) { return std::isnan(y) == bad; }), "%s: row %d", Name(path), (int)r);
+    }
+}
+
+// Activations are quantized: values within half a step of each other give one result, which no float product would.
+void ActivationsAreBytes(CpuPath path) {
+    Random random(34);
+    Case c(random, 1, 64, 128, 128, 1);
+    for (float& x : c.x) {
+        x = static_cast<float>(random.Between(-126, 126));
+    }
+    c.x[0] = 127;
+    std::vector<float> whole = Run(path, c.p);
+    for (size_t i = 1; i < c.x.size(); i++) {
+        c.x[i] += 0.45f * random.Unit();
+    }
+    EXPECT(SameBits(whole, Run(path, c.p)), "%s: activations are not rounded to 8 bits", Name(path));
+}
+
+void Errors() {
+    std::vector<float> y;
+    auto expect = [&](auto&& change, const char* part) {
+        Random random(35);
+        Case c(random, 2, 8, 64, 32, 1);
+        change(c.p);
+        EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), part);
+    };
+    expect([](W4A8MatMulArguments& p) { p.layout.group = 20; }, "group is 20, expected a multiple of 8");
+    expect([](W4A8MatMulArguments& p) { p.layout.group = 0; }, "group is 0");
+    expect([](W4A8MatMulArguments& p) { p.layout.group_scale_bytes = 3; }, "group_scale_bytes is 3");
+    expect([](W4A8MatMulArguments& p) { p.layout.group_scale_bytes = 0; }, "group is 32 without group scales");
+    expect([](W4A8MatMulArguments& p) { p.static_scale = -1; }, "static scale is -1");
+    expect([](W4A8MatMulArguments& p) { p.weights = nullptr; }, "must not be null");
+}
+
+}  // namespace
+
+int main() {
+    Errors();
+    for (CpuPath path : FastPaths()) {
+        SameAsReference(path);
+        Extremes(path);
+        Rows(path);
+        ActivationsAreBytes(path);
+    }
+    return Report();
+}
