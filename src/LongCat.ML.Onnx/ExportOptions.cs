@@ -6,6 +6,12 @@ namespace LongCat.ML.Onnx;
 public sealed record ExportOptions
 {
     /// <summary>
+    /// Which operators the graph uses: LongCat.ML's own (the default), or only those of ONNX and com.microsoft, for any runtime without LongCat.ML's library.
+    /// Standard operators compute in float32: no <see cref="WeightPrecision.BF16"/>, no bfloat16 caches, and no draft head.
+    /// </summary>
+    public OperatorSet Operators { get; init; }
+
+    /// <summary>
     /// How matrices and tables are stored; null (the default) keeps the checkpoint's own precision: float32 where its output head is float32
     /// or float16 (bfloat16 would lose digits of either), bfloat16 otherwise.
     /// </summary>

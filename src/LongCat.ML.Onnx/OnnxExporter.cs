@@ -41,14 +41,15 @@ public static class OnnxExporter
             throw new ArgumentOutOfRangeException(nameof(options), epsilon, $"{nameof(ExportOptions.LatentNormEps)} is {epsilon}, expected a positive number");
         }
 
+        CheckStandard(options);
         long started = Stopwatch.GetTimestamp();
         cancellationToken.ThrowIfCancellationRequested();
         checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
         using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
-        ModelEmitter emitter = EmitterTable.For(checkpoint.Config, checkpointFolder);
+        ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
         checkpoint.Validate(draft);
-        WeightPrecision precision = options.Precision ?? OwnPrecision(checkpoint);
+        WeightPrecision precision = options.Operators == OperatorSet.Standard ? WeightPrecision.F32 : options.Precision ?? OwnPrecision(checkpoint);
 
         ExternalData data = new(ModelManifest.DataFileName);
         EmittedModel emitted = emitter.Emit(new CheckpointWeights(checkpoint, precision), data, options.CacheType, draft);
@@ -77,6 +78,7 @@ public static class OnnxExporter
         ModelManifest manifest = new()
         {
             Architecture = config.Architecture,
+            Operators = options.Operators,
             Precision = precision,
             VocabSize = config.VocabSize,
             HiddenSize = config.HiddenSize,
@@ -98,6 +100,25 @@ public static class OnnxExporter
     /// <summary>Without the commit, so that the same checkpoint gives the same bytes.</summary>
     private static string ProducerVersion { get; } =
         typeof(OnnxExporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+
+    private static void CheckStandard(ExportOptions options)
+    {
+        if (options.Operators != OperatorSet.Standard)
+        {
+            return;
+        }
+
+        if (options.Precision == WeightPrecision.BF16)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(options), options.Precision, "ONNX Runtime computes nothing in bfloat16 on the CPU, so an export with standard operators is f32; leave the precision out");
+        }
+
+        if (options.CacheType != CacheType.Float32)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.CacheType, "an export with standard operators has float32 caches");
+        }
+    }
 
     private static ModelConfig Adjusted(ModelConfig config, ExportOptions options) =>
         options.LatentNormEps is double epsilon && config is LongcatFlashConfig flash ? flash with { LatentNormEps = epsilon } : config;

@@ -7,7 +7,7 @@ internal static class ManifestReader
 {
     private static readonly string[] KnownKeys =
     [
-        "format_version", "architecture", "precision", "vocab_size", "hidden_size", "max_positions", "bos_token_id", "eos_token_ids",
+        "format_version", "architecture", "ops", "precision", "vocab_size", "hidden_size", "max_positions", "bos_token_id", "eos_token_ids",
         "ngram_neighbors", "caches", "draft_caches", "cache_type", "files", "content_hash",
     ];
 
@@ -30,6 +30,12 @@ internal static class ManifestReader
         ModelManifest manifest = new()
         {
             Architecture = Text(root, "architecture", path),
+            Operators = (root.TryGetProperty("ops", out _) ? Text(root, "ops", path) : "longcat") switch
+            {
+                "longcat" => OperatorSet.LongCat,
+                "standard" => OperatorSet.Standard,
+                _ => throw Wrong(path, "ops", root.GetProperty("ops"), "longcat or standard"),
+            },
             Precision = Text(root, "precision", path) switch
             {
                 "f32" => WeightPrecision.F32,

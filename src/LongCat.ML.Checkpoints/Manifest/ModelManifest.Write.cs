@@ -35,6 +35,11 @@ public sealed partial record ModelManifest
         writer.WriteStartObject();
         writer.WriteNumber("format_version", CurrentFormatVersion);
         writer.WriteString("architecture", Architecture);
+        if (Operators == OperatorSet.Standard)
+        {
+            writer.WriteString("ops", "standard");
+        }
+
         writer.WriteString("precision", PrecisionName(Precision));
         writer.WriteNumber("vocab_size", VocabSize);
         writer.WriteNumber("hidden_size", HiddenSize);

@@ -27,6 +27,9 @@ public sealed partial record ModelManifest
     /// <summary>The architecture, <c>architectures[0]</c> of the checkpoint's config.json.</summary>
     public required string Architecture { get; init; }
 
+    /// <summary>Which operators model.onnx uses, and with them which layout its inputs have.</summary>
+    public OperatorSet Operators { get; init; }
+
     /// <summary>How matrices and tables are stored.</summary>
     public required WeightPrecision Precision { get; init; }
 

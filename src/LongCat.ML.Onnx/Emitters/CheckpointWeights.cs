@@ -15,6 +15,23 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>A norm's weight, a router's matrix or a bias: float32 whatever the precision.</summary>
     public TensorSource Float32(string name) => new CheckpointTensor(checkpoint, name, ElementType.Float);
 
+    /// <summary>A float32 tensor put together from rows of the checkpoint's.</summary>
+    public TensorSource Rows(string key, IReadOnlyList<long> shape, IEnumerable<RowRange> ranges, int zeros = 0) => new RowsTensor(key, checkpoint, shape, ranges, zeros);
+
+    /// <summary>A vector times a number, float32.</summary>
+    public TensorSource Scaled(string name, double factor)
+    {
+        float[] values = checkpoint.ReadFloat32(name);
+        return new ComputedTensor($"{name}:scaled", [.. values.Select(value => (float)(value * factor))], values.Length);
+    }
+
+    /// <summary>A table of which only rows are read, as it is stored: bfloat16 stays bfloat16, everything else becomes float32.</summary>
+    public TensorSource Table(string name) =>
+        new CheckpointTensor(checkpoint, name, checkpoint.Entry(name).Type == TensorType.BFloat16 ? ElementType.Bfloat16 : ElementType.Float);
+
+    /// <summary>Rows of a tensor, all of them.</summary>
+    public RowRange AllRows(string name) => new(name, 0, checkpoint.Tensors[name].Shape[0]);
+
     /// <summary>Equal matrices one after another as [count, …].</summary>
     public TensorSource Stack(string key, IEnumerable<string> names) => new StackedTensor(key, [.. names.Select(Matrix)]);
 

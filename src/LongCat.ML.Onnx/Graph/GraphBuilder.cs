@@ -77,7 +77,12 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
 
         foreach (string output in outputs)
         {
-            Define(output);
+            // An optional output that is left out has no name.
+            if (output.Length > 0)
+            {
+                Define(output);
+            }
+
             node.Output.Add(output);
         }
 

@@ -14,16 +14,23 @@ internal static class ExportCommand
         Option<string> output = new("--output", "-o") { Description = "The ONNX folder to write; it is whole or absent.", Required = true };
         Option<string?> precision = new("--precision") { Description = "f32 or bf16: how weights are stored; the checkpoint's own precision when left out." };
         precision.AcceptOnlyFromAmong("f32", "bf16");
+        Option<string> operators = new("--ops")
+        {
+            Description = "longcat, or standard: operators of ONNX and com.microsoft only, float32, for any runtime without this library.",
+            DefaultValueFactory = _ => "longcat",
+        };
+        operators.AcceptOnlyFromAmong("longcat", "standard");
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
-        Command command = new("export", "Write a checkpoint as ONNX with the longcat operators and external data.")
+        Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, precision, noDraft, overwrite,
+            checkpoint, output, operators, precision, noDraft, overwrite,
         };
         command.SetAction((result, cancellationToken) =>
         {
             ExportOptions options = new()
             {
+                Operators = result.GetValue(operators) == "standard" ? OperatorSet.Standard : OperatorSet.LongCat,
                 Precision = result.GetValue(precision) switch
                 {
                     "bf16" => WeightPrecision.BF16,

@@ -1,0 +1,66 @@
+namespace LongCat.ML.Onnx;
+
+/// <summary>The operators of ONNX and com.microsoft that only the standard export uses.</summary>
+internal sealed partial class GraphBuilder
+{
+    /// <summary><c>scale · a · bᵀ</c> over the last two dimensions; a weight lies [out, in] as in the checkpoint, and ONNX Runtime packs it when the session is made.</summary>
+    public Value MatMulTransposed(Value a, Value b, string output, double scale = 1) =>
+        Single(MicrosoftDomain, "FusedMatMul", [a, b], output, NodeAttribute.Int("transB", 1), NodeAttribute.Float("alpha", scale));
+
+    public Value PlainMatMul(Value a, Value b, string output) => Single(OnnxDomain, "MatMul", [a, b], output);
+
+    public Value Binary(string operatorType, Value left, Value right, string output) => Single(OnnxDomain, operatorType, [left, right], output);
+
+    public Value Softmax(Value x, string output) => Single(OnnxDomain, "Softmax", [x], output, NodeAttribute.Int("axis", -1));
+
+    public Value Where(Value condition, Value whenTrue, Value whenFalse, string output) => Single(OnnxDomain, "Where", [condition, whenTrue, whenFalse], output);
+
+    /// <summary>The sum over the last dimension, which stays with size 1.</summary>
+    public Value SumLast(Value x, string output) => Single(OnnxDomain, "ReduceSum", [x, Integers(-1)], output, NodeAttribute.Int("keepdims", 1));
+
+    /// <summary>The largest elements of the last dimension and their places; of equal ones the first.</summary>
+    public (Value Values, Value Indices) TopK(Value x, long count, string output)
+    {
+        Node(OnnxDomain, "TopK", [x, Integers(count)], [output + ".values", output], NodeAttribute.Int("axis", -1));
+        return (new Value(output + ".values"), new Value(output));
+    }
+
+    public Value GatherElements(Value x, Value indices, string output) => Single(OnnxDomain, "GatherElements", [x, indices], output, NodeAttribute.Int("axis", -1));
+
+    public Value ScatterElements(Value x, Value indices, Value updates, string output) =>
+        Single(OnnxDomain, "ScatterElements", [x, indices, updates], output, NodeAttribute.Int("axis", -1));
+
+    /// <summary>Writes rows into <paramref name="x"/>: in place where the output is bound to the input's buffer.</summary>
+    public Value ScatterRows(Value x, Value indices, Value updates, string output) => Single(OnnxDomain, "ScatterND", [x, indices, updates], output);
+
+    /// <summary><c>sum = x + residual</c> and its RMS norm.</summary>
+    public (Value Normed, Value Sum) AddRmsNorm(Value x, Value residual, Value weight, double epsilon, string normed, string sum)
+    {
+        Node(MicrosoftDomain, "SkipSimplifiedLayerNormalization", [x, residual, weight], [normed, "", "", sum], NodeAttribute.Float("epsilon", epsilon));
+        return (new Value(normed), new Value(sum));
+    }
+
+    /// <summary>Rotates the heads of x, [batch, sequence, heads · dim].</summary>
+    public Value RotaryEmbedding(Value x, Value positionIds, RotaryTables tables, long heads, bool interleaved, string output) =>
+        Single(
+            MicrosoftDomain,
+            "RotaryEmbedding",
+            [x, positionIds, tables.Cosine, tables.Sine],
+            output,
+            NodeAttribute.Int("interleaved", interleaved ? 1 : 0),
+            NodeAttribute.Int("num_heads", heads));
+
+    /// <summary>Experts over gate and up rows in turn; the <paramref name="topK"/> largest of softmax(routing) choose and weigh them.</summary>
+    public Value MixtureOfExperts(Value x, Value routing, Value gateUp, Value down, long topK, bool normalize, string output) =>
+        Single(
+            MicrosoftDomain,
+            "MoE",
+            [x, routing, gateUp, Value.None, down],
+            output,
+            NodeAttribute.Int("k", topK),
+            NodeAttribute.String("activation_type", "swiglu"),
+            NodeAttribute.Int("swiglu_fusion", 1),
+            NodeAttribute.Float("activation_alpha", 1),
+            NodeAttribute.Float("activation_beta", 0),
+            NodeAttribute.Int("normalize_routing_weights", normalize ? 1 : 0));
+}

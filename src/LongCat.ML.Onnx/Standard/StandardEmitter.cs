@@ -1,0 +1,91 @@
+using LongCat.ML.Checkpoints;
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>
+/// Writes a model with operators of ONNX and com.microsoft only, in the padded layout of ONNX Runtime GenAI: one row of tokens for each sequence,
+/// padded on the right. What the families share is here; docs/design.md section 18 lists inputs and outputs.
+/// </summary>
+internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
+{
+    protected const string EmbeddingName = "model.embed_tokens.weight";
+
+    /// <summary>The draft head needs the packed layout of the longcat operators.</summary>
+    public override bool HasDraft(Checkpoint checkpoint) => false;
+
+    public override EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft)
+    {
+        GraphBuilder graph = new("model", data);
+        return new EmittedModel(graph, null, EmitModel(graph, weights), null, NgramNeighbors);
+    }
+
+    /// <summary>The longest n-gram, 0 for none.</summary>
+    protected virtual int NgramNeighbors => 0;
+
+    /// <summary>Adds everything to the graph.</summary>
+    /// <returns>What one token of each attention takes in the caches.</returns>
+    protected abstract IReadOnlyList<CacheLayout> EmitModel(GraphBuilder graph, CheckpointWeights weights);
+
+    protected static PaddedInputs EmitInputs(GraphBuilder graph, bool positions)
+    {
+        Value ids = graph.Input("input_ids", ElementType.Int64, "batch", "sequence");
+        Value mask = graph.Input("attention_mask", ElementType.Int64, "batch", "total");
+        Value positionIds = positions ? graph.Input("position_ids", ElementType.Int64, "batch", "sequence") : Value.None;
+        Value logitsFrom = graph.OptionalInput("logits_from", 0);
+        return new PaddedInputs(ids, mask, positionIds, logitsFrom, graph.Size(ids, 0, "batch.size"), graph.Size(mask, 1, "total.size"));
+    }
+
+    protected static Value Weight(GraphBuilder graph, CheckpointWeights weights, string name) => graph.Weight(name, weights.Float32(name));
+
+    protected Value EmitNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, string output) =>
+        graph.RmsNorm(x, Weight(graph, weights, weight), config.RmsNormEps, output);
+
+    /// <summary><c>x + residual</c>, and its norm.</summary>
+    protected (Value Normed, Value Sum) EmitAddNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, Value residual, string name) =>
+        graph.AddRmsNorm(x, residual, Weight(graph, weights, weight), config.RmsNormEps, name, $"{name}.sum");
+
+    protected static Value EmitMlp(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string name)
+    {
+        Value gate = graph.MatMulTransposed(x, Weight(graph, weights, $"{prefix}.gate_proj.weight"), $"{name}.gate");
+        Value up = graph.MatMulTransposed(x, Weight(graph, weights, $"{prefix}.up_proj.weight"), $"{name}.up");
+        Value inner = graph.SiluMul(gate, up, $"{name}.inner");
+        return graph.MatMulTransposed(inner, Weight(graph, weights, $"{prefix}.down_proj.weight"), $"{name}.output");
+    }
+
+    /// <summary>Rows of a table; a bfloat16 table is widened row by row.</summary>
+    protected static Value EmitRows(GraphBuilder graph, string name, TensorSource table, Value rows, string output)
+    {
+        Value stored = graph.Weight(name, table);
+        return table.Type == ElementType.Float
+            ? graph.Gather(stored, rows, output)
+            : graph.Cast(graph.Gather(stored, rows, $"{output}.stored"), ElementType.Float, output);
+    }
+
+    /// <summary>Gate and up projections of all experts, their rows in turn: [experts, 2 · width, hidden].</summary>
+    protected static Value EmitGateUp(
+        GraphBuilder graph, CheckpointWeights weights, string key, int experts, int width, int hidden, Func<int, string> gate, Func<int, string> up)
+    {
+        IEnumerable<RowRange> rows =
+            from expert in Enumerable.Range(0, experts)
+            let names = new[] { gate(expert), up(expert) }
+            from row in Enumerable.Range(0, width)
+            from name in names
+            select new RowRange(name, row, 1);
+        return graph.Weight(key, weights.Rows(key, [experts, 2L * width, hidden], rows));
+    }
+
+    /// <summary>The hidden state after the final norm, and the logits from position <c>logits_from</c> of the step on.</summary>
+    protected void EmitHead(GraphBuilder graph, Value hidden, Value head, PaddedInputs inputs)
+    {
+        Value rows = graph.Slice(hidden, inputs.LogitsFrom, graph.Integers(long.MaxValue), 1, "logits.hidden");
+        Value logits = graph.MatMulTransposed(rows, head, "logits");
+        graph.Output(logits, ElementType.Float, "batch", "rows", config.VocabSize);
+        graph.Output(hidden, ElementType.Float, "batch", "sequence", config.HiddenSize);
+    }
+
+    /// <summary>Cosines and sines for every position of the model.</summary>
+    protected RotaryTables EmitRotaryTables(GraphBuilder graph, int dim) => new(
+        graph.Weight("rope.cos", new RotaryTable("rope.cos", config.Rope, dim, config.MaxPositions, sine: false)),
+        graph.Weight("rope.sin", new RotaryTable("rope.sin", config.Rope, dim, config.MaxPositions, sine: true)));
+}

@@ -1,0 +1,107 @@
+using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
+
+namespace LongCat.ML.Onnx;
+
+/// <summary>
+/// Absorbed latent attention: the heads' queries are moved into the latent space, so that all heads read the one cached row [latent | rope key] of a
+/// token, once as key and once as value. The two latent scales ride on the weights of the norms before them.
+/// </summary>
+internal sealed partial class StandardLongcatEmitter
+{
+    private LatentStep EmitStep(GraphBuilder graph, PaddedInputs inputs)
+    {
+        Value position = graph.Unsqueeze(inputs.PositionIds, [2], "step.position");
+        Value zero = graph.Binary("Mul", position, graph.Integer(0), "step.zero");
+        Value batch = graph.Reshape(graph.Range(graph.Reshape(inputs.Batch, graph.Integers(), "batch.scalar"), "step.batch"), graph.Integers(-1, 1, 1), "step.batch.column");
+        Value rows = graph.Concat([graph.Binary("Add", zero, batch, "step.sequence"), zero, position], "step.cache_rows");
+
+        Value slots = graph.Range(graph.Reshape(inputs.Total, graph.Integers(), "total.scalar"), "step.slots");
+        Value causal = graph.Binary("LessOrEqual", graph.Reshape(slots, graph.Integers(1, 1, 1, -1), "step.slots.row"), graph.Unsqueeze(position, [3], "step.position.column"), "step.causal");
+        Value present = graph.Unsqueeze(graph.Cast(inputs.AttentionMask, ElementType.Bool, "step.mask"), [1, 2], "step.mask.row");
+        Value bias = graph.Where(graph.Binary("And", causal, present, "step.visible"), graph.Number(0), graph.Number(float.MinValue), "step.bias");
+
+        return new LatentStep(
+            inputs,
+            rows,
+            bias,
+            graph.Concat([inputs.Batch, graph.Integers(1, -1, config.CacheWidth)], "shape.head_rows"),
+            graph.Concat([inputs.Batch, graph.Integers(-1, config.NumAttentionHeads), inputs.Total], "shape.scores"),
+            graph.Concat([inputs.Batch, graph.Integers(1, -1), inputs.Total], "shape.flat_scores"),
+            graph.Concat([inputs.Batch, graph.Integers(-1, (long)config.NumAttentionHeads * config.VHeadDim)], "shape.head_values"),
+            graph.Concat([inputs.Batch, graph.Integers(-1, config.HiddenSize)], "shape.hidden"),
+            EmitRotaryTables(graph, config.QkRopeHeadDim));
+    }
+
+    private Value EmitAttention(GraphBuilder graph, CheckpointWeights weights, AttentionNames names, Value x, LatentStep step, Value cache)
+    {
+        string v = names.Values;
+        long heads = config.NumAttentionHeads;
+        Value[] latents = graph.Split(
+            graph.MatMulTransposed(x, Latents(graph, weights, names), $"{v}.latents"),
+            [config.QLoraRank, config.KvLoraRank, config.QkRopeHeadDim],
+            $"{v}.q_a", $"{v}.kv_a", $"{v}.k_rope");
+        Value queryLatent = ScaledNorm(graph, weights, $"{names.Weights}.q_a_layernorm.weight", config.QueryScale, latents[0], $"{v}.q_a_norm");
+        Value[] query = graph.Split(
+            graph.MatMulTransposed(queryLatent, Queries(graph, weights, names), $"{v}.query"),
+            [heads * config.QkNopeHeadDim, heads * config.QkRopeHeadDim],
+            $"{v}.q_nope", $"{v}.q_rope");
+        Value queryRope = graph.RotaryEmbedding(query[1], step.Inputs.PositionIds, step.Rotary, heads, interleaved: true, $"{v}.q_rotated");
+        Value keyRope = graph.RotaryEmbedding(latents[2], step.Inputs.PositionIds, step.Rotary, 1, interleaved: true, $"{v}.k_rotated");
+        Value latent = ScaledNorm(graph, weights, $"{names.Weights}.kv_a_layernorm.weight", config.LatentScale, latents[1], $"{v}.latent");
+        graph.ScatterRows(cache, step.CacheRows, graph.Concat([latent, keyRope], $"{v}.entry"), names.CacheOutput);
+        Value rows = graph.Slice(new Value(names.CacheOutput), graph.Integers(0), step.Inputs.Total, 2, $"{v}.rows");
+
+        // [tokens, heads, nope] to [heads, tokens, nope], so that a head's matrix is read once for the whole step; and back.
+        Value byHead = graph.Transpose(graph.Reshape(query[0], graph.Integers(-1, heads, config.QkNopeHeadDim), $"{v}.q_nope.heads"), [1, 0, 2], $"{v}.q_nope.by_head");
+        Value absorbed = graph.Transpose(graph.PlainMatMul(byHead, KeyMatrix(graph, weights, names), $"{v}.q_latent"), [1, 0, 2], $"{v}.q_latent.by_token");
+        Value joined = graph.Concat([absorbed, graph.Reshape(queryRope, graph.Integers(-1, heads, config.QkRopeHeadDim), $"{v}.q_rotated.heads")], $"{v}.q_joined");
+        Value scores = graph.MatMulTransposed(graph.Reshape(joined, step.HeadRows, $"{v}.q_rows"), rows, $"{v}.scores", config.SoftmaxScale);
+        Value masked = graph.Add(graph.Reshape(scores, step.Scores, $"{v}.scores.by_token"), step.Bias, $"{v}.scores.masked");
+        Value probabilities = graph.Reshape(graph.Softmax(masked, $"{v}.probabilities.by_token"), step.FlatScores, $"{v}.probabilities");
+
+        Value seen = graph.Reshape(graph.PlainMatMul(probabilities, rows, $"{v}.seen"), graph.Integers(-1, heads, config.CacheWidth), $"{v}.seen.heads");
+        Value values = graph.MatMulTransposed(graph.Transpose(seen, [1, 0, 2], $"{v}.seen.by_head"), ValueMatrix(graph, weights, names), $"{v}.values");
+        Value output = graph.Reshape(graph.Transpose(values, [1, 0, 2], $"{v}.values.by_token"), step.HeadValues, $"{v}.heads");
+        return graph.MatMulTransposed(output, Weight(graph, weights, $"{names.Weights}.o_proj.weight"), $"{v}.output");
+    }
+
+    private Value ScaledNorm(GraphBuilder graph, CheckpointWeights weights, string name, double scale, Value x, string output) =>
+        graph.RmsNorm(x, graph.Weight(name, weights.Scaled(name, scale)), config.LatentNormEps, output);
+
+    /// <summary>Both down-projections of the layer's input in one product.</summary>
+    private Value Latents(GraphBuilder graph, CheckpointWeights weights, AttentionNames names)
+    {
+        string key = $"{names.Weights}.q_a_kv_a_proj.weight";
+        RowRange[] rows = [weights.AllRows($"{names.Weights}.q_a_proj.weight"), weights.AllRows($"{names.Weights}.kv_a_proj_with_mqa.weight")];
+        return graph.Weight(key, weights.Rows(key, [config.QLoraRank + config.CacheWidth, config.HiddenSize], rows));
+    }
+
+    /// <summary>The query projection with all heads' rows without rotation first.</summary>
+    private Value Queries(GraphBuilder graph, CheckpointWeights weights, AttentionNames names)
+    {
+        string key = $"{names.Weights}.q_b_proj.weight";
+        IEnumerable<RowRange> nope = Heads().Select(head => new RowRange(key, head * config.QkHeadDim, config.QkNopeHeadDim));
+        IEnumerable<RowRange> rope = Heads().Select(head => new RowRange(key, (head * config.QkHeadDim) + config.QkNopeHeadDim, config.QkRopeHeadDim));
+        return graph.Weight(key, weights.Rows($"{key}:nope,rope", [(long)config.NumAttentionHeads * config.QkHeadDim, config.QLoraRank], nope.Concat(rope)));
+    }
+
+    /// <summary>The heads' key matrices, [heads, nope, rank].</summary>
+    private Value KeyMatrix(GraphBuilder graph, CheckpointWeights weights, AttentionNames names)
+    {
+        string source = $"{names.Weights}.kv_b_proj.weight";
+        string key = $"{names.Weights}.k_b_proj.weight";
+        IEnumerable<RowRange> rows = Heads().Select(head => new RowRange(source, (long)head * (config.QkNopeHeadDim + config.VHeadDim), config.QkNopeHeadDim));
+        return graph.Weight(key, weights.Rows(key, [config.NumAttentionHeads, config.QkNopeHeadDim, config.KvLoraRank], rows));
+    }
+
+    /// <summary>The heads' value matrices, [heads, value, rank + rope]: the zeros take the rope key, which is no part of the value.</summary>
+    private Value ValueMatrix(GraphBuilder graph, CheckpointWeights weights, AttentionNames names)
+    {
+        string source = $"{names.Weights}.kv_b_proj.weight";
+        string key = $"{names.Weights}.v_b_proj.weight";
+        IEnumerable<RowRange> rows = Heads().Select(head => new RowRange(source, ((long)head * (config.QkNopeHeadDim + config.VHeadDim)) + config.QkNopeHeadDim, config.VHeadDim));
+        return graph.Weight(key, weights.Rows(key, [config.NumAttentionHeads, config.VHeadDim, config.CacheWidth], rows, config.QkRopeHeadDim));
+    }
+
+    private IEnumerable<int> Heads() => Enumerable.Range(0, config.NumAttentionHeads);
+}
