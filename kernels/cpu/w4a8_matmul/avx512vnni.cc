@@ -1,5 +1,5 @@
+#include "ints_vnni.h"
 #include "vectorised.h"
-#include "vnni.h"
 
 namespace longcat {
 

@@ -1,4 +1,4 @@
-// Stages (1) to (3) of longcat/w4a8_matmul.h over the Ints of vnni.h or ints_avx2.h, included before.
+// Stages (1) to (3) of longcat/w4a8_matmul.h over the Ints of ints_vnni.h or ints_avx2.h, included before.
 #pragma once
 
 #include <cstring>
