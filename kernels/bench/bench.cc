@@ -20,6 +20,7 @@
 #include "longcat/latent_attention.h"
 #include "longcat/matmul.h"
 #include "longcat/ngram_embedding.h"
+#include "longcat/paged_attention.h"
 
 using namespace longcat;
 using longcat::test::Random;
@@ -145,7 +146,7 @@ void Line(const std::string& name, CpuPath path, double bytes, double multiply_a
         return;
     }
     double time = Best(run), rate = bytes / time / 1e9, operations = 2 * multiply_adds / time / 1e9;
-    std::printf("%-64s %-9s %9.1f us %7.1f GB/s (%3.0f %%) %7.1f GFLOP/s (%3.0f %%)\n", name.c_str(), Name(path), time * 1e6, rate,
+    std::printf("%-84s %-9s %9.1f us %7.1f GB/s (%3.0f %%) %7.1f GFLOP/s (%3.0f %%)\n", name.c_str(), Name(path), time * 1e6, rate,
                 100 * rate / bandwidth, operations, 100 * operations / peak);
     std::fflush(stdout);
 }
@@ -301,6 +302,55 @@ void Attentions(CpuPath path, WeightType type, const ParallelFor& parallel) {
     }
 }
 
+// The weight type is that of the cache.
+void PagedAttentions(CpuPath path, WeightType type, const ParallelFor& parallel) {
+    Random random(6);
+    constexpr int64_t kPage = 16;
+    struct {
+        int heads, kv_heads, dim, window;
+        int64_t sequences, fresh, context;
+    } shapes[] = {{32, 8, 128, 0, 1, 1, 512},     {32, 8, 128, 0, 1, 1, 4096},       {32, 8, 128, 0, 1, 1, 32768},
+                  {32, 8, 128, 0, 8, 1, 2048},    {32, 32, 128, 0, 1, 1, 4096},      {16, 8, 64, 0, 1, 1, 4096},
+                  {32, 8, 128, 0, 1, 128, 128},   {32, 8, 128, 0, 1, 512, 512},      {32, 8, 128, 0, 1, 512, 4096},
+                  {32, 8, 128, 0, 1, 4096, 4096}, {32, 8, 128, 1024, 1, 4096, 4096}, {32, 32, 128, 0, 1, 512, 512},
+                  {16, 8, 64, 0, 1, 512, 512},    {32, 8, 80, 0, 1, 512, 512}};
+    for (auto& s : shapes) {
+        PagedAttentionArguments p;
+        p.num_heads = s.heads, p.num_kv_heads = s.kv_heads, p.head_dim = p.rotary_dim = s.dim, p.window = s.window, p.softmax_scale = 0.09f;
+        p.tokens = s.sequences * s.fresh, p.sequences = s.sequences, p.page_size = kPage, p.block_table_width = s.context / kPage;
+        p.pages = s.sequences * p.block_table_width, p.cache_type = type;
+        std::vector<int64_t> positions;
+        std::vector<int32_t> start{0}, length, table;
+        double keys = 0;
+        for (int64_t q = 0; q < s.sequences; q++) {
+            for (int64_t i = s.context - s.fresh; i < s.context; i++) {
+                positions.push_back(i);
+                keys += static_cast<double>(s.window > 0 ? std::min<int64_t>(s.window, i + 1) : i + 1);
+            }
+            start.push_back(static_cast<int32_t>(positions.size()));
+            length.push_back(static_cast<int32_t>(s.context));
+            for (int64_t b = 0; b < p.block_table_width; b++) {
+                table.push_back(static_cast<int32_t>(q * p.block_table_width + (b * 7919) % p.block_table_width));
+            }
+        }
+        int64_t width = int64_t{s.heads} * s.dim, kv_width = int64_t{s.kv_heads} * s.dim, pool = p.pages * kPage * 2 * kv_width;
+        std::vector<float> query = random.Floats(p.tokens * width), key = random.Floats(p.tokens * kv_width),
+                           value = random.Floats(p.tokens * kv_width), frequencies = random.Floats(s.dim / 2),
+                           output(static_cast<size_t>(p.tokens * width));
+        p.query = query.data(), p.key = key.data(), p.value = value.data(), p.inv_freq = frequencies.data(),
+        p.position_ids = positions.data();
+        p.query_start = start.data(), p.context_length = length.data(), p.block_table = table.data(), p.output = output.data();
+        std::vector<double> workspace(PagedAttentionWorkspace(p) / 8 + 9);
+        Line(test::Text("PagedAttention %s, %d / %d heads of %d, window %d, %d x %d tokens, context %d", test::Name(type), s.heads,
+                        s.kv_heads, s.dim, s.window, (int)s.sequences, (int)s.fresh, (int)s.context),
+             path, static_cast<double>(pool) * static_cast<double>(SizeOf(type)), 2 * keys * static_cast<double>(width), [&] {
+                 // A cache that lies in memory, not in a cache of the processor.
+                 p.cache = const_cast<void*>(Take(type, pool).data);
+                 (void)PagedAttention(path, p, workspace.data(), parallel);
+             });
+    }
+}
+
 void Mixtures(CpuPath path, WeightType type, const ParallelFor& parallel) {
     Random random(4);
     constexpr int64_t kHidden = 3072, kIntermediate = 1024;
@@ -363,6 +413,7 @@ int main(int count, char** arguments) {
             MatMuls(path, type, pool.parallel());
             Embeddings(path, type, pool.parallel());
             Attentions(path, type, pool.parallel());
+            PagedAttentions(path, type, pool.parallel());
             Mixtures(path, type, pool.parallel());
         }
     }

@@ -33,7 +33,11 @@ size_t PagedAttentionWorkspace(const PagedAttentionArguments& p) {
     if (!CheckSizes(p).ok()) {
         return 0;  // PagedAttention refuses them before it touches the workspace
     }
+#if defined(LONGCAT_X86)
+    return PageMarkBytes(StepOf(p)) + PagedAttentionScratch(p);
+#else
     return PageMarkBytes(StepOf(p));
+#endif
 }
 
 Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* workspace, const ParallelFor& parallel) {
@@ -49,8 +53,22 @@ Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* work
     if (Status status = CheckWrittenPages(StepOf(p), workspace); !status.ok()) {
         return status;
     }
-    (void)path;  // one path so far
-    PagedAttentionReference(p, parallel);
+    [[maybe_unused]] void* scratch = static_cast<char*>(workspace) + PageMarkBytes(StepOf(p));
+    switch (path) {
+        case CpuPath::kReference:
+            PagedAttentionReference(p, parallel);
+            break;
+#if defined(LONGCAT_X86)
+        case CpuPath::kAvx2:
+            PagedAttentionAvx2(p, scratch, parallel);
+            break;
+        case CpuPath::kAvx512:
+            PagedAttentionAvx512(p, scratch, parallel);
+            break;
+#endif
+        default:
+            return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));
+    }
     return {};
 }
 

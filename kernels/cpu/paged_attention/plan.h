@@ -1,0 +1,43 @@
+// The scratch memory of the vectorised paths and how the work is cut. Both depend on the arguments alone, never on threads.
+#pragma once
+
+#include <cstdint>
+
+#include "longcat/paged_attention.h"
+
+namespace longcat {
+
+constexpr int64_t kSplit = 512;    // keys whose sums are kept apart until they are merged; splits begin at multiples of it
+constexpr int64_t kBlock = 64;     // keys between two updates of the running maximum; blocks begin at multiples of it
+constexpr int64_t kTileRows = 96;  // the most query rows of one tile
+
+// What a thread works in: the rows of a tile and one block of keys and values, widened where that pays.
+struct PagedAttentionLane {
+    size_t query, sum, total;       // [rows, stride] each
+    size_t sum_state, total_state;  // [rows, 2]: maximum, sum
+    size_t scores, ratio;           // [rows, kBlock], [rows]
+    size_t keys, values;            // [kBlock, head_dim], [kBlock, stride]
+    size_t bytes;
+};
+
+struct PagedAttentionPlan {
+    int64_t stride;         // head_dim rounded up to whole vectors
+    int64_t chunk, chunks;  // heads of one tile, tiles that the heads of a kv head are cut into
+    int64_t tile_tokens;    // tokens of one tile
+    int64_t items, lanes;   // tasks, and the most that run at once
+    int64_t partials;       // rows of sums that wait to be merged
+    PagedAttentionLane lane;
+    size_t rotation, first_item, first_partial, next, partial, partial_state, lanes_at, bytes;  // offsets into the scratch memory, its size
+};
+
+// first_item [sequences + 1] and first_partial [sequences] are filled where given; first_partial is -1 for a sequence whose tiles walk
+// over all splits, else its rows of sums are [token, head, split].
+PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& arguments, int64_t* first_item, int64_t* first_partial);
+
+// The splits that the tokens of sequence s see between them: [first, last].
+struct Splits {
+    int64_t first, last;
+};
+Splits SplitsOf(const PagedAttentionArguments& arguments, int64_t first_position, int64_t last_position);
+
+}  // namespace longcat

@@ -1,0 +1,407 @@
+// Stages (1) to (3) of longcat/paged_attention.h. Include after avx2.h or avx512.h.
+#pragma once
+
+#include "../common/parallel.h"
+#include "../simd/exp.h"
+#include "paths.h"
+#include "plan.h"
+#include "tiles.h"
+
+namespace longcat {
+namespace {
+
+constexpr int64_t kStoreTokens = 16;  // tokens of one task that stores: they share the cache lines of a panel
+constexpr float kLowest = -__builtin_inff();
+
+// total and its state [maximum, sum] become those of both sets of keys.
+inline void MergeSums(float* total, float* total_state, const float* sum, const float* state, int64_t stride) {
+    float maximum = state[0] > total_state[0] ? state[0] : total_state[0];
+    Vector mine = Exp(Simd::All(total_state[0] - maximum)), theirs = Exp(Simd::All(state[0] - maximum));
+    for (int64_t i = 0; i < stride; i += Simd::kLanes) {
+        Simd::Store(total + i, Simd::MultiplyAdd(Simd::Load(total + i), mine, Simd::Multiply(Simd::Load(sum + i), theirs)));
+    }
+    alignas(64) float factor[2 * Simd::kLanes];
+    Simd::Store(factor, mine);
+    Simd::Store(factor + Simd::kLanes, theirs);
+    total_state[0] = maximum;
+    total_state[1] = total_state[1] * factor[0] + state[1] * factor[Simd::kLanes];
+}
+
+// Turns the scores of one block into weights e^(score - maximum), 0 outside [from, to), and returns by what the sums so far shrink.
+inline float Soften(float* scores, int64_t from, int64_t to, float* state) {
+    for (int64_t j = 0; j < from; j++) {
+        scores[j] = kLowest;
+    }
+    for (int64_t j = to; j < kBlock; j++) {
+        scores[j] = kLowest;
+    }
+    Vector most = Simd::Load(scores);
+    for (int64_t j = Simd::kLanes; j < kBlock; j += Simd::kLanes) {
+        most = Simd::Larger(most, Simd::Load(scores + j));
+    }
+    float largest = Simd::Largest(most), ratio = 1;
+    if (largest > state[0]) {
+        alignas(64) float factor[Simd::kLanes];
+        Simd::Store(factor, Exp(Simd::All(state[0] - largest)));
+        ratio = factor[0];
+        state[0] = largest;
+    }
+    Vector shift = Simd::All(state[0]), total = Simd::Zero();
+    for (int64_t j = 0; j < kBlock; j += Simd::kLanes) {
+        Vector e = Exp(Simd::Subtract(Simd::Load(scores + j), shift));
+        Simd::Store(scores + j, e);
+        total = Simd::Add(total, e);
+    }
+    state[1] = state[1] * ratio + Simd::Sum(total);
+    return ratio;
+}
+
+// A tile: rows of tokens × heads, and the memory it works in.
+struct PagedTile {
+    int64_t sequence, first, tokens;  // first: its first token in the batch
+    int64_t position;                 // of that token
+    int64_t kv_head, head, heads;
+    float *query, *sum, *total, *sum_state, *total_state, *scores, *ratio, *keys, *values;
+};
+
+class PagedAttentionRun {
+  public:
+    PagedAttentionRun(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel)
+        : p(arguments),
+          plan_(PlanPagedAttention(arguments, nullptr, nullptr)),
+          parallel_(parallel),
+          memory_(static_cast<char*>(workspace)) {
+        rotation_ = reinterpret_cast<float*>(memory_ + plan_.rotation);
+        first_item_ = reinterpret_cast<int64_t*>(memory_ + plan_.first_item);
+        first_partial_ = reinterpret_cast<int64_t*>(memory_ + plan_.first_partial);
+        next_ = reinterpret_cast<int64_t*>(memory_ + plan_.next);
+        PlanPagedAttention(arguments, first_item_, first_partial_);
+        *next_ = 0;
+    }
+
+    void Run() {
+        int64_t width = int64_t{p.num_kv_heads} * p.head_dim;
+        For(Unless(p.tokens * width < kInlineWork / 10, parallel_), static_cast<size_t>(CeilDivide(p.tokens, kStoreTokens)),
+            [&](size_t index) { StoreTokens(static_cast<int64_t>(index) * kStoreTokens); });
+
+        int64_t keys = 0;
+        for (int64_t s = 0; s < p.sequences; s++) {
+            keys += (p.query_start[s + 1] - p.query_start[s]) * int64_t{p.context_length[s]};
+        }
+        // A lane is a place to work in; whoever has one takes items until none is left.
+        For(Unless(keys * p.num_heads * p.head_dim * 2 < kInlineWork, parallel_), static_cast<size_t>(plan_.lanes), [&](size_t lane) {
+            for (;;) {
+                int64_t item = __atomic_fetch_add(next_, 1, __ATOMIC_RELAXED);
+                if (item >= plan_.items) {
+                    break;
+                }
+                Attend(item, memory_ + plan_.lanes_at + lane * plan_.lane.bytes);
+            }
+        });
+
+        if (plan_.partials > 0) {
+            For(Unless(plan_.partials * plan_.stride < kInlineWork, parallel_), static_cast<size_t>(p.tokens),
+                [&](size_t token) { Merge(static_cast<int64_t>(token)); });
+        }
+    }
+
+  private:
+    // The last of `count` entries, ascending, that is at or below the value.
+    template <class T>
+    static int64_t Last(const T* entries, int64_t count, int64_t value) {
+        int64_t low = 0, high = count - 1;
+        while (low < high) {
+            int64_t middle = (low + high + 1) / 2;
+            if (entries[middle] <= value) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return low;
+    }
+
+    void StoreTokens(int64_t first) {
+        for (int64_t t = first; t < Smaller(first + kStoreTokens, p.tokens); t++) {
+            float* rotation = rotation_ + t * p.rotary_dim;
+            HeadRotation(p, p.position_ids[t], rotation, rotation + p.rotary_dim / 2);
+            StoreToken(p, Last(p.query_start, p.sequences, t), t, rotation, rotation + p.rotary_dim / 2);
+        }
+    }
+
+    float* Partial(int64_t row) const { return reinterpret_cast<float*>(memory_ + plan_.partial) + row * plan_.stride; }
+    float* PartialState(int64_t row) const { return reinterpret_cast<float*>(memory_ + plan_.partial_state) + row * 2; }
+
+    // Item: of a sequence that spreads, one unit (kv head and chunk of its heads) and split; else one unit and tile of tokens.
+    void Attend(int64_t item, char* lane) {
+        PagedTile tile;
+        tile.sequence = Last(first_item_, p.sequences, item);
+        auto at = [&](size_t offset) { return reinterpret_cast<float*>(lane + offset); };
+        const PagedAttentionLane& places = plan_.lane;
+        tile.query = at(places.query), tile.sum = at(places.sum), tile.total = at(places.total);
+        tile.sum_state = at(places.sum_state), tile.total_state = at(places.total_state);
+        tile.scores = at(places.scores), tile.ratio = at(places.ratio), tile.keys = at(places.keys), tile.values = at(places.values);
+
+        int64_t first = p.query_start[tile.sequence], count = p.query_start[tile.sequence + 1] - first,
+                local = item - first_item_[tile.sequence];
+        Splits splits = SplitsOf(p, p.position_ids[first], p.position_ids[first + count - 1]);
+        bool spread = first_partial_[tile.sequence] >= 0;
+        int64_t parts = spread ? splits.last - splits.first + 1 : CeilDivide(count, plan_.tile_tokens);
+        int64_t unit = local / parts, part = local % parts, group = p.num_heads / p.num_kv_heads;
+        tile.kv_head = unit / plan_.chunks;
+        tile.head = tile.kv_head * group + unit % plan_.chunks * plan_.chunk;
+        tile.heads = Smaller(plan_.chunk, (tile.kv_head + 1) * group - tile.head);
+        // The last tile sees the most keys: it comes first, so that no thread begins it when the others are done.
+        int64_t from = spread ? 0 : (parts - 1 - part) * plan_.tile_tokens;
+        tile.first = first + from;
+        tile.tokens = spread ? count : Smaller(plan_.tile_tokens, count - from);
+        tile.position = p.position_ids[tile.first];
+        LoadQuery(tile);
+        if (spread) {
+            Split(tile, splits.first + part);
+            KeepPartial(tile, splits, part);
+        } else {
+            for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+                tile.total_state[2 * r + 1] = -1;  // nothing seen yet
+            }
+            Splits seen = SplitsOf(p, tile.position, tile.position + tile.tokens - 1);
+            for (int64_t split = seen.first; split <= seen.last; split++) {
+                Split(tile, split);
+                AddSplit(tile, split);
+            }
+            for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+                Write(tile.total + r * plan_.stride, tile.total_state[2 * r + 1], tile.first + r / tile.heads, tile.head + r % tile.heads);
+            }
+        }
+    }
+
+    void LoadQuery(const PagedTile& tile) {
+        Vector scale = Simd::All(p.softmax_scale);
+        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+            int64_t token = tile.first + r / tile.heads, head = tile.head + r % tile.heads;
+            const float* rotation = rotation_ + token * p.rotary_dim;
+            float* to = tile.query + r * plan_.stride;
+            PrepareHead(p, p.query + (token * p.num_heads + head) * p.head_dim, p.query_norm, rotation, rotation + p.rotary_dim / 2, to);
+            for (int64_t i = p.head_dim; i < plan_.stride; i++) {
+                to[i] = 0;
+            }
+            for (int64_t i = 0; i < plan_.stride; i += Simd::kLanes) {
+                Simd::Store(to + i, Simd::Multiply(Simd::Load(to + i), scale));
+            }
+        }
+    }
+
+    // The keys of [from, to) that token t of the tile sees, counted from `from`; none where begin >= end.
+    struct Range {
+        int64_t begin, end;
+    };
+    Range Seen(const PagedTile& tile, int64_t t, int64_t from, int64_t to) const {
+        int64_t position = tile.position + t;
+        return {Larger(FirstVisible(p, position), from) - from, Smaller(position + 1, to) - from};
+    }
+
+    // The sums of the tile's rows over one split; rows that see none of it are left alone.
+    void Split(const PagedTile& tile, int64_t split) {
+        int64_t from = split * kSplit, to = Smaller(from + kSplit, tile.position + tile.tokens);
+        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+            tile.sum_state[2 * r] = kLowest;
+            tile.sum_state[2 * r + 1] = 0;
+            float* sum = tile.sum + r * plan_.stride;
+            for (int64_t i = 0; i < plan_.stride; i += Simd::kLanes) {
+                Simd::Store(sum + i, Simd::Zero());
+            }
+        }
+        from = Larger(from, FirstVisible(p, tile.position) / kBlock * kBlock);
+        for (; from < to; from += kBlock) {
+            if (p.cache_type == WeightType::kFloat32) {
+                FindBlock<float>(tile, from);
+            } else {
+                FindBlock<uint16_t>(tile, from);
+            }
+        }
+    }
+
+    // Where the keys and values of a block lie. They are read in place, except where pages hold no whole panels, and where bfloat16 would
+    // be widened again for every few rows.
+    template <class C>
+    void FindBlock(const PagedTile& tile, int64_t from) {
+        int64_t count = Smaller(kBlock, tile.position + tile.tokens - from), panels = CeilDivide(count, kPanel);
+        bool wide = sizeof(C) < sizeof(float) && tile.tokens * tile.heads > kMostRows, whole = p.page_size % kPanel == 0;
+        const C* cache = static_cast<const C*>(p.cache);
+        const C *keys[kBlock / kPanel], *values[kBlock];
+        for (int64_t j = 0; j < count; j++) {
+            Slot slot = SlotOf(p, tile.sequence, from + j, tile.kv_head);
+            values[j] = cache + slot.value;
+            if (j % kPanel == 0) {
+                keys[j / kPanel] = cache + slot.key;
+            }
+        }
+        if (whole && !wide) {
+            Block(tile, from, count, keys, values);
+            return;
+        }
+        const float *wide_keys[kBlock / kPanel], *wide_values[kBlock];
+        for (int64_t x = 0; x < panels; x++) {
+            float* panel = tile.keys + x * kPanel * p.head_dim;
+            wide_keys[x] = panel;
+            if (whole) {
+                for (int64_t i = 0; i < p.head_dim * kPanel; i += Simd::kLanes) {
+                    Simd::Store(panel + i, Simd::Load(keys[x] + i));
+                }
+                continue;
+            }
+            for (int64_t j = 0; j < kPanel; j++) {
+                if (x * kPanel + j >= count) {
+                    for (int64_t i = 0; i < p.head_dim; i++) {
+                        panel[i * kPanel + j] = 0;
+                    }
+                    continue;
+                }
+                Slot slot = SlotOf(p, tile.sequence, from + x * kPanel + j, tile.kv_head);
+                for (int64_t i = 0; i < p.head_dim; i++) {
+                    panel[i * kPanel + j] = WeightAt({p.cache, p.cache_type}, slot.key + i * slot.stride);
+                }
+            }
+        }
+        if (!wide) {
+            Block(tile, from, count, wide_keys, values);
+            return;
+        }
+        for (int64_t j = 0; j < count; j++) {
+            float* line = tile.values + j * plan_.stride;
+            wide_values[j] = line;
+            int64_t i = 0;
+            for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
+                Simd::Store(line + i, Simd::Load(values[j] + i));
+            }
+            if (i < p.head_dim) {
+                Simd::Store(line + i, Simd::Load(values[j] + i, p.head_dim - i));
+            }
+        }
+        Block(tile, from, count, wide_keys, wide_values);
+    }
+
+    template <class K, class V>
+    void Block(const PagedTile& tile, int64_t from, int64_t count, const K* const* keys, const V* const* values) {
+        // What the tokens see never begins or ends earlier than what their predecessors see: those that see some of it are neighbours.
+        auto rows_of = [&](int64_t begin, int64_t end) {
+            Range rows{0, tile.tokens};
+            while (rows.begin < rows.end && Seen(tile, rows.begin, from, from + count).end <= begin) {
+                rows.begin++;
+            }
+            while (rows.begin < rows.end && Seen(tile, rows.end - 1, from, from + count).begin >= end) {
+                rows.end--;
+            }
+            return rows;
+        };
+        int64_t panels = CeilDivide(count, kPanel), step = 2;
+        for (int64_t x = 0; x < panels; x += step) {
+            step = tile.tokens == 1 ? panels : Smaller(2, panels - x);
+            Range rows = rows_of(x * kPanel, (x + step) * kPanel);
+            int64_t first = rows.begin * tile.heads, number = (rows.end - rows.begin) * tile.heads;
+            if (number > 0) {
+                Scores(tile.query + first * plan_.stride, plan_.stride, number, keys + x, step, p.head_dim,
+                       tile.scores + first * kBlock + x * kPanel);
+            }
+        }
+        for (int64_t t = 0; t < tile.tokens;) {
+            Range seen = Seen(tile, t, from, from + count);
+            int64_t next = t + 1;
+            for (; next < tile.tokens; next++) {
+                Range other = Seen(tile, next, from, from + count);
+                if (other.begin != seen.begin || other.end != seen.end) {
+                    break;
+                }
+            }
+            if (seen.begin < seen.end) {
+                for (int64_t r = t * tile.heads; r < next * tile.heads; r++) {
+                    tile.ratio[r] = Soften(tile.scores + r * kBlock, seen.begin, seen.end, tile.sum_state + 2 * r);
+                }
+                // Only the keys that are seen: a weight of 0 would not hide a value that is not finite.
+                int64_t row = t * tile.heads;
+                Values(tile.scores + row * kBlock + seen.begin, tile.ratio + row, (next - t) * tile.heads, values + seen.begin,
+                       seen.end - seen.begin, p.head_dim, tile.sum + row * plan_.stride, plan_.stride);
+            }
+            t = next;
+        }
+    }
+
+    bool Sees(const PagedTile& tile, int64_t row, int64_t split) const {
+        Range seen = Seen(tile, row / tile.heads, split * kSplit, (split + 1) * kSplit);
+        return seen.begin < seen.end;
+    }
+
+    void AddSplit(const PagedTile& tile, int64_t split) {
+        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+            if (Sees(tile, r, split)) {
+                float *total = tile.total + r * plan_.stride, *state = tile.total_state + 2 * r;
+                const float* sum = tile.sum + r * plan_.stride;
+                if (state[1] < 0) {
+                    Copy(sum, tile.sum_state + 2 * r, total, state);
+                } else {
+                    MergeSums(total, state, sum, tile.sum_state + 2 * r, plan_.stride);
+                }
+            }
+        }
+    }
+
+    void Copy(const float* sum, const float* state, float* to, float* to_state) {
+        for (int64_t i = 0; i < plan_.stride; i += Simd::kLanes) {
+            Simd::Store(to + i, Simd::Load(sum + i));
+        }
+        to_state[0] = state[0];
+        to_state[1] = state[1];
+    }
+
+    int64_t PartialRow(int64_t sequence, int64_t token, int64_t head, int64_t splits) const {
+        return first_partial_[sequence] + ((token - p.query_start[sequence]) * p.num_heads + head) * splits;
+    }
+
+    void KeepPartial(const PagedTile& tile, const Splits& splits, int64_t part) {
+        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+            int64_t row =
+                PartialRow(tile.sequence, tile.first + r / tile.heads, tile.head + r % tile.heads, splits.last - splits.first + 1) + part;
+            Copy(tile.sum + r * plan_.stride, tile.sum_state + 2 * r, Partial(row), PartialState(row));
+        }
+    }
+
+    // Stage 3, of sequences that spread their splits.
+    void Merge(int64_t token) {
+        int64_t sequence = Last(p.query_start, p.sequences, token);
+        if (first_partial_[sequence] < 0) {
+            return;
+        }
+        int64_t first = p.query_start[sequence], position = p.position_ids[token];
+        Splits all = SplitsOf(p, p.position_ids[first], p.position_ids[p.query_start[sequence + 1] - 1]),
+               own = SplitsOf(p, position, position);
+        for (int64_t head = 0; head < p.num_heads; head++) {
+            int64_t row = PartialRow(sequence, token, head, all.last - all.first + 1), total = row + own.first - all.first;
+            for (int64_t other = total + 1; other <= row + own.last - all.first; other++) {
+                MergeSums(Partial(total), PartialState(total), Partial(other), PartialState(other), plan_.stride);
+            }
+            Write(Partial(total), PartialState(total)[1], token, head);
+        }
+    }
+
+    void Write(const float* total, float sum, int64_t token, int64_t head) {
+        float* to = p.output + (token * p.num_heads + head) * p.head_dim;
+        Vector divisor = Simd::All(sum);
+        int64_t i = 0;
+        for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
+            Simd::Store(to + i, Simd::Divide(Simd::Load(total + i), divisor));
+        }
+        if (i < p.head_dim) {
+            Simd::Store(to + i, Simd::Divide(Simd::Load(total + i), divisor), p.head_dim - i);
+        }
+    }
+
+    const PagedAttentionArguments& p;
+    const PagedAttentionPlan plan_;
+    const ParallelFor& parallel_;
+    char* memory_;
+    float* rotation_;
+    int64_t *first_item_, *first_partial_, *next_;
+};
+
+}  // namespace
+}  // namespace longcat
