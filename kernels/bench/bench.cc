@@ -204,21 +204,24 @@ void Measure(const ParallelFor& parallel, int threads) {
 
 void MatMuls(CpuPath path, WeightType type, const ParallelFor& parallel) {
     Random random(1);
-    for (auto [n, k] : {std::pair<int64_t, int64_t>{256, 256}, {3072, 3072}, {6144, 3072}, {3072, 6144}, {131072, 256}}) {
-        for (int64_t m : {1, 2, 4, 16, 64, 512}) {
-            if (m * n * k > (int64_t{1} << 33)) {
-                continue;
+    for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels})
+        for (auto [n, k] : {std::pair<int64_t, int64_t>{256, 256}, {3072, 3072}, {4096, 4096}, {2048, 5632}, {5632, 2048}, {131072, 256}}) {
+            for (int64_t m : {1, 2, 4, 8, 16, 128, 512}) {
+                if (m * n * k > (int64_t{9} << 30)) {
+                    continue;
+                }
+                std::vector<float> a = random.Floats(m * k), y(static_cast<size_t>(m * n));
+                MatMulArguments p;
+                p.m = m, p.n = n, p.k = k, p.a = a.data(), p.y = y.data();
+                Line(test::Text("MatMul %s %s [%d, %d] x [%d, %d]", test::Name(type), layout == WeightLayout::kRows ? "rows" : "panels",
+                                (int)m, (int)k, (int)n, (int)k),
+                     path, static_cast<double>(n * k) * static_cast<double>(SizeOf(type)), static_cast<double>(m * n * k), [&] {
+                         p.b = Take(type, n * k);  // all n are whole panels, all k even
+                         p.b.layout = layout;
+                         (void)MatMul(path, p, parallel);
+                     });
             }
-            std::vector<float> a = random.Floats(m * k), y(static_cast<size_t>(m * n));
-            MatMulArguments p;
-            p.m = m, p.n = n, p.k = k, p.a = a.data(), p.y = y.data();
-            Line(test::Text("MatMul %s [%d, %d] x [%d, %d]", test::Name(type), (int)m, (int)k, (int)n, (int)k), path,
-                 static_cast<double>(n * k) * static_cast<double>(SizeOf(type)), static_cast<double>(m * n * k), [&] {
-                     p.b = Take(type, n * k);
-                     (void)MatMul(path, p, parallel);
-                 });
         }
-    }
 }
 
 void Embeddings(CpuPath path, WeightType type, const ParallelFor& parallel) {

@@ -67,8 +67,9 @@ class Tensor {
             halves_.push_back(static_cast<uint16_t>(bits >> 16));
         }
     }
-    Weights weights() const {
-        return {type_ == WeightType::kFloat32 ? static_cast<const void*>(floats_.data()) : static_cast<const void*>(halves_.data()), type_};
+    Weights weights(WeightLayout layout = WeightLayout::kRows) const {
+        return {type_ == WeightType::kFloat32 ? static_cast<const void*>(floats_.data()) : static_cast<const void*>(halves_.data()), type_,
+                layout};
     }
 
   private:
@@ -77,6 +78,20 @@ class Tensor {
     std::vector<uint16_t> halves_;
 };
 
+// A row-major [n, k] in the order of WeightLayout::kPanels; what the layout leaves empty is `padding`.
+inline std::vector<float> InPanels(WeightType type, const std::vector<float>& rows, int64_t n, int64_t k, float padding = 0) {
+    int64_t panel = PanelElements(type, k), together = type == WeightType::kFloat32 ? 1 : 2;
+    std::vector<float> panels(static_cast<size_t>((n + kPanelOutputs - 1) / kPanelOutputs * panel), padding);
+    for (int64_t j = 0; j < n; j++) {
+        for (int64_t i = 0; i < k; i++) {
+            int64_t at = j / kPanelOutputs * panel + i / together * kPanelOutputs * together + j % kPanelOutputs * together + i % together;
+            panels[static_cast<size_t>(at)] = rows[static_cast<size_t>(j * k + i)];
+        }
+    }
+    return panels;
+}
+
+inline const char* Name(WeightLayout layout) { return layout == WeightLayout::kRows ? "rows" : "panels"; }
 inline const char* Name(WeightType type) { return type == WeightType::kFloat32 ? "float32" : "bfloat16"; }
 
 // A fixed number of threads; tasks are dealt out in an order of their own, to show that none matters.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../ort/custom_op.h"
+#include "longcat/matmul.h"
 
 namespace longcat::ops {
 
@@ -12,11 +13,15 @@ class MatMulOp {
         {"A", kFloat}, {"B", kAny}, {"bias", kFloat, INPUT_OUTPUT_OPTIONAL}, {"residual", kFloat, INPUT_OUTPUT_OPTIONAL}};
     static constexpr Port kOutputs[] = {{"Y", kFloat}};
 
-    explicit MatMulOp(const Attributes&) : path_(SelectPath()) {}
+    explicit MatMulOp(const Attributes& attributes);
     void Compute(Context& context) const;
 
   private:
+    void FitPanels(const Input& a, const Input& b, MatMulArguments& p) const;
+
     CpuPath path_;
+    WeightLayout layout_;
+    int64_t out_features_ = 0;  // with panels, whose number leaves n open
 };
 
 }  // namespace longcat::ops

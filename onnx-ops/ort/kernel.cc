@@ -54,11 +54,38 @@ int64_t Attributes::Integer(const char* name) const {
 
 int64_t Attributes::Integer(const char* name, int64_t otherwise) const {
     int64_t value;
-    if (OrtStatus* status = api->KernelInfoGetAttribute_int64(info_, name, &value)) {
-        api->ReleaseStatus(status);
-        return otherwise;
+    OrtStatus* status = api->KernelInfoGetAttribute_int64(info_, name, &value);
+    if (status == nullptr) {
+        return value;
     }
-    return value;
+    api->ReleaseStatus(status);
+    // The runtime says "not found" of an attribute of another type as well: an attribute that is there under one is not missing.
+    float number;
+    size_t size = 0;
+    OrtStatus* other[] = {api->KernelInfoGetAttribute_float(info_, name, &number),
+                          api->KernelInfoGetAttribute_string(info_, name, nullptr, &size),
+                          api->KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size),
+                          api->KernelInfoGetAttributeArray_float(info_, name, nullptr, &size)};
+    bool there = false;
+    for (OrtStatus* as : other) {
+        there |= as == nullptr;
+        if (as != nullptr) {
+            api->ReleaseStatus(as);
+        }
+    }
+    if (there) {
+        Fail("attribute %s is not an integer", name);
+    }
+    return otherwise;
+}
+
+WeightLayout Attributes::Layout(const char* name) const {
+    int64_t value = Integer(name, 0);
+    if (value != 0 && value != 1) {
+        Fail("attribute %s is %lld, expected 0 (row-major) or 1 (panels of %lld outputs)", name, static_cast<long long>(value),
+             static_cast<long long>(kPanelOutputs));
+    }
+    return static_cast<WeightLayout>(value);
 }
 
 int Attributes::Positive(const char* name) const {

@@ -26,7 +26,7 @@ using Shape = std::vector<int64_t>;
 
 std::string Text(const Shape& shape);
 
-// What a node's attributes hold; a missing or mistyped attribute is a Failure that names it.
+// What a node's attributes hold; a missing or mistyped attribute is a Failure that names it. With a default an attribute may be missing.
 class Attributes {
   public:
     explicit Attributes(const OrtKernelInfo* info) : info_(info) {}
@@ -34,6 +34,7 @@ class Attributes {
     int64_t Integer(const char* name, int64_t otherwise) const;  // `otherwise` where the node has no such attribute
     int Positive(const char* name) const;                        // 1..2^31-1
     int Positive(const char* name, int otherwise) const;
+    WeightLayout Layout(const char* name) const;  // 0, 1; 0 where it is missing
     float Number(const char* name) const;
     std::string String(const char* name) const;
     std::vector<int64_t> Integers(const char* name) const;

@@ -9,22 +9,41 @@ internal static class FuzzCases
     public static FuzzCase MatMul(Random random)
     {
         int k = Size(random, 40), n = Size(random, 60), m = Size(random, 20);
-        bool threeDimensions = random.Next(2) == 0;
+        bool threeDimensions = random.Next(2) == 0, panels = n > 0 && random.Next(2) == 0;
         long[] leading = threeDimensions ? [m, 2] : [m];
         long rows = threeDimensions ? 2 * m : m;
+        Feed weights = Weights(random, "B", n, k);
         Feed[] inputs =
         [
-            new("A", Floats(random, rows * k), [.. leading, k]), Weights(random, "B", n, k), new("bias", Floats(random, n), n),
+            new("A", Floats(random, rows * k), [.. leading, k]), panels ? InPanels(weights) : weights, new("bias", Floats(random, n), n),
             new("residual", Floats(random, rows * n), [.. leading, n]),
         ];
-        return new FuzzCase(
-            "MatMul", inputs, [("Y", ElementType.Float)], [],
+        List<Spoiling> spoilings =
+        [
+            Resize("A", k + 2, "input 0 (A)", axis: leading.Length), Resize("bias", n + 1, "input 2 (bias)"),
+            Resize("residual", 1, "input 3 (residual)", axis: leading.Length), Rank("B", "input 1 (B)"), Rank("bias", "input 2 (bias)"),
+            Type("B", "input 1 (B)"), Scalar("A", "input 0 (A)"),
+        ];
+        if (panels)
+        {
+            long[] shape = inputs[1].Shape;
+            spoilings.AddRange(
             [
-                Resize("A", k + 1, "input 0 (A)", axis: leading.Length), Resize("B", n, k + 1, "input 1 (B)"), Resize("bias", n + 1, "input 2 (bias)"),
-                Resize("residual", 1, "input 3 (residual)", axis: leading.Length), Rank("B", "input 1 (B)"), Rank("bias", "input 2 (bias)"),
-                Type("B", "input 1 (B)"), Scalar("A", "input 0 (A)"),
-            ],
-            $"A [{string.Join(", ", leading)}, {k}], B [{n}, {k}] {inputs[1].Type}");
+                new("input 1 (B)", fuzz => Change(fuzz, "B", old => Sized(old, [shape[0] + 1, .. shape[1..]]))),
+                new("input 1 (B)", fuzz => Change(fuzz, "B", old => Sized(old, [shape[0] - 1, .. shape[1..]]))),
+                new("input 1 (B)", fuzz => Change(fuzz, "B", old => Sized(old, [shape[0], shape[1], 15, .. shape[3..]]))),
+                new("input 0 (A)", fuzz => Change(fuzz, "B", old => Sized(old, [shape[0], shape[1] + 1, .. shape[2..]]))),
+            ]);
+        }
+        else
+        {
+            spoilings.Add(Resize("B", n, k + 1, "input 1 (B)"));
+        }
+
+        return new FuzzCase(
+            "MatMul", inputs, [("Y", ElementType.Float)],
+            panels ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("out_features", n)] : random.Next(2) == 0 ? [NodeAttribute.Int("layout", 0)] : [],
+            [.. spoilings], $"A [{string.Join(", ", leading)}, {k}], B [{n}, {k}] {inputs[1].Type}{(panels ? " in panels" : "")}");
     }
 
     public static FuzzCase NGramEmbedding(Random random)
@@ -195,6 +214,23 @@ internal static class FuzzCases
     {
         float[] values = Floats(random, shape.Aggregate(1L, (product, size) => product * size));
         return new Feed(name, random.Next(2) == 0 ? values : Halves(values), shape);
+    }
+
+    /// <summary>Row-major [n, k] as panels of 16 outputs, bfloat16 with pairs of k side by side, written out element by element.</summary>
+    public static Feed InPanels(Feed rows)
+    {
+        (int n, int k) = ((int)rows.Shape[0], (int)rows.Shape[1]);
+        int panels = (n + 15) / 16, together = rows.Data is float[] ? 1 : 2, steps = (k + together - 1) / together;
+        Array data = Array.CreateInstance(rows.Data.GetType().GetElementType()!, panels * steps * 16 * together);
+        for (int j = 0; j < n; j++)
+        {
+            for (int i = 0; i < k; i++)
+            {
+                data.SetValue(rows.Data.GetValue((j * k) + i), (((((j / 16 * steps) + (i / together)) * 16) + (j % 16)) * together) + (i % together));
+            }
+        }
+
+        return new Feed(rows.Name, data, together == 1 ? [panels, steps, 16] : [panels, steps, 16, 2]);
     }
 
     internal static Feed[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed.Name == name ? change(feed) : feed)];

@@ -1,3 +1,5 @@
+using LongCat.ML.Onnx;
+using LongCat.ML.Onnx.Messages;
 using Microsoft.ML.OnnxRuntime;
 using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
 
@@ -61,5 +63,58 @@ public sealed class MatMulTests
         using OperatorSession session = new("MatMul", inputs, s_output);
         OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => session.Run(inputs));
         Assert.Contains("input 1 (B) is int64, expected float32 or bfloat16", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Panels_give_what_the_same_weights_give_row_by_row(bool brain)
+    {
+        Random random = new(3);
+        const int N = 37, K = 19;
+        float[] values = [.. Enumerable.Range(0, N * K).Select(_ => (float)random.Next(-8, 9))];  // exact in bfloat16, and so are their sums
+        Feed a = new("A", Enumerable.Range(0, 3 * K).Select(_ => (float)random.Next(-8, 9)).ToArray(), 3, K);
+        Feed rows = new("B", brain ? values.Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16)).ToArray() : values, N, K);
+        using OperatorSession first = new("MatMul", [a, rows], s_output);
+        using OperatorSession second = new("MatMul", [a, FuzzCases.InPanels(rows)], s_output, NodeAttribute.Int("layout", 1), NodeAttribute.Int("out_features", N));
+
+        Assert.Equal(first.Run([a, rows]), second.Run([a, FuzzCases.InPanels(rows)], out IReadOnlyList<long> shape));
+        Assert.Equal([3L, N], shape);
+    }
+
+    [Theory]
+    [InlineData(2L, 4L, "attribute layout is 2, expected 0 (row-major) or 1 (panels of 16 outputs)")]
+    [InlineData(-1L, 4L, "attribute layout is -1, expected 0")]
+    [InlineData(1L, null, "attribute out_features is missing")]
+    [InlineData(1L, 0L, "attribute out_features is 0, expected 1..")]
+    [InlineData(0.5, 4L, "attribute layout is not an integer")]
+    [InlineData("panels", 4L, "attribute layout is not an integer")]
+    public void A_wrong_layout_is_refused_when_the_session_is_made(object layout, object? outFeatures, string expected)
+    {
+        Feed[] inputs = [new("A", new float[] { 1, 2 }, 1, 2), new("B", new float[32], 1, 2, 16)];
+        AttributeProto[] attributes =
+        [
+            layout switch
+            {
+                long number => NodeAttribute.Int("layout", number),
+                double number => NodeAttribute.Float("layout", number),
+                _ => NodeAttribute.String("layout", (string)layout),
+            },
+            .. outFeatures is long count ? [NodeAttribute.Int("out_features", count)] : Array.Empty<AttributeProto>(),
+        ];
+
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => new OperatorSession("MatMul", inputs, s_output, attributes).Dispose());
+        Assert.Contains("longcat::MatMul 'Y': " + expected, error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false, "input 0 (A) has shape [1, 3], expected its last dimension to be 2 (input 1 (B) has shape [1, 2, 16] in panels)")]
+    [InlineData(true, "input 0 (A) has shape [1, 3], expected its last dimension to be 1 or 2 (input 1 (B) has shape [1, 1, 16, 2] in panels)")]
+    public void Panels_of_another_depth_name_the_input_and_what_was_expected(bool brain, string expected)
+    {
+        Feed[] inputs = [new("A", new float[] { 1, 2, 3 }, 1, 3), brain ? new("B", new ushort[32], 1, 1, 16, 2) : new("B", new float[32], 1, 2, 16)];
+        using OperatorSession session = new("MatMul", inputs, s_output, NodeAttribute.Int("layout", 1), NodeAttribute.Int("out_features", 4));
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => session.Run(inputs));
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
     }
 }

@@ -151,6 +151,34 @@ public sealed class ExportedGraphTests : IDisposable
         Assert.Equal(first, second.Manifest.ContentHash);
     }
 
+    [Theory]
+    [InlineData(WeightPrecision.F32)]
+    [InlineData(WeightPrecision.BF16)]
+    public void Projections_are_packed_in_panels_and_what_others_read_is_not(WeightPrecision precision)
+    {
+        ModelProto model = Export(new RandomCheckpointOptions { BFloat16 = precision == WeightPrecision.BF16 });
+        Dictionary<string, TensorProto> weights = model.Graph.Initializer.ToDictionary(tensor => tensor.Name);
+        using Checkpoint checkpoint = Checkpoint.Open(_folder["in"]);
+        HashSet<string> packed = [];
+        foreach (NodeProto node in model.Graph.Node.Where(node => node.OpType == "MatMul"))
+        {
+            TensorProto weight = weights[node.Input[1]];
+            IReadOnlyList<long> rows = checkpoint.Entry(weight.Name).Shape;
+            (long panels, long k) = ((rows[0] + 15) / 16, rows[1]);
+            Assert.Equal(precision == WeightPrecision.F32 ? [panels, k, 16] : [panels, (k + 1) / 2, 16, 2], weight.Dims);
+            Assert.Equal([("layout", 1L), ("out_features", rows[0])], node.Attribute.Select(attribute => (attribute.Name, attribute.I)));
+            packed.Add(weight.Name);
+        }
+
+        Assert.Contains("lm_head.weight", packed);
+        Assert.Contains("model.layers.0.self_attn.1.o_proj.weight", packed);
+        Assert.Equal(checkpoint.Entry("model.embed_tokens.weight").Shape, weights["model.embed_tokens.weight"].Dims);
+        Assert.Equal(
+            checkpoint.Entry("model.layers.0.self_attn.0.kv_b_proj.weight").Shape, weights["model.layers.0.self_attn.0.kv_b_proj.weight"].Dims);
+        Assert.DoesNotContain(
+            model.Graph.Node.Where(node => node.OpType != "MatMul").SelectMany(node => node.Input), name => packed.Contains(name));
+    }
+
     private ModelProto Export(RandomCheckpointOptions checkpoint, ExportOptions? options = null)
     {
         OnnxExporter.Export(RandomCheckpoint.Write(_folder["in"], checkpoint), _folder["out"], options);

@@ -31,6 +31,16 @@ inline float WeightAt(const Weights& weights, int64_t index) {
                                                 : WidenBFloat16(static_cast<const uint16_t*>(weights.data)[index]);
 }
 
+// The weight of output j and input i of a matrix [·, k], wherever its layout puts it.
+inline float WeightOf(const Weights& weights, int64_t j, int64_t i, int64_t k) {
+    if (weights.layout == WeightLayout::kRows) {
+        return WeightAt(weights, j * k + i);
+    }
+    int64_t panel = j / kPanelOutputs * PanelElements(weights.type, k), lane = j % kPanelOutputs;
+    return WeightAt(weights, weights.type == WeightType::kFloat32 ? panel + i * kPanelOutputs + lane
+                                                                  : panel + i / 2 * (2 * kPanelOutputs) + 2 * lane + i % 2);
+}
+
 inline const void* Offset(const Weights& weights, int64_t elements) {
     return static_cast<const char*>(weights.data) + elements * static_cast<int64_t>(SizeOf(weights.type));
 }

@@ -10,7 +10,7 @@ void MatMulReference(const MatMulArguments& p, const ParallelFor& parallel) {
         for (int64_t i = 0; i < p.m; i++) {
             double sum = 0;
             for (int64_t k = 0; k < p.k; k++) {
-                sum += static_cast<double>(p.a[i * p.k + k]) * WeightAt(p.b, j * p.k + k);
+                sum += static_cast<double>(p.a[i * p.k + k]) * WeightOf(p.b, j, k, p.k);
             }
             sum += p.bias != nullptr ? p.bias[j] : 0.0f;
             sum += p.residual != nullptr ? p.residual[i * p.n + j] : 0.0f;

@@ -16,6 +16,7 @@ struct Simd {
     // Register tiles, 16 registers: see avx512.h.
     static constexpr int kDotRows = 3, kDotColumns = 4;
     static constexpr int kSumRows = 4, kSumVectors = 2;
+    static constexpr int kPanelRows = 6, kPanelSums = 12;
 
     static __m256i Mask(int64_t count) {
         return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -35,6 +36,14 @@ struct Simd {
             part[i] = x[i];
         }
         return Load(part);
+    }
+    // Of kLanes pairs of bfloat16: the first and the second of each pair.
+    static Vector LoadFirsts(const uint16_t* x) {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)), 16));
+    }
+    static Vector LoadSeconds(const uint16_t* x) {
+        return _mm256_castsi256_ps(
+            _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)), _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
     }
     static void Store(float* x, Vector v) { _mm256_storeu_ps(x, v); }
     static void Store(float* x, Vector v, int64_t count) { _mm256_maskstore_ps(x, Mask(count), v); }

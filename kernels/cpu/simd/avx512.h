@@ -15,9 +15,10 @@ struct Simd {
     static constexpr int kLanes = 16;
     static constexpr int kDoubleLanes = 8;
     // Register tiles, 32 registers: dot products keep rows · columns sums, the rows of a and one row of b; weighted sums keep
-    // rows · vectors sums, the vectors of b and one weight.
+    // rows · vectors sums, the vectors of b and one weight; products with panels at most kPanelRows rows and kPanelSums sums.
     static constexpr int kDotRows = 4, kDotColumns = 6;
     static constexpr int kSumRows = 4, kSumVectors = 4;
+    static constexpr int kPanelRows = 14, kPanelSums = 28;
 
     static __mmask16 Mask(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
@@ -31,6 +32,11 @@ struct Simd {
     static Vector Load(const float* x, int64_t count) { return _mm512_maskz_loadu_ps(Mask(count), x); }
     static Vector Load(const uint16_t* x, int64_t count) {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(Mask(count), x)), 16));
+    }
+    // Of kLanes pairs of bfloat16: the first and the second of each pair.
+    static Vector LoadFirsts(const uint16_t* x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(x), 16)); }
+    static Vector LoadSeconds(const uint16_t* x) {
+        return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
     static void Store(float* x, Vector v) { _mm512_storeu_ps(x, v); }
     static void Store(float* x, Vector v, int64_t count) { _mm512_mask_storeu_ps(x, Mask(count), v); }

@@ -12,6 +12,9 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>A weight matrix or an embedding table, in the export's precision.</summary>
     public TensorSource Matrix(string name) => new CheckpointTensor(checkpoint, name, MatrixType);
 
+    /// <summary>A weight matrix that only MatMul reads, in the export's precision and in panels. One that something else reads too is a <see cref="Matrix"/>.</summary>
+    public TensorSource Projection(string name) => new PanelTensor(Matrix(name));
+
     /// <summary>A norm's weight, a router's matrix or a bias: float32 whatever the precision.</summary>
     public TensorSource Float32(string name) => new CheckpointTensor(checkpoint, name, ElementType.Float);
 

@@ -15,14 +15,14 @@ internal sealed partial class LongcatFlashEmitter
             query,
             latent,
             graph.Weight(norm, weights.Float32(norm)),
-            Projection("kv_b_proj"),
+            Matrix(graph, weights, $"{names.Weights}.kv_b_proj.weight"),
             graph.Weight("rope.inv_freq", new ComputedTensor("rope.inv_freq", config.Rope.InverseFrequencies(config.QkRopeHeadDim), config.QkRopeHeadDim / 2)),
             step,
             cache);
         (Value output, _) = graph.LatentAttention(inputs, AttentionAttributes(), $"{names.Values}.heads", names.CacheOutput);
         return graph.MatMul(output, Projection("o_proj"), $"{names.Values}.output", residual: residual);
 
-        Value Projection(string name) => Matrix(graph, weights, $"{names.Weights}.{name}.weight");
+        Value Projection(string name) => LongcatFlashEmitter.Projection(graph, weights, $"{names.Weights}.{name}.weight");
     }
 
     private LatentAttentionAttributes AttentionAttributes() => new()

@@ -31,7 +31,7 @@ internal sealed partial class LongcatFlashEmitter
         Value embedding = EmitNorm(graph, weights, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(graph, weights, inputIds), "embedding_norm");
         Value hidden = EmitNorm(graph, weights, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");
         Value joined = graph.Concat([embedding, hidden], "joined");
-        Value z = graph.MatMul(joined, Matrix(graph, weights, $"{DraftPrefix}.eh_proj.weight"), "joined.projected");
+        Value z = graph.MatMul(joined, Projection(graph, weights, $"{DraftPrefix}.eh_proj.weight"), "joined.projected");
 
         Value attentionInput = EmitNorm(graph, weights, $"{DraftPrefix}.input_layernorm.weight", z, "draft.input_norm");
         AttentionNames names = new($"{DraftPrefix}.self_attn", "draft.attention", "cache_out.0");

@@ -58,7 +58,7 @@ internal sealed partial class LongcatFlashEmitter
     {
         Value hidden = EmitNorm(graph, weights, norm, h, hiddenOutput);
         Value rows = graph.Gather(hidden, logitsIndex, "logits_hidden");
-        Value logits = graph.MatMul(rows, Matrix(graph, weights, OutputHeadName), "logits");
+        Value logits = graph.MatMul(rows, Projection(graph, weights, OutputHeadName), "logits");
         graph.Output(logits, ElementType.Float, "L", config.VocabSize);
         graph.Output(hidden, ElementType.Float, "T", config.HiddenSize);
     }
@@ -82,6 +82,9 @@ internal sealed partial class LongcatFlashEmitter
 
     private Value EmitNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, string output, double? epsilon = null) =>
         graph.RmsNorm(x, graph.Weight(weight, weights.Float32(weight)), epsilon ?? config.RmsNormEps, output);
+
+    /// <summary>A matrix that only MatMul reads.</summary>
+    private static Value Projection(GraphBuilder graph, CheckpointWeights weights, string name) => graph.Weight(name, weights.Projection(name));
 
     private static Value Matrix(GraphBuilder graph, CheckpointWeights weights, string name) => graph.Weight(name, weights.Matrix(name));
 }

@@ -5,9 +5,19 @@ internal sealed partial class GraphBuilder
 {
     public const string LongCatDomain = "longcat";
 
-    /// <summary><c>a · bᵀ (+ bias) (+ residual)</c> with <paramref name="b"/> [N, K] as it lies in the checkpoint.</summary>
+    /// <summary>
+    /// <c>a · bᵀ (+ bias) (+ residual)</c> with <paramref name="b"/> [N, K] as it lies in the checkpoint, or a <see cref="PanelTensor"/>:
+    /// the node says which, so a projection that nothing else reads only needs to be packed where it is defined.
+    /// </summary>
     public Value MatMul(Value a, Value b, string output, Value? bias = null, Value? residual = null) =>
-        Single(LongCatDomain, "MatMul", [a, b, bias ?? Value.None, residual ?? Value.None], output);
+        Single(
+            LongCatDomain,
+            "MatMul",
+            [a, b, bias ?? Value.None, residual ?? Value.None],
+            output,
+            _panels.TryGetValue(b.Name, out PanelTensor? panels)
+                ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("out_features", panels.OutFeatures)]
+                : []);
 
     public Value NGramEmbedding(NGramEmbeddingInputs inputs, NGramEmbeddingAttributes attributes, string output) =>
         Single(

@@ -19,6 +19,7 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
     private readonly GraphProto _graph = new() { Name = name };
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly SortedSet<string> _domains = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, PanelTensor> _panels = new(StringComparer.Ordinal);
 
     public Value Input(string name, ElementType type, params ReadOnlySpan<Dimension> shape)
     {
@@ -51,6 +52,11 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
         tensor.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = Text(region.Offset) });
         tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = Text(region.Length) });
         _graph.Initializer.Add(tensor);
+        if (source is PanelTensor panels)
+        {
+            _panels.Add(name, panels);
+        }
+
         return new Value(name);
 
         static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
