@@ -5,7 +5,11 @@
 #include "ngram_embedding/ngram_embedding_op.h"
 #include "paged_attention/paged_attention_op.h"
 
+#if defined(_WIN32)
+#define LONGCAT_EXPORT extern "C" __declspec(dllexport)
+#else
 #define LONGCAT_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 namespace longcat::ops {
 namespace {

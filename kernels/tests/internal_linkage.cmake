@@ -1,11 +1,24 @@
-# Fails when a translation unit compiled for AVX2 or AVX-512 holds a weak function: the linker keeps one copy of those for the whole
-# program, and on a processor without that instruction set it may be the one that cannot run.
-execute_process(COMMAND ${NM} -C -A ${LIBRARY} OUTPUT_VARIABLE symbols RESULT_VARIABLE result)
+# Fails when a translation unit compiled for an instruction set shows the linker anything but its entry points (named …Avx2, …Avx512,
+# …Neon): of a common function the linker keeps one copy for the whole program, and on a processor without that instruction set it may be
+# the one that cannot run.
+execute_process(COMMAND ${NM} -A ${LIBRARY} OUTPUT_VARIABLE symbols RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
   message(FATAL_ERROR "nm failed on ${LIBRARY}")
 endif()
-string(REGEX MATCHALL "[^\n]*avx[^\n]*\\.o:[0-9a-f]* [WVu] [^\n]*" weak "${symbols}")
-if(weak)
-  list(JOIN weak "\n" weak)
-  message(FATAL_ERROR "weak symbols:\n${weak}")
+# Upper-case letters are global; U is what the unit asks of others, w and v are its weak ones (lower case where undefined).
+string(REGEX MATCHALL "[^\n]*(avx2|avx512[a-z]*|neon)\\.cc\\.o[^:]*:[0-9a-f]+ [A-TV-Zuwv] [^\n]*" visible "${symbols}")
+set(entries 0)
+set(others "")
+foreach(symbol ${visible})
+  if(symbol MATCHES " T [^ ]*(Avx2|Avx512|Neon)[^ ]*$")
+    math(EXPR entries "${entries} + 1")
+  else()
+    string(APPEND others "${symbol}\n")
+  endif()
+endforeach()
+if(others)
+  message(FATAL_ERROR "more than entry points is visible:\n${others}")
+endif()
+if(entries EQUAL 0 AND VECTORISED)
+  message(FATAL_ERROR "no entry point found in ${LIBRARY}: this test would prove nothing")
 endif()

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "longcat/status.h"
+
 namespace longcat::ops {
 
 class Failure : public std::runtime_error {
@@ -12,6 +14,6 @@ class Failure : public std::runtime_error {
 };
 
 // printf-style.
-[[noreturn, gnu::format(printf, 1, 2)]] void Fail(const char* format, ...);
+[[noreturn, LONGCAT_PRINTF_FORMAT(1, 2)]] void Fail(const char* format, ...);
 
 }  // namespace longcat::ops

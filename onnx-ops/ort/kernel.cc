@@ -4,6 +4,11 @@
 #include <cstdio>
 #include <cstdlib>
 
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#endif
+
 namespace longcat::ops {
 
 const OrtApi* api = nullptr;
@@ -34,8 +39,16 @@ std::string Text(const Shape& shape) {
 }
 
 CpuPath SelectPath() {
+#if defined(_WIN32)
+    // The C library's getenv has a copy from the start of the process; what .NET or a script set since is in the system's block alone.
+    char buffer[64] = {};
+    DWORD length = GetEnvironmentVariableA("LONGCAT_KERNEL", buffer, sizeof(buffer));
+    const char* name = length < sizeof(buffer) ? buffer : "(more than 63 characters)";
+#else
+    const char* name = std::getenv("LONGCAT_KERNEL");
+#endif
     CpuPath path;
-    if (Status status = SelectCpuPath(std::getenv("LONGCAT_KERNEL"), &path); !status.ok()) {
+    if (Status status = SelectCpuPath(name, &path); !status.ok()) {
         throw Failure(status.message);
     }
     return path;

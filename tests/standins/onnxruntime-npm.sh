@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Puts the npm package that carries ONNX Runtime's C# sources, C headers and Linux library into a folder, once.
-#   onnxruntime-npm.sh <name> <version> <sha512 in base64> <folder>
+# Puts an npm package that carries ONNX Runtime into a folder, once: by default its C# sources, C headers and Linux library.
+#   onnxruntime-npm.sh <name> <version> <sha512 in base64> <folder> [<pattern of the files to unpack>...]
 # <folder>/package is whole or absent: it is unpacked beside its final name and renamed. Safe when several builds run it at the same time.
 set -euo pipefail
 name=$1 version=$2 integrity=$3 folder=$4
+shift 4
+# Only what a Linux build uses: the C# sources, the headers (once) and the Linux library.
+[ $# -gt 0 ] || set -- package/package.json package/LICENSE package/ThirdPartyNotices.txt 'package/Runtime/*' 'package/Plugins/Linux/*' \
+    'package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/*'
 
 for tool in npm tar openssl flock; do
     command -v "$tool" >/dev/null || { echo "error: '$tool' is needed to fetch $name@$version (Debian: apt-get install npm tar openssl util-linux)" >&2; exit 1; }
@@ -25,7 +29,5 @@ if [ "$got" != "$integrity" ]; then
     exit 1
 fi
 
-# Only what a Linux build uses: the C# sources, the headers (once) and the Linux library.
-tar -xzf "$archive" --wildcards package/package.json package/LICENSE package/ThirdPartyNotices.txt 'package/Runtime/*' 'package/Plugins/Linux/*' \
-    'package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers/*'
+tar -xzf "$archive" --wildcards "$@"
 mv package "$folder/package"

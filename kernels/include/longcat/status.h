@@ -2,6 +2,13 @@
 // No kernel throws, allocates a message or ends the process.
 #pragma once
 
+// The compiler checks a printf-style call. On Windows "printf" would mean Microsoft's, without %zu; the library calls mingw-w64's own.
+#if defined(__MINGW32__)
+#define LONGCAT_PRINTF_FORMAT(text, first) gnu::format(gnu_printf, text, first)
+#else
+#define LONGCAT_PRINTF_FORMAT(text, first) gnu::format(printf, text, first)
+#endif
+
 namespace longcat {
 
 enum class StatusCode {
@@ -18,7 +25,7 @@ struct Status {
     bool ok() const { return code == StatusCode::kOk; }
 
     // printf-style; a longer message is cut.
-    [[gnu::format(printf, 2, 3)]] static Status Error(StatusCode code, const char* format, ...);
+    [[LONGCAT_PRINTF_FORMAT(2, 3)]] static Status Error(StatusCode code, const char* format, ...);
 };
 
 }  // namespace longcat
