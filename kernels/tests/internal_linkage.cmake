@@ -1,4 +1,4 @@
-# Fails when a translation unit compiled for an instruction set shows the linker anything but its entry points (named …Avx2, …Avx512,
+# Fails when a translation unit compiled for an instruction set shows the linker anything but its entry points (named …Avx2, …Avx512, …Vnni,
 # …Neon): of a common function the linker keeps one copy for the whole program, and on a processor without that instruction set it may be
 # the one that cannot run.
 execute_process(COMMAND ${NM} -A ${LIBRARY} OUTPUT_VARIABLE symbols RESULT_VARIABLE result)
@@ -10,7 +10,7 @@ string(REGEX MATCHALL "[^\n]*(avx2|avx512[a-z]*|neon)\\.cc\\.o[^:]*:[0-9a-f]+ [A
 set(entries 0)
 set(others "")
 foreach(symbol ${visible})
-  if(symbol MATCHES " T [^ ]*(Avx2|Avx512|Neon)[^ ]*$")
+  if(symbol MATCHES " T [^ ]*(Avx2|Avx512|Vnni|Neon)[^ ]*$")
     math(EXPR entries "${entries} + 1")
   else()
     string(APPEND others "${symbol}\n")
