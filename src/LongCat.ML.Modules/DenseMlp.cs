@@ -3,24 +3,28 @@ using static TorchSharp.torch;
 
 namespace LongCat.ML.Modules;
 
-/// <summary>The SwiGLU feed-forward block: <c>down(silu(gate(x)) · up(x))</c>, without biases (LongCat-Flash, 2509.01322).</summary>
-/// <remarks>State: <c>gate_proj.weight</c>, <c>up_proj.weight</c> [inner, hidden], <c>down_proj.weight</c> [hidden, inner]. The same block is a routed expert.</remarks>
+/// <summary>The SwiGLU feed-forward block (2002.05202): <c>down(silu(gate(x)) · up(x))</c>.</summary>
+/// <remarks>State: <c>gate_proj.weight</c>, <c>up_proj.weight</c> [inner, hidden], <c>down_proj.weight</c> [hidden, inner], or the family's own names; each with a bias
+/// where asked for. The same block is a routed expert.</remarks>
 public sealed class DenseMlp : nn.Module<Tensor, Tensor>
 {
-    private readonly Linear gate_proj;
-    private readonly Linear up_proj;
-    private readonly Linear down_proj;
+    // Not three fields: those would be registered under their own names.
+    private readonly (Linear Gate, Linear Up, Linear Down) _projections;
 
     /// <summary>Creates the block.</summary>
     /// <param name="hidden">Width of input and output.</param>
     /// <param name="inner">Width between the projections.</param>
-    public DenseMlp(long hidden, long inner)
+    /// <param name="bias">Whether the projections have biases.</param>
+    /// <param name="gateName">The gate's name in the state.</param>
+    /// <param name="upName">The name of the projection beside the gate.</param>
+    /// <param name="downName">The name of the projection back to the hidden size.</param>
+    public DenseMlp(long hidden, long inner, bool bias = false, string gateName = "gate_proj", string upName = "up_proj", string downName = "down_proj")
         : base(nameof(DenseMlp))
     {
-        gate_proj = nn.Linear(hidden, inner, hasBias: false);
-        up_proj = nn.Linear(hidden, inner, hasBias: false);
-        down_proj = nn.Linear(inner, hidden, hasBias: false);
-        RegisterComponents();
+        _projections = (nn.Linear(hidden, inner, hasBias: bias), nn.Linear(hidden, inner, hasBias: bias), nn.Linear(inner, hidden, hasBias: bias));
+        register_module(gateName, _projections.Gate);
+        register_module(upName, _projections.Up);
+        register_module(downName, _projections.Down);
     }
 
     /// <summary>Applies the block.</summary>
@@ -29,7 +33,7 @@ public sealed class DenseMlp : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor input)
     {
         using var scope = NewDisposeScope();
-        var gate = nn.functional.silu(gate_proj.forward(input));
-        return down_proj.forward(gate.mul(up_proj.forward(input))).MoveToOuterDisposeScope();
+        var gate = nn.functional.silu(_projections.Gate.forward(input));
+        return _projections.Down.forward(gate.mul(_projections.Up.forward(input))).MoveToOuterDisposeScope();
     }
 }

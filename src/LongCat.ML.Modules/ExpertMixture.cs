@@ -45,58 +45,16 @@ public sealed class ExpertMixture : nn.Module
     {
         using var scope = NewDisposeScope();
         var decision = router.Forward(input);
-        int tokens = (int)input.shape[0];
-
-        // A counting sort of the choices by expert; a choice is the flat index token · K + slot.
-        int real = experts.Count;
-        var start = new int[real + 1];
-        for (int e = 0; e < real; e++)
+        Tensor output = ExpertDispatch.Run(input, decision, _topK, experts.Count, (expert, rows) => experts[expert].forward(rows));
+        if (_identity)
         {
-            start[e + 1] = start[e] + (int)decision.Counts[e];
-        }
-
-        var choice = new long[start[real]];
-        var token = new long[start[real]];
-        var identity = new float[decision.Indices.Length];
-        int[] next = start[..real];
-        bool anyIdentity = false;
-        for (int i = 0; i < decision.Indices.Length; i++)
-        {
-            int expert = (int)decision.Indices[i];
-            if (expert < real)
+            int tokens = (int)input.shape[0];
+            float[] zeroExpert = [.. decision.Indices.Select(index => index >= experts.Count ? 1f : 0f)];
+            if (zeroExpert.Contains(1f))
             {
-                choice[next[expert]] = i;
-                token[next[expert]++] = i / _topK;
+                var share = decision.Weights.mul(tensor(zeroExpert, [tokens, _topK])).sum(1, keepdim: true);
+                output = output.add(input.mul(share));
             }
-            else
-            {
-                identity[i] = 1;
-                anyIdentity = true;
-            }
-        }
-
-        Tensor output = zeros_like(input);
-        if (choice.Length > 0)
-        {
-            var tokenIndex = tensor(token);
-            var gathered = input.index_select(0, tokenIndex);
-            var parts = new List<Tensor>(real);
-            for (int e = 0; e < real; e++)
-            {
-                if (start[e + 1] > start[e])
-                {
-                    parts.Add(experts[e].forward(gathered.narrow(0, start[e], start[e + 1] - start[e])));
-                }
-            }
-
-            var gates = decision.Weights.reshape(tokens * _topK).index_select(0, tensor(choice)).unsqueeze(1);
-            output = output.index_add(0, tokenIndex, cat(parts, 0).mul(gates), 1);
-        }
-
-        if (_identity && anyIdentity)
-        {
-            var share = decision.Weights.mul(tensor(identity, [tokens, _topK])).sum(1, keepdim: true);
-            output = output.add(input.mul(share));
         }
 
         decision.Probabilities.MoveToOuterDisposeScope();

@@ -13,7 +13,8 @@ namespace LongCat.ML.Modules;
 /// Prefill only: a forward pass reads whole rows and keeps no cache (generation is the inference engine's work). Forward passes under <c>torch.no_grad()</c>
 /// may run from several threads at once; training may not. Dispose the module to free its weights.
 /// </remarks>
-public partial class LongcatFlashForCausalLM : nn.Module
+[ModuleFamily(typeof(LongcatFlashConfig))]
+public partial class LongcatFlashForCausalLM : CausalLanguageModel
 {
     private readonly LongcatFlashModel model;
     private readonly Linear lm_head;
@@ -48,7 +49,7 @@ public partial class LongcatFlashForCausalLM : nn.Module
     }
 
     /// <summary>The settings.</summary>
-    public LongcatFlashConfig Config { get; }
+    public override LongcatFlashConfig Config { get; }
 
     /// <summary>The stack below the output matrix.</summary>
     public LongcatFlashModel Model => model;
@@ -59,24 +60,6 @@ public partial class LongcatFlashForCausalLM : nn.Module
     public static LongcatFlashForCausalLM Create(LongcatFlashConfig config) =>
         config.NGram is null ? new LongcatFlashForCausalLM(config) : new LongcatFlashNgramForCausalLM(config);
 
-    /// <summary>Runs the stack.</summary>
-    /// <param name="batch">The tokens; every id in 0..V-1.</param>
-    /// <param name="probe">Sees intermediate results, or null.</param>
-    /// <returns>The hidden states and routing decisions, owned by the caller's dispose scope.</returns>
-    /// <exception cref="ArgumentException">A token id outside the vocabulary.</exception>
-    public ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe = null)
-    {
-        for (int i = 0; i < batch.InputIds.Length; i++)
-        {
-            if (batch.InputIds[i] < 0 || batch.InputIds[i] >= Config.VocabSize)
-            {
-                throw new ArgumentException($"input_ids: token {i % batch.Columns} of row {i / batch.Columns} is {batch.InputIds[i]}, expected 0..{Config.VocabSize - 1}", nameof(batch));
-            }
-        }
-
-        return model.Forward(batch, probe);
-    }
-
     /// <summary>Runs the draft head: position t predicts token t+2 from the hidden state at t and the token at t+1.</summary>
     /// <param name="hidden">[B·S, hidden], <see cref="ForwardResult.Hidden"/> of the same rows.</param>
     /// <param name="batch">The tokens of these rows.</param>
@@ -85,8 +68,8 @@ public partial class LongcatFlashForCausalLM : nn.Module
     /// <exception cref="InvalidOperationException">The model has no draft head.</exception>
     public Tensor ForwardDraft(Tensor hidden, SequenceBatch batch, ActivationProbe? probe = null) => model.ForwardDraft(hidden, batch, probe);
 
-    /// <summary>Multiplies by the output matrix.</summary>
-    /// <param name="hidden">[T, hidden].</param>
-    /// <returns>[T, V] float32, owned by the caller's dispose scope.</returns>
-    public Tensor Logits(Tensor hidden) => lm_head.forward(hidden);
+    /// <inheritdoc/>
+    public override Tensor Logits(Tensor hidden) => lm_head.forward(hidden);
+
+    private protected override ForwardResult ForwardStack(SequenceBatch batch, ActivationProbe? probe) => model.Forward(batch, probe);
 }

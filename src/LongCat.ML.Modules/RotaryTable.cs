@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LongCat.ML.Modules;
 
 /// <summary>
-/// Rotary position embedding over interleaved pairs (x0,x1),(x2,x3)…: the angle is <c>(float)position · inverse frequency</c> in float32, and cosine and sine
-/// carry YaRN's multiplier. The result lists all first components, then all second ones: queries and keys are permuted alike, so scores are those of the in-place form.
+/// Rotary position embedding (2104.09864): the angle is <c>(float)position · inverse frequency</c> in float32, and cosine and sine carry YaRN's multiplier.
+/// <see cref="Apply"/> rotates interleaved pairs (LongCat), <see cref="ApplyToHalves"/> the two halves of a head against each other (Llama and its descendants).
 /// </summary>
 /// <remarks>Immutable and thread-safe; not a module, since nothing of it is stored in a checkpoint.</remarks>
 public sealed class RotaryTable
@@ -59,7 +59,10 @@ public sealed class RotaryTable
         return (tensor(cosine, shape), tensor(sine, shape));
     }
 
-    /// <summary>Rotates the pairs of the last dimension.</summary>
+    /// <summary>
+    /// Rotates the interleaved pairs (x0,x1),(x2,x3)… of the last dimension. The result lists all first components, then all second ones: queries and keys are
+    /// permuted alike, so scores are those of the in-place form.
+    /// </summary>
     /// <param name="input">[T, heads, 2·pairs].</param>
     /// <param name="cosine">[T, 1, pairs].</param>
     /// <param name="sine">[T, 1, pairs].</param>
@@ -71,6 +74,20 @@ public sealed class RotaryTable
         var pairs = input.reshape(shape[0], shape[1], shape[2] / 2, 2);
         var first = pairs.select(3, 0);
         var second = pairs.select(3, 1);
+        return cat([first.mul(cosine).sub(second.mul(sine)), second.mul(cosine).add(first.mul(sine))], 2).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Rotates component i of the last dimension with component i + pairs.</summary>
+    /// <param name="input">[T, heads, 2·pairs].</param>
+    /// <param name="cosine">[T, 1, pairs].</param>
+    /// <param name="sine">[T, 1, pairs].</param>
+    /// <returns>[T, heads, 2·pairs], in the order of the input.</returns>
+    public static Tensor ApplyToHalves(Tensor input, Tensor cosine, Tensor sine)
+    {
+        using var scope = NewDisposeScope();
+        long pairs = input.shape[2] / 2;
+        var first = input.narrow(2, 0, pairs);
+        var second = input.narrow(2, pairs, pairs);
         return cat([first.mul(cosine).sub(second.mul(sine)), second.mul(cosine).add(first.mul(sine))], 2).MoveToOuterDisposeScope();
     }
 }

@@ -12,6 +12,8 @@ namespace LongCat.ML.Modules;
 /// </remarks>
 public sealed class SequenceBatch : IDisposable
 {
+    private readonly Dictionary<int, Tensor> _windowMasks = [];
+
     /// <summary>Creates a batch.</summary>
     /// <param name="inputIds">B·S token ids, row-major.</param>
     /// <param name="rows">B.</param>
@@ -101,6 +103,12 @@ public sealed class SequenceBatch : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (Tensor mask in _windowMasks.Values)
+        {
+            mask.Dispose();
+        }
+
+        _windowMasks.Clear();
         Mask?.Dispose();
         Cosine?.Dispose();
         Sine?.Dispose();
@@ -118,16 +126,43 @@ public sealed class SequenceBatch : IDisposable
         }
 
         using var scope = NewDisposeScope();
+        Mask = MaskOf(heads, Columns).DetachFromDisposeScope();
+        var (cosine, sine) = rotary.At(Positions);
+        (Cosine, Sine) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
+    }
+
+    /// <summary>The mask of a layer whose queries see the last <paramref name="window"/> tokens of their document, themselves included; made once per window.</summary>
+    /// <param name="heads">Attention heads, as <see cref="Prepare"/> had them.</param>
+    /// <param name="window">At least 1, or null for all of the document before the query.</param>
+    /// <returns>[B·heads, S, S] (0 or -∞), owned by the batch.</returns>
+    internal Tensor MaskFor(int heads, int? window)
+    {
+        if (window is not int width || width >= Columns)
+        {
+            return Mask ?? throw new InvalidOperationException("the batch is not prepared");
+        }
+
+        if (!_windowMasks.TryGetValue(width, out Tensor? mask))
+        {
+            using var scope = NewDisposeScope();
+            mask = MaskOf(heads, width).DetachFromDisposeScope();
+            _windowMasks.Add(width, mask);
+        }
+
+        return mask;
+    }
+
+    private Tensor MaskOf(int heads, int window)
+    {
         var mask = new float[Rows * Columns * Columns];
         Array.Fill(mask, float.NegativeInfinity);
         for (int i = 0; i < InputIds.Length; i++)
         {
             int column = i % Columns;
-            Array.Fill(mask, 0f, (i * Columns) + DocumentStart[i], column - DocumentStart[i] + 1);
+            int first = Math.Max(DocumentStart[i], column - window + 1);
+            Array.Fill(mask, 0f, (i * Columns) + first, column - first + 1);
         }
 
-        Mask = tensor(mask, [Rows, 1, Columns, Columns]).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns).DetachFromDisposeScope();
-        var (cosine, sine) = rotary.At(Positions);
-        (Cosine, Sine) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
+        return tensor(mask, [Rows, 1, Columns, Columns]).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns);
     }
 }

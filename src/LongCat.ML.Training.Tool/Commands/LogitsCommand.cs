@@ -30,14 +30,14 @@ internal static class LogitsCommand
 
             TorchRuntime.Configure(result.GetValue(threads));
             var (tokens, rows) = list is not null ? (Parse(list), 1) : Read(file!);
-            using var model = LongcatFlashForCausalLM.Load(result.GetRequiredValue(checkpoint));
+            using var model = CausalLanguageModel.Load(result.GetRequiredValue(checkpoint));
             Write(model, tokens, rows, result.GetRequiredValue(output), cancellationToken);
             return Task.FromResult(CommandHost.Success);
         });
         return command;
     }
 
-    private static void Write(LongcatFlashForCausalLM model, long[] tokens, int rows, string output, CancellationToken cancellationToken)
+    private static void Write(CausalLanguageModel model, long[] tokens, int rows, string output, CancellationToken cancellationToken)
     {
         int columns = tokens.Length / rows;
         if (columns > model.Config.MaxPositions)

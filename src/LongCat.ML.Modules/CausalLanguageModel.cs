@@ -1,0 +1,79 @@
+using System.Reflection;
+using LongCat.ML.Checkpoints;
+using static TorchSharp.torch;
+
+namespace LongCat.ML.Modules;
+
+/// <summary>
+/// A model of any family as a TorchSharp module: state-dict names are the published tensor names, weights are float32.
+/// </summary>
+/// <remarks>
+/// Prefill only: a forward pass reads whole rows and keeps no cache (generation is the inference engine's work). Forward passes under <c>torch.no_grad()</c>
+/// may run from several threads at once; training may not. Dispose the module to free its weights.
+/// </remarks>
+public abstract partial class CausalLanguageModel : nn.Module
+{
+    private static readonly Dictionary<Type, MethodInfo> Families = FindFamilies();
+
+    private protected CausalLanguageModel(string name)
+        : base(name)
+    {
+    }
+
+    /// <summary>The settings.</summary>
+    public abstract ModelConfig Config { get; }
+
+    /// <summary>Creates the module of the config's family with weights that are not yet meaningful.</summary>
+    /// <param name="config">The settings.</param>
+    /// <returns>A model of random weights, owned by the caller.</returns>
+    /// <exception cref="ArgumentException">The config asks for something the family's module cannot do.</exception>
+    public static CausalLanguageModel Create(ModelConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return Families.TryGetValue(config.GetType(), out MethodInfo? create)
+            ? (CausalLanguageModel)create.Invoke(null, BindingFlags.DoNotWrapExceptions, null, [config], null)!
+            : throw new ArgumentException($"no module is registered for {config.GetType().Name} ({config.Architecture})", nameof(config));
+    }
+
+    /// <summary>Runs the stack.</summary>
+    /// <param name="batch">The tokens; every id in 0..V-1.</param>
+    /// <param name="probe">Sees intermediate results, or null.</param>
+    /// <returns>The hidden states and routing decisions, owned by the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">A token id outside the vocabulary.</exception>
+    public ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe = null)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        for (int i = 0; i < batch.InputIds.Length; i++)
+        {
+            if (batch.InputIds[i] < 0 || batch.InputIds[i] >= Config.VocabSize)
+            {
+                throw new ArgumentException($"input_ids: token {i % batch.Columns} of row {i / batch.Columns} is {batch.InputIds[i]}, expected 0..{Config.VocabSize - 1}", nameof(batch));
+            }
+        }
+
+        return ForwardStack(batch, probe);
+    }
+
+    /// <summary>Multiplies by the output matrix.</summary>
+    /// <param name="hidden">[T, hidden].</param>
+    /// <returns>[T, V] float32, owned by the caller's dispose scope.</returns>
+    public abstract Tensor Logits(Tensor hidden);
+
+    /// <summary>Runs the stack over ids that are known to be in the vocabulary.</summary>
+    private protected abstract ForwardResult ForwardStack(SequenceBatch batch, ActivationProbe? probe);
+
+    private static Dictionary<Type, MethodInfo> FindFamilies()
+    {
+        Dictionary<Type, MethodInfo> families = [];
+        foreach (Type type in typeof(CausalLanguageModel).Assembly.GetTypes())
+        {
+            if (type.GetCustomAttribute<ModuleFamilyAttribute>() is { } family)
+            {
+                families.Add(family.ConfigType, type.GetMethod("Create", BindingFlags.Public | BindingFlags.Static, [family.ConfigType])
+                    ?? throw new InvalidOperationException($"{type.Name} is registered for {family.ConfigType.Name} and has no static method Create({family.ConfigType.Name})"));
+            }
+        }
+
+        return families;
+    }
+}

@@ -1,0 +1,74 @@
+using LongCat.ML.Checkpoints;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace LongCat.ML.Modules;
+
+/// <summary>
+/// Grouped-query attention (2305.13245) with rotary positions: groups of query heads share a key and value head; queries and keys may be normed per head before
+/// the rotation, and a query may see only a window of the tokens before it. Attention is causal within each packed document.
+/// </summary>
+/// <remarks>State: <c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c>, <c>o_proj</c> (<c>.weight</c>, and <c>.bias</c> where the family has it), <c>q_norm.weight</c> and <c>k_norm.weight</c> where it norms heads.</remarks>
+public sealed class GroupedQueryAttention : nn.Module
+{
+    private readonly Linear q_proj;
+    private readonly Linear k_proj;
+    private readonly Linear v_proj;
+    private readonly Linear o_proj;
+    private readonly RmsNorm? q_norm;
+    private readonly RmsNorm? k_norm;
+    private readonly int _heads;
+    private readonly int _keyValueHeads;
+    private readonly int _dimension;
+    private readonly int? _window;
+    private readonly float _scale;
+
+    /// <summary>Creates the attention of one layer.</summary>
+    /// <param name="config">The model's settings.</param>
+    /// <param name="layer">The layer, from 0.</param>
+    public GroupedQueryAttention(DecoderConfig config, int layer)
+        : base(nameof(GroupedQueryAttention))
+    {
+        _heads = config.NumAttentionHeads;
+        _keyValueHeads = config.NumKeyValueHeads;
+        _dimension = config.HeadDim;
+        _window = config.Window(layer);
+        _scale = (float)config.SoftmaxScale;
+        long query = (long)_heads * _dimension, keyValue = (long)_keyValueHeads * _dimension;
+        q_proj = nn.Linear(config.HiddenSize, query, hasBias: config.QueryKeyValueBias);
+        k_proj = nn.Linear(config.HiddenSize, keyValue, hasBias: config.QueryKeyValueBias);
+        v_proj = nn.Linear(config.HiddenSize, keyValue, hasBias: config.QueryKeyValueBias);
+        o_proj = nn.Linear(query, config.HiddenSize, hasBias: config.OutputBias);
+        q_norm = config.QueryKeyNorm ? new RmsNorm(_dimension, config.RmsNormEps) : null;
+        k_norm = config.QueryKeyNorm ? new RmsNorm(_dimension, config.RmsNormEps) : null;
+        RegisterComponents();
+    }
+
+    /// <summary>Attends within each document of the batch.</summary>
+    /// <param name="input">[B·S, hidden], already normed.</param>
+    /// <param name="batch">The geometry of the rows, prepared.</param>
+    /// <returns>[B·S, hidden], owned by the caller's dispose scope.</returns>
+    internal Tensor Forward(Tensor input, SequenceBatch batch)
+    {
+        using var scope = NewDisposeScope();
+        long tokens = batch.Tokens, rows = batch.Rows, columns = batch.Columns, groups = _heads / _keyValueHeads;
+        var query = Rotated(q_proj.forward(input).view(tokens, _heads, _dimension), q_norm);
+        var key = ByHead(Rotated(k_proj.forward(input).view(tokens, _keyValueHeads, _dimension), k_norm));
+        var value = ByHead(v_proj.forward(input).view(tokens, _keyValueHeads, _dimension));
+
+        // The queries that share a key head are stacked, so keys and values need no copies: [B·kv heads, group·S, dim].
+        var stacked = query.view(rows, columns, _keyValueHeads, groups, _dimension).permute(0, 2, 3, 1, 4).reshape(rows * _keyValueHeads, groups * columns, _dimension);
+
+        // Not baddbmm: TorchSharp 0.107 hands its operands to libtorch in the wrong order.
+        var scores = stacked.mul(_scale).bmm(key.transpose(1, 2)).view(rows * _heads, columns, columns).add_(batch.MaskFor(_heads, _window));
+        var mixed = scores.softmax(-1).view(rows * _keyValueHeads, groups * columns, columns).bmm(value);
+        var joined = mixed.view(rows, _heads, columns, _dimension).transpose(1, 2).reshape(tokens, (long)_heads * _dimension);
+        return o_proj.forward(joined).MoveToOuterDisposeScope();
+
+        Tensor Rotated(Tensor perHead, RmsNorm? norm) => RotaryTable.ApplyToHalves(norm is null ? perHead : norm.forward(perHead), batch.Cosine!, batch.Sine!);
+
+        Tensor ByHead(Tensor perToken) =>
+            perToken.view(rows, columns, _keyValueHeads, _dimension).transpose(1, 2).reshape(rows * _keyValueHeads, columns, _dimension);
+    }
+}
