@@ -1,3 +1,5 @@
+using LongCat.ML.Inference;
+
 namespace LongCat.ML;
 
 public sealed partial class LongCatCatalog
@@ -65,6 +67,24 @@ public sealed partial class LongCatCatalog
     /// <exception cref="ArgumentException">A setting is out of range; the message names it.</exception>
     /// <exception cref="Checkpoints.CheckpointException">There is no model in the folder, or it is damaged.</exception>
     public ScoreEstimator Score(ScoreOptions options) => new(context, options ?? throw new ArgumentNullException(nameof(options)));
+
+    /// <summary>Turns a text column into vectors of known size.</summary>
+    /// <param name="modelFolder">The exported model.</param>
+    /// <param name="outputColumnName">The column of embeddings.</param>
+    /// <param name="inputColumnName">The text column.</param>
+    /// <param name="pooling">How the hidden states of a text's tokens become one vector.</param>
+    /// <returns>The estimator; its vectors have length 1.</returns>
+    /// <exception cref="Checkpoints.CheckpointException">There is no model in the folder, or it is damaged.</exception>
+    public EmbedEstimator Embed(
+        string modelFolder, string outputColumnName = "Embedding", string inputColumnName = "Text", EmbeddingPooling pooling = EmbeddingPooling.Mean) =>
+        Embed(new EmbedOptions { ModelFolder = modelFolder, OutputColumnName = outputColumnName, InputColumnName = inputColumnName, Pooling = pooling });
+
+    /// <summary>Turns a text column into vectors of known size.</summary>
+    /// <param name="options">The settings; do not change them afterwards.</param>
+    /// <returns>The estimator.</returns>
+    /// <exception cref="ArgumentException">A setting is out of range; the message names it.</exception>
+    /// <exception cref="Checkpoints.CheckpointException">There is no model in the folder, or it is damaged.</exception>
+    public EmbedEstimator Embed(EmbedOptions options) => new(context, options ?? throw new ArgumentNullException(nameof(options)));
 
     /// <summary>Chooses one of a set of labels for a text.</summary>
     /// <param name="modelFolder">The exported model.</param>

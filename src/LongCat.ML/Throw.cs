@@ -29,9 +29,9 @@ internal static class Throw
             "inputSchema", $"{step} reads the column '{column}', which the input does not have. Its columns are: {string.Join(", ", present.Select(name => $"'{name}'"))}.");
 
     [DoesNotReturn]
-    public static void WrongColumnType(string step, string column, string found) =>
+    public static void WrongColumnType(string step, Inputs.StepInput column, string found) =>
         throw new ArgumentOutOfRangeException(
-            "inputSchema", $"{step} reads the column '{column}': expected text (String), found {found}. Name a text column, or convert this one first.");
+            "inputSchema", $"{step} reads the column '{column.Name}': expected {column.Expected}, found {found}. Name such a column, or convert this one first.");
 
     [DoesNotReturn]
     public static void InactiveColumn(DataViewSchema.Column column) =>

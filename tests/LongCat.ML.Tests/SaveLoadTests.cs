@@ -124,7 +124,10 @@ public sealed class SaveLoadTests : IDisposable
                 OutputColumnName = "Likelihood",
                 PerplexityColumnName = "Perplexity",
                 TokenCountColumnName = "Tokens",
+                TokenLogLikelihoodsColumnName = "Each",
             })
+            .Append(catalog.Embed(model.Folder))
+            .Append(catalog.Score(model.Folder, "Whole"))
             .Append(catalog.Classify(new ClassifyOptions
             {
                 ModelFolder = model.Folder,

@@ -32,6 +32,24 @@ public sealed class ScoreAndClassifyTests : IDisposable
     }
 
     [Fact]
+    public void Score_gives_the_likelihood_of_each_token()
+    {
+        ScoreOptions options = new() { ModelFolder = model.Folder, ContinuationColumnName = "Continuation", TokenLogLikelihoodsColumnName = "Each" };
+        TextRow[] rows = [new TextRow { Text = "the end", Continuation = "end" }, new TextRow { Text = "the" }];
+        IDataView data = context.Data.LoadFromEnumerable(rows);
+        IDataView view = context.LongCat().Score(options).Fit(data).Transform(data);
+        Assert.False(Assert.IsType<VectorDataViewType>(view.Schema["Each"].Type).IsKnownSize);
+        EachRow[] each = [.. context.Data.CreateEnumerable<EachRow>(view, false)];
+        Assert.Equal([-0.1f, -0.1f, -0.1f], each[0].Each);
+        Assert.Empty(each[1].Each);
+    }
+
+    private sealed class EachRow
+    {
+        public float[] Each { get; set; } = [];
+    }
+
+    [Fact]
     public void Classify_writes_a_key_and_a_vector_of_known_size()
     {
         IDataView view = Classify(new ClassifyOptions(), "bad weather", "", "sports");
@@ -82,7 +100,7 @@ public sealed class ScoreAndClassifyTests : IDisposable
     {
         var shapeOf = context.LongCat().Classify(model.Folder, Labels);
         IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(1));
-        SchemaShape shape = context.Transforms.CopyColumns("Copy", "Text").Append(shapeOf).GetOutputSchema(ShapeOf(data));
+        SchemaShape shape = context.Transforms.CopyColumns("Copy", "Text").Append(shapeOf).GetOutputSchema(Shapes.Of(data));
         SchemaShape.Column label = shape.Single(column => column.Name == "PredictedLabel");
         Assert.True(label.IsKey);
         Assert.Contains(label.Annotations, annotation => annotation.Name == "KeyValues");
@@ -108,22 +126,5 @@ public sealed class ScoreAndClassifyTests : IDisposable
         options.OverlongRows = OverlongRow.TruncateLeft;
         IDataView data = context.Data.LoadFromEnumerable(texts.Select(text => new TextRow { Text = text }).ToArray());
         return context.LongCat().Classify(options).Fit(data).Transform(data);
-    }
-
-    // A chain makes the shape of its input itself when it is fitted; outsiders get one from an estimator that is asked while fitting.
-    private static SchemaShape ShapeOf(IDataView data)
-    {
-        var spy = new ShapeSpy();
-        new EstimatorChain<ITransformer>().Append(spy).Fit(data);
-        return spy.Seen!;
-    }
-
-    private sealed class ShapeSpy : IEstimator<ITransformer>
-    {
-        public SchemaShape? Seen { get; private set; }
-
-        public ITransformer Fit(IDataView input) => new TransformerChain<ITransformer>();
-
-        public SchemaShape GetOutputSchema(SchemaShape inputSchema) => Seen = inputSchema;
     }
 }

@@ -1,3 +1,5 @@
+using LongCat.ML.Inference;
+
 namespace LongCat.ML.Engines;
 
 /// <summary>What the steps need of an engine. Thread-safe: many requests at once are its purpose.</summary>
@@ -8,6 +10,9 @@ internal interface ITextEngine : IDisposable
 
     /// <summary>The likelihood of <paramref name="continuation"/> after <paramref name="prompt"/>; after the beginning of a text where the prompt is empty.</summary>
     Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken);
+
+    /// <summary>The pooled hidden states of a text, [hidden_size].</summary>
+    Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, CancellationToken cancellationToken);
 
     /// <summary>The part of <paramref name="text"/> with which a prompt and the longest of its continuations fit; all of it where that fits or nothing may be cut.</summary>
     string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong);
@@ -20,8 +25,28 @@ internal interface ITextTokenizer : IDisposable
     int[] Encode(string text);
 }
 
-/// <summary>One prompt with the step's settings.</summary>
-internal sealed record CompletionRequest(string Prompt, GenerateOptions Options);
+/// <summary>How a completion is chosen and where it ends: the step's settings, or a row's own.</summary>
+internal sealed record CompletionSettings
+{
+    public required int MaxNewTokens { get; init; }
+
+    public float Temperature { get; init; }
+
+    public int TopK { get; init; }
+
+    public float TopP { get; init; } = 1;
+
+    public ulong? Seed { get; init; }
+
+    public IReadOnlyList<string> StopStrings { get; init; } = [];
+
+    public bool LogProbabilities { get; init; }
+
+    public OverlongRow OverlongRows { get; init; }
+}
+
+/// <summary>One prompt with its settings.</summary>
+internal sealed record CompletionRequest(string Prompt, CompletionSettings Settings);
 
 /// <summary>One completion.</summary>
 /// <param name="Text">Without the prompt.</param>
@@ -32,4 +57,7 @@ internal sealed record CompletionRequest(string Prompt, GenerateOptions Options)
 internal sealed record TextCompletion(string Text, string FinishReason, int PromptTokens, int CompletionTokens, float[] LogProbabilities);
 
 /// <summary>The likelihood of a text: natural logarithm, summed over its tokens.</summary>
-internal readonly record struct TextLikelihood(double LogLikelihood, int Tokens);
+/// <param name="LogLikelihood">The sum.</param>
+/// <param name="Tokens">How many tokens were scored.</param>
+/// <param name="TokenLogLikelihoods">Of each scored token.</param>
+internal readonly record struct TextLikelihood(double LogLikelihood, int Tokens, float[] TokenLogLikelihoods);

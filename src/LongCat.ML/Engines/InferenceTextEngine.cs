@@ -30,21 +30,21 @@ internal sealed class InferenceTextEngine : ITextEngine
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
     {
-        GenerateOptions options = request.Options;
+        CompletionSettings settings = request.Settings;
         GenerationResult result = await engine.GenerateAsync(
             new GenerationRequest
             {
                 Prompt = request.Prompt,
                 Options = new GenerationOptions
                 {
-                    MaxNewTokens = options.MaxNewTokens,
-                    Temperature = options.Temperature,
-                    TopK = options.TopK,
-                    TopP = options.TopP,
-                    Seed = options.Seed,
-                    StopStrings = options.StopStrings,
-                    LogProbabilities = options.LogProbabilitiesColumnName is null ? 0 : -1,
-                    Overflow = Overflow(options.OverlongRows),
+                    MaxNewTokens = settings.MaxNewTokens,
+                    Temperature = settings.Temperature,
+                    TopK = settings.TopK,
+                    TopP = settings.TopP,
+                    Seed = settings.Seed,
+                    StopStrings = settings.StopStrings,
+                    LogProbabilities = settings.LogProbabilities ? -1 : 0,
+                    Overflow = Overflow(settings.OverlongRows),
                 },
             },
             cancellationToken).ConfigureAwait(false);
@@ -65,11 +65,17 @@ internal sealed class InferenceTextEngine : ITextEngine
         // A text of one token, with no begin-of-text token to predict it from, has nothing to score.
         if (request.ContinuationIds is { Count: 0 })
         {
-            return new TextLikelihood(double.NaN, 0);
+            return new TextLikelihood(double.NaN, 0, []);
         }
 
         Inference.ScoreResult result = await engine.ScoreAsync(request, cancellationToken).ConfigureAwait(false);
-        return new TextLikelihood(result.LogLikelihood, result.Tokens);
+        return new TextLikelihood(result.LogLikelihood, result.Tokens, [.. result.TokenLogLikelihoods.Select(value => (float)value)]);
+    }
+
+    public async Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, CancellationToken cancellationToken)
+    {
+        var request = new EmbeddingRequest { Text = text, Pooling = pooling, Normalize = normalize, Overflow = Overflow(overlong) };
+        return (await engine.EmbedAsync(request, cancellationToken).ConfigureAwait(false)).Vector;
     }
 
     public string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong)

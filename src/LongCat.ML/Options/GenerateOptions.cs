@@ -36,6 +36,24 @@ public sealed class GenerateOptions : StepOptions
     /// <summary>Texts that end a completion; they are not part of it.</summary>
     public IReadOnlyList<string> StopStrings { get; set; } = [];
 
+    /// <summary>The column (Int32) of rows' own <see cref="MaxNewTokens"/>, or null. A negative number takes the step's setting.</summary>
+    public string? MaxNewTokensColumnName { get; set; }
+
+    /// <summary>The column (Single) of rows' own <see cref="Temperature"/>, or null. NaN or a negative number takes the step's setting.</summary>
+    public string? TemperatureColumnName { get; set; }
+
+    /// <summary>The column (Int32) of rows' own <see cref="TopK"/>, or null. A negative number takes the step's setting.</summary>
+    public string? TopKColumnName { get; set; }
+
+    /// <summary>The column (Single) of rows' own <see cref="TopP"/>, or null. NaN or a negative number takes the step's setting.</summary>
+    public string? TopPColumnName { get; set; }
+
+    /// <summary>The column (Int64) of rows' own <see cref="Seed"/>, or null. A negative number takes the step's setting.</summary>
+    public string? SeedColumnName { get; set; }
+
+    /// <summary>The column (text, or a vector of text) of rows' own <see cref="StopStrings"/>, or null. A row without a text that is not empty takes the step's.</summary>
+    public string? StopStringsColumnName { get; set; }
+
     internal override void Validate()
     {
         base.Validate();

@@ -15,6 +15,9 @@ public sealed class ScoreOptions : StepOptions
     /// <summary>The column of the counts of scored tokens (Int32), or null for none.</summary>
     public string? TokenCountColumnName { get; set; }
 
+    /// <summary>The column of the natural logarithms of the scored tokens' probabilities (a vector of Single, one per token in order), or null for none.</summary>
+    public string? TokenLogLikelihoodsColumnName { get; set; }
+
     internal override void Validate()
     {
         base.Validate();

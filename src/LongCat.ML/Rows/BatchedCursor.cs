@@ -22,7 +22,8 @@ internal sealed class BatchedCursor : DataViewRowCursor
     private readonly Dictionary<int, Delegate> getters = [];
     private readonly List<PassedColumn> passed = [];
     private readonly ValueGetter<DataViewRowId> readId;
-    private readonly ValueGetter<ReadOnlyMemory<char>>[] readTexts;
+    private readonly Func<string> readFirst;
+    private readonly Func<string>? readSecond;
     private int head;
     private int count;
     private State state = State.Before;
@@ -35,14 +36,15 @@ internal sealed class BatchedCursor : DataViewRowCursor
         Schema = schema;
         this.session = session;
         DataViewSchema.Column[] kept = [.. passedColumns];
-        DataViewSchema.Column[] texts = [.. session.Step.Inputs.Select(name => view.Schema[name])];
+        DataViewSchema.Column[] inputs = [.. session.Step.Inputs.Select(input => view.Schema[input.Name])];
         lease = session.Acquire();
         try
         {
-            source = view.GetRowCursor(kept.Concat(texts).DistinctBy(column => column.Index));
+            source = view.GetRowCursor(kept.Concat(inputs).DistinctBy(column => column.Index));
             ring = new Slot[session.Step.Options.MaxRowsInFlight];
             readId = source.GetIdGetter();
-            readTexts = [.. texts.Select(source.GetGetter<ReadOnlyMemory<char>>)];
+            readFirst = session.Step.First.Bind(source, view.Schema);
+            readSecond = session.Step.Second?.Bind(source, view.Schema);
             foreach (DataViewSchema.Column column in kept)
             {
                 PassedColumn buffer = PassedColumn.Create(source, column, ring.Length);
@@ -205,17 +207,10 @@ internal sealed class BatchedCursor : DataViewRowCursor
         slot.Position = source.Position;
         slot.Batch = source.Batch;
         readId(ref slot.Id);
-        var texts = new RowTexts(Text(0), readTexts.Length > 1 ? Text(1) : "");
+        var texts = new RowTexts(readFirst(), readSecond?.Invoke() ?? "");
         slot.Cancellation = new CancellationTokenSource();
         slot.Result = session.RunAsync(lease.Model, texts, slot.Position, slot.Cancellation.Token);
         count++;
-    }
-
-    private string Text(int index)
-    {
-        ReadOnlyMemory<char> text = default;
-        readTexts[index](ref text);
-        return text.ToString();
     }
 
     private int CurrentPlace()

@@ -22,7 +22,7 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
             }
             else
             {
-                needed.UnionWith(session.Step.Inputs.Select(name => input[name].Index));
+                needed.UnionWith(session.Step.Inputs.Select(needed => input[needed.Name].Index));
             }
         }
 
@@ -39,7 +39,8 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
         private readonly StepSession session;
         private readonly DataViewRow input;
         private readonly HashSet<int> active;
-        private readonly ValueGetter<ReadOnlyMemory<char>>[] readTexts;
+        private readonly Func<string>? readFirst;
+        private readonly Func<string>? readSecond;
         private RowResult? result;
         private long served = -1;
 
@@ -49,8 +50,11 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
             this.session = session;
             this.input = input;
             this.active = active;
-            bool working = active.Any(index => index >= mapper.InputSchema.Count);
-            readTexts = working ? [.. session.Step.Inputs.Select(name => input.GetGetter<ReadOnlyMemory<char>>(mapper.InputSchema[name]))] : [];
+            if (active.Any(index => index >= mapper.InputSchema.Count))
+            {
+                readFirst = session.Step.First.Bind(input, mapper.InputSchema);
+                readSecond = session.Step.Second?.Bind(input, mapper.InputSchema);
+            }
         }
 
         public override long Position => input.Position;
@@ -102,18 +106,11 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
             if (result is null || served != input.Position)
             {
                 result = null;
-                result = session.Run(new RowTexts(Text(0), readTexts.Length > 1 ? Text(1) : ""), input.Position);
+                result = session.Run(new RowTexts(readFirst!(), readSecond?.Invoke() ?? ""), input.Position);
                 served = input.Position;
             }
 
             return result;
-        }
-
-        private string Text(int index)
-        {
-            ReadOnlyMemory<char> text = default;
-            readTexts[index](ref text);
-            return text.ToString();
         }
     }
 }

@@ -57,6 +57,24 @@ internal sealed class SavedScoreFactory : CustomMappingFactory<SavedInput, Saved
     public override Action<SavedInput, SavedScore> GetMapping() => new SavedMapping<SavedScore>().Map;
 }
 
+/// <summary>Makes the mapping when ML.NET loads a saved Score step that gives the likelihood of each token.</summary>
+[CustomMappingFactoryAttribute(Contract)]
+internal sealed class SavedScoreTokensFactory : CustomMappingFactory<SavedInput, SavedScoreTokens>
+{
+    public const string Contract = "LongCat.ML.Score.2";
+
+    public override Action<SavedInput, SavedScoreTokens> GetMapping() => new SavedMapping<SavedScoreTokens>().Map;
+}
+
+/// <summary>Makes the mapping when ML.NET loads a saved Embed step.</summary>
+[CustomMappingFactoryAttribute(Contract)]
+internal sealed class SavedEmbedFactory : CustomMappingFactory<SavedInput, SavedEmbed>
+{
+    public const string Contract = "LongCat.ML.Embed.1";
+
+    public override Action<SavedInput, SavedEmbed> GetMapping() => new SavedMapping<SavedEmbed>().Map;
+}
+
 /// <summary>Makes the mapping when ML.NET loads a saved Classify step.</summary>
 [CustomMappingFactoryAttribute(Contract)]
 internal sealed class SavedClassifyFactory : CustomMappingFactory<SavedInput, SavedClassify>

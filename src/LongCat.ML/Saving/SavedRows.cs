@@ -73,6 +73,31 @@ internal sealed class SavedScore : ISavedOutput
     }
 }
 
+/// <summary>The outputs of a saved Score step that gives the likelihood of each token.</summary>
+internal sealed class SavedScoreTokens : ISavedOutput
+{
+    [ColumnName(SavedNames.Score)]
+    public float Score { get; set; }
+
+    [ColumnName(SavedNames.Perplexity)]
+    public float Perplexity { get; set; }
+
+    [ColumnName(SavedNames.TokenCount)]
+    public int TokenCount { get; set; }
+
+    [ColumnName(SavedNames.TokenLogLikelihoods)]
+    public VBuffer<float> TokenLogLikelihoods { get; set; }
+
+    public void Fill(RowStep step, RowResult result)
+    {
+        var scored = (ScoreResult)result;
+        Score = scored.Score;
+        Perplexity = scored.Perplexity;
+        TokenCount = scored.Tokens;
+        TokenLogLikelihoods = new VBuffer<float>(scored.TokenLogLikelihoods.Length, scored.TokenLogLikelihoods);
+    }
+}
+
 /// <summary>The outputs of a saved Classify step; the label becomes a key behind the mapping.</summary>
 internal sealed class SavedClassify : ISavedOutput
 {

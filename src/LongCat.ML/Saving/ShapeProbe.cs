@@ -16,7 +16,8 @@ internal static class ShapeProbe
         return step switch
         {
             GenerateStep => Probe<SavedGenerate>(context, step, input),
-            ScoreStep => Probe<SavedScore>(context, step, input),
+            ScoreStep => Probe<SavedScoreTokens>(context, step, input),
+            EmbedStep => Probe<EmbedProbe>(context, step, input),
             ClassifyStep => Probe<ClassifyProbe>(context, step, input),
             _ => Probe<SavedTokenize>(context, step, input),
         };
@@ -50,6 +51,13 @@ internal static class ShapeProbe
     }
 
     private sealed class NoInput;
+
+    // The saved form writes the vector in parts.
+    private sealed class EmbedProbe
+    {
+        [ColumnName(SavedNames.Embedding)]
+        public VBuffer<float> Embedding { get; set; }
+    }
 
     // The saved form writes the label as text and makes it a key afterwards; the step's own column is a key.
     private sealed class ClassifyProbe

@@ -7,7 +7,7 @@ namespace LongCat.ML.Saving;
 
 /// <summary>
 /// A step and its model as a saved pipeline carries them: JSON in a constant column.
-/// Version 1: <c>format_version</c>, <c>step</c>, <c>content_hash</c>, <c>path</c>, <c>options</c> (snake_case names of the options class; a missing one has its default).
+/// Version 1: <c>format_version</c>, <c>step</c>, <c>content_hash</c>, <c>path</c>, <c>options</c> (snake_case names of the options class; a missing one has its default), for Embed <c>hidden_size</c>.
 /// </summary>
 internal static class StepConfiguration
 {
@@ -19,10 +19,19 @@ internal static class StepConfiguration
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
     };
 
-    private sealed record Document(int FormatVersion, string Step, string ContentHash, string Path, JsonElement Options);
+    private sealed record Document(int FormatVersion, string Step, string ContentHash, string Path, JsonElement Options)
+    {
+        // What a step must know of the model before it is opened: Embed, the size of its vectors.
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public int? HiddenSize { get; init; }
+    }
 
     public static string Write(RowStep step, ModelReference model) => JsonSerializer.Serialize(
-        new Document(CurrentVersion, step.Name, model.ContentHash, model.Path, JsonSerializer.SerializeToElement(step.Options, step.Options.GetType(), Json)), Json);
+        new Document(CurrentVersion, step.Name, model.ContentHash, model.Path, JsonSerializer.SerializeToElement(step.Options, step.Options.GetType(), Json))
+        {
+            HiddenSize = (step as EmbedStep)?.HiddenSize,
+        },
+        Json);
 
     /// <exception cref="FormatException">The text is no configuration of a version that this library reads.</exception>
     public static (RowStep Step, ModelReference Model) Read(string json)
@@ -42,6 +51,7 @@ internal static class StepConfiguration
                 GenerateStep.StepName => new GenerateStep(Options<GenerateOptions>(document)),
                 ScoreStep.StepName => new ScoreStep(Options<ScoreOptions>(document)),
                 ClassifyStep.StepName => new ClassifyStep(Options<ClassifyOptions>(document)),
+                EmbedStep.StepName => new EmbedStep(Options<EmbedOptions>(document), document.HiddenSize ?? throw new JsonException("hidden_size is missing")),
                 TokenizeStep.StepName => new TokenizeStep(Options<TokenizeOptions>(document)),
                 _ => throw new FormatException($"The pipeline has the step '{document.Step}', which this version of LongCat.ML does not know."),
             };

@@ -1,4 +1,5 @@
 using LongCat.ML.Engines;
+using LongCat.ML.Inputs;
 using Microsoft.ML.Data;
 
 namespace LongCat.ML.Steps;
@@ -11,11 +12,24 @@ internal sealed class GenerateStep : RowStep
 {
     public const string StepName = "Generate";
     private readonly GenerateOptions options;
+    private readonly CompletionSettings settings;
 
     public GenerateStep(GenerateOptions options)
         : base(options)
     {
         this.options = options;
+        Second = RowOptionsText.Of(options);
+        settings = new CompletionSettings
+        {
+            MaxNewTokens = options.MaxNewTokens,
+            Temperature = options.Temperature,
+            TopK = options.TopK,
+            TopP = options.TopP,
+            Seed = options.Seed,
+            StopStrings = options.StopStrings,
+            LogProbabilities = options.LogProbabilitiesColumnName is not null,
+            OverlongRows = options.OverlongRows,
+        };
         var outputs = new List<StepColumn>
         {
             new StepColumn<GenerateResult, ReadOnlyMemory<char>>(
@@ -61,7 +75,8 @@ internal sealed class GenerateStep : RowStep
 
     public override async Task<RowResult> RunAsync(IDisposable model, RowTexts texts, CancellationToken cancellationToken)
     {
-        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(new CompletionRequest(texts.First, options), cancellationToken).ConfigureAwait(false);
+        CompletionSettings own = Second is null ? settings : RowOptions.Parse(texts.Second).Over(settings, options);
+        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(new CompletionRequest(texts.First, own), cancellationToken).ConfigureAwait(false);
         return new GenerateResult(completion.Text, completion.FinishReason, completion.PromptTokens, completion.CompletionTokens, completion.LogProbabilities);
     }
 }

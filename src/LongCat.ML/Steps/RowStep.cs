@@ -1,8 +1,9 @@
+using LongCat.ML.Inputs;
 using LongCat.ML.Models;
 
 namespace LongCat.ML.Steps;
 
-/// <summary>The texts of one row; <see cref="Second"/> is empty for steps that read one column.</summary>
+/// <summary>The texts of one row; <see cref="Second"/> is empty for steps that read one.</summary>
 internal readonly record struct RowTexts(string First, string Second);
 
 /// <summary>
@@ -11,7 +12,11 @@ internal readonly record struct RowTexts(string First, string Second);
 /// <remarks>Immutable and thread-safe.</remarks>
 internal abstract class RowStep
 {
-    protected RowStep(StepOptions options) => Options = options;
+    protected RowStep(StepOptions options)
+    {
+        Options = options;
+        First = new ColumnText(options.InputColumnName);
+    }
 
     /// <summary>The step's name in messages, the saved configuration and the contract of a saved pipeline.</summary>
     public abstract string Name { get; }
@@ -20,8 +25,11 @@ internal abstract class RowStep
 
     public virtual ModelKind ModelKind => ModelKind.Engine;
 
-    /// <summary>The second text column, or null.</summary>
-    public virtual string? SecondColumn => null;
+    /// <summary>Where the first text of a row comes from.</summary>
+    public TextSource First { get; protected init; }
+
+    /// <summary>Where the second text of a row comes from, or null.</summary>
+    public TextSource? Second { get; protected init; }
 
     public abstract IReadOnlyList<StepColumn> Outputs { get; }
 
@@ -31,7 +39,8 @@ internal abstract class RowStep
     /// <summary>The result of a row that failed where failing rows are to be empty.</summary>
     public virtual RowResult Failed => Empty;
 
-    public IEnumerable<string> Inputs => SecondColumn is null ? [Options.InputColumnName] : [Options.InputColumnName, SecondColumn];
+    /// <summary>The columns that the step reads.</summary>
+    public IEnumerable<StepInput> Inputs => Second is null ? First.Inputs : First.Inputs.Concat(Second.Inputs);
 
     /// <summary>Whether the row has nothing to run. ML.NET makes no difference between null and empty text.</summary>
     public virtual bool IsEmpty(RowTexts texts) => texts.First.Length == 0;

@@ -23,4 +23,13 @@ internal static class SavedNames
     public const string Label = "LongCat.Label";
     public const string LabelScores = "LongCat.LabelScores";
     public const string Tokens = "LongCat.Tokens";
+    public const string TokenLogLikelihoods = "LongCat.TokenLogLikelihoods";
+    public const string Embedding = "LongCat.Embedding";
+    public const string MaxNewTokens = "LongCat.MaxNewTokens";
+    public const string Temperature = "LongCat.Temperature";
+    public const string TopK = "LongCat.TopK";
+    public const string TopP = "LongCat.TopP";
+    public const string Seed = "LongCat.Seed";
+    public const string StopStrings = "LongCat.StopStrings";
+    public const string RowOptions = "LongCat.RowOptions";
 }

@@ -1,3 +1,4 @@
+using LongCat.ML.Inputs;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 
@@ -7,7 +8,7 @@ namespace LongCat.ML.Steps;
 internal static class StepSchema
 {
     /// <summary>The input's columns followed by the step's.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A column is missing or not text; the message names it, its type and what was expected.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A column is missing or of another type than the step reads; the message names it, its type and what was expected.</exception>
     public static DataViewSchema Output(RowStep step, DataViewSchema input)
     {
         Check(step, input);
@@ -23,36 +24,38 @@ internal static class StepSchema
 
     public static void Check(RowStep step, DataViewSchema input)
     {
-        foreach (string name in step.Inputs)
+        foreach (StepInput needed in step.Inputs)
         {
-            if (input.GetColumnOrNull(name) is not { } column)
+            if (input.GetColumnOrNull(needed.Name) is not { } column)
             {
-                Throw.MissingColumn(step.Name, name, input.Where(other => !other.IsHidden).Select(other => other.Name));
+                Throw.MissingColumn(step.Name, needed.Name, input.Where(other => !other.IsHidden).Select(other => other.Name));
                 return;
             }
 
-            if (column.Type is not TextDataViewType)
+            var vector = column.Type as VectorDataViewType;
+            DataViewType item = vector?.ItemType ?? column.Type;
+            if (!needed.Fits(item, vector is not null))
             {
-                var vector = column.Type as VectorDataViewType;
-                Throw.WrongColumnType(step.Name, name, Describe(vector?.ItemType ?? column.Type, vector is not null));
+                Throw.WrongColumnType(step.Name, needed, Describe(item, vector is not null));
             }
         }
     }
 
     public static void Check(RowStep step, SchemaShape input)
     {
-        foreach (string name in step.Inputs)
+        foreach (StepInput needed in step.Inputs)
         {
-            SchemaShape.Column column = input.FirstOrDefault(other => other.Name == name);
+            SchemaShape.Column column = input.FirstOrDefault(other => other.Name == needed.Name);
             if (column.Name is null)
             {
-                Throw.MissingColumn(step.Name, name, input.Select(other => other.Name));
+                Throw.MissingColumn(step.Name, needed.Name, input.Select(other => other.Name));
             }
 
-            if (column.Kind != SchemaShape.Column.VectorKind.Scalar || column.IsKey || column.ItemType is not TextDataViewType)
+            bool isVector = column.Kind != SchemaShape.Column.VectorKind.Scalar;
+            if (column.IsKey || !needed.Fits(column.ItemType, isVector))
             {
                 string item = column.IsKey ? $"a key of {column.ItemType}" : column.ItemType.ToString()!;
-                Throw.WrongColumnType(step.Name, name, column.Kind == SchemaShape.Column.VectorKind.Scalar ? item : $"a vector of {item}");
+                Throw.WrongColumnType(step.Name, needed, isVector ? $"a vector of {item}" : item);
             }
         }
     }

@@ -60,7 +60,7 @@ internal sealed class StepSession
         }
         catch (Exception exception)
         {
-            var failure = new RowFailedException(row, Step.Options.InputColumnName, exception);
+            var failure = new RowFailedException(row, Step.First.Inputs[0].Name, exception);
             if (Step.Options.FailingRows == FailingRow.Fail)
             {
                 throw failure;

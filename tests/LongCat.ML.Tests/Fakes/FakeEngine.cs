@@ -1,17 +1,21 @@
 using System.Collections.Concurrent;
 using LongCat.ML.Engines;
+using LongCat.ML.Inference;
 
 namespace LongCat.ML.Tests.Fakes;
 
 /// <summary>
 /// An engine with a loop of its own, as the real one has: each step advances every request by one token, so the number of steps shows how many
-/// rows ran together. A completion is the prompt's characters in reverse order between angle brackets, one token per step for
-/// <see cref="TokensPerCompletion"/> steps; a text is as many tokens as it has characters.
+/// rows ran together. A completion is the prompt's characters in reverse order between angle brackets, and the settings where it is sampled, one token per step for
+/// <see cref="TokensPerCompletion"/> steps at most; a text is as many tokens as it has characters.
 /// </summary>
 internal sealed class FakeEngine : ITextEngine
 {
     public const int MaxPositions = 40;
     public const int TokensPerCompletion = 4;
+
+    /// <summary>No power of two, so that a saved embedding has several parts.</summary>
+    public const int HiddenSize = 11;
 
     private readonly BlockingCollection<Request> incoming = [];
     private readonly Thread loop;
@@ -41,11 +45,23 @@ internal sealed class FakeEngine : ITextEngine
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
     {
-        string prompt = Fit(request.Prompt, request.Options.OverlongRows);
-        await Enqueue(prompt, TokensPerCompletion, cancellationToken).ConfigureAwait(false);
+        CompletionSettings settings = request.Settings;
+        string prompt = Fit(request.Prompt, settings.OverlongRows);
+        int tokens = Math.Min(TokensPerCompletion, settings.MaxNewTokens);
+        await Enqueue(prompt, tokens, cancellationToken).ConfigureAwait(false);
         string text = "<" + string.Concat(prompt.Reverse()) + ">";
-        float[] probabilities = request.Options.LogProbabilitiesColumnName is null ? [] : [.. Enumerable.Range(1, TokensPerCompletion).Select(i => -0.5f * i)];
-        return new TextCompletion(text, "stop", prompt.Length, TokensPerCompletion, probabilities);
+        if (settings.Temperature > 0)
+        {
+            text += FormattableString.Invariant($" at {settings.Temperature}, {settings.TopK}, {settings.TopP}, {settings.Seed}");
+        }
+
+        foreach (string stop in settings.StopStrings)
+        {
+            text = text.Split(stop)[0];
+        }
+
+        float[] probabilities = settings.LogProbabilities ? [.. Enumerable.Range(1, tokens).Select(i => -0.5f * i)] : [];
+        return new TextCompletion(text, tokens < TokensPerCompletion ? "length" : "stop", prompt.Length, tokens, probabilities);
     }
 
     public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken)
@@ -55,7 +71,27 @@ internal sealed class FakeEngine : ITextEngine
 
         // A continuation that the prompt already names is more likely.
         double perToken = prompt.Contains(continuation.Trim(), StringComparison.OrdinalIgnoreCase) ? -0.1 : -1;
-        return new TextLikelihood(perToken * continuation.Length, continuation.Length);
+        return new TextLikelihood(perToken * continuation.Length, continuation.Length, [.. Enumerable.Repeat((float)perToken, continuation.Length)]);
+    }
+
+    public async Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, CancellationToken cancellationToken)
+    {
+        string fitting = Fit(text, overlong);
+        await Enqueue(fitting, 1, cancellationToken).ConfigureAwait(false);
+        return Embedding(fitting, pooling, normalize);
+    }
+
+    /// <summary>How often each remainder of the characters' codes occurs, over the whole text or in its last character.</summary>
+    public static float[] Embedding(string text, EmbeddingPooling pooling, bool normalize)
+    {
+        float[] vector = new float[HiddenSize];
+        foreach (char character in pooling == EmbeddingPooling.Mean ? text : text[^1..])
+        {
+            vector[character % HiddenSize]++;
+        }
+
+        double length = normalize ? Math.Sqrt(vector.Sum(value => value * value)) : 1;
+        return Array.ConvertAll(vector, value => (float)(value / length));
     }
 
     public string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong)

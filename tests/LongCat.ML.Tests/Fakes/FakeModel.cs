@@ -50,7 +50,7 @@ internal sealed class FakeModel : IDisposable
             Architecture = Architecture,
             Precision = WeightPrecision.F32,
             VocabSize = 16,
-            HiddenSize = 8,
+            HiddenSize = FakeEngine.HiddenSize,
             MaxPositions = FakeEngine.MaxPositions,
             EosTokenIds = [2],
             Caches = [new CacheLayout(4)],

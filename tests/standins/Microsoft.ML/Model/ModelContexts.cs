@@ -49,6 +49,7 @@ internal sealed class ModelLoadContext
     {
         [TransformerChain.Signature] = TransformerChain.Load,
         [ColumnCopyingTransformer.Signature] = (_, ctx) => ColumnCopyingTransformer.Load(ctx),
+        [ColumnConcatenatingTransformer.Signature] = (_, ctx) => ColumnConcatenatingTransformer.Load(ctx),
         [ColumnSelectingTransformer.Signature] = (_, ctx) => ColumnSelectingTransformer.Load(ctx),
         [ExpressionTransformer.Signature] = (_, ctx) => ExpressionTransformer.Load(ctx),
         [ValueToKeyMappingTransformer.Signature] = (_, ctx) => ValueToKeyMappingTransformer.Load(ctx),

@@ -4,11 +4,14 @@ using Microsoft.ML.Transforms;
 
 namespace Microsoft.ML
 {
-    /// <summary>Copies and drops columns.</summary>
+    /// <summary>Copies, joins and drops columns.</summary>
     public static class TransformExtensionsCatalog
     {
         public static ColumnCopyingEstimator CopyColumns(this TransformsCatalog catalog, string outputColumnName, string inputColumnName) =>
             new(outputColumnName, inputColumnName);
+
+        public static ColumnConcatenatingEstimator Concatenate(this TransformsCatalog catalog, string outputColumnName, params string[] inputColumnNames) =>
+            new(outputColumnName, inputColumnNames);
 
         public static ColumnSelectingEstimator DropColumns(this TransformsCatalog catalog, params string[] columnNames) => new(columnNames);
     }

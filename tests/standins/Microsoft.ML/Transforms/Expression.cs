@@ -16,7 +16,7 @@ namespace Microsoft.ML
 
 namespace Microsoft.ML.Transforms
 {
-    /// <summary>A constant text column: the only expressions this stand-in knows are of the form <c>x : "text"</c>.</summary>
+    /// <summary>A constant column: the only expressions this stand-in knows are of the forms <c>x : "text"</c>, <c>x : -1</c>, <c>x : -1L</c> and <c>x : -1f</c>.</summary>
     public sealed class ExpressionEstimator : IEstimator<ExpressionTransformer>
     {
         private readonly string output;
@@ -39,18 +39,18 @@ namespace Microsoft.ML.Transforms
                 ShapeEditor.Find(inputSchema, name);
             }
 
-            return ShapeEditor.With(inputSchema, new SchemaShape.Column(output, SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance, false));
+            return ShapeEditor.With(inputSchema, SchemaShape.Column.Of(output, ExpressionTransformer.TypeOf(ExpressionTransformer.Parse(expression)), null));
         }
     }
 
-    /// <summary>A constant text column.</summary>
+    /// <summary>A constant column.</summary>
     public sealed class ExpressionTransformer : RowToRowTransformerBase
     {
         internal const string Signature = "ExprTransform";
         private readonly string output;
         private readonly string expression;
         private readonly string[] inputs;
-        private readonly string constant;
+        private readonly object constant;
 
         internal ExpressionTransformer(string output, string expression, string[] inputs)
         {
@@ -77,13 +77,31 @@ namespace Microsoft.ML.Transforms
             }
         }
 
-        private static string Parse(string expression)
+        internal static DataViewType TypeOf(object constant) => constant is string ? TextDataViewType.Instance : PrimitiveDataViewType.From(constant.GetType());
+
+        internal static object Parse(string expression)
+        {
+            string body = expression[(expression.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim();
+            if (int.TryParse(body, CultureInfo.InvariantCulture, out int integer))
+            {
+                return integer;
+            }
+
+            if (body.EndsWith('L') && long.TryParse(body[..^1], CultureInfo.InvariantCulture, out long number))
+            {
+                return number;
+            }
+
+            return body.EndsWith('f') && float.TryParse(body[..^1], CultureInfo.InvariantCulture, out float single) ? single : ParseText(expression);
+        }
+
+        private static string ParseText(string expression)
         {
             int open = expression.IndexOf('"', StringComparison.Ordinal);
             string head = open < 0 ? expression : expression[..open];
             if (open < 0 || !head.TrimEnd().EndsWith(':') || !expression.EndsWith('"'))
             {
-                throw new ArgumentException($"The stand-in knows constant text expressions only, not: {expression}", nameof(expression));
+                throw new ArgumentException($"The stand-in knows constants only, not: {expression}", nameof(expression));
             }
 
             var text = new StringBuilder();
@@ -122,13 +140,21 @@ namespace Microsoft.ML.Transforms
             return text.ToString();
         }
 
-        private sealed class Binding(DataViewSchema schema, int[] inputs, string output, string constant)
-            : RowBinding(schema, schema, [new DataViewSchema.DetachedColumn(output, TextDataViewType.Instance)])
+        private sealed class Binding(DataViewSchema schema, int[] inputs, string output, object constant)
+            : RowBinding(schema, schema, [new DataViewSchema.DetachedColumn(output, TypeOf(constant))])
         {
             public override Delegate[] CreateGetters(DataViewRow input, Func<int, bool> isActive) =>
-                [isActive(0) ? (ValueGetter<ReadOnlyMemory<char>>)((ref ReadOnlyMemory<char> value) => value = constant.AsMemory()) : null];
+                [!isActive(0) ? null : constant switch
+                {
+                    int integer => Constant(integer),
+                    long number => Constant(number),
+                    float single => Constant(single),
+                    _ => Constant(((string)constant).AsMemory()),
+                }];
 
             protected override IEnumerable<int> Dependencies(int added) => inputs;
+
+            private static Delegate Constant<T>(T constant) => (ValueGetter<T>)((ref T value) => value = constant);
         }
     }
 }
