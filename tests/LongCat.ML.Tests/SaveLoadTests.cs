@@ -238,6 +238,8 @@ public sealed class SaveLoadTests : IDisposable
     private static void AssertSame(IDataView expected, IDataView actual, bool sameTypes)
     {
         Assert.Equal(expected.Schema.Where(Visible).Select(column => column.Name).Order(), actual.Schema.Where(Visible).Select(column => column.Name).Order());
+        DataDebuggerPreview expectedRows = expected.Preview(100);
+        DataDebuggerPreview actualRows = actual.Preview(100);
         foreach (DataViewSchema.Column column in expected.Schema.Where(Visible))
         {
             DataViewSchema.Column other = actual.Schema[column.Name];
@@ -246,14 +248,14 @@ public sealed class SaveLoadTests : IDisposable
                 Assert.Equal(column.Type, other.Type);
             }
 
-            Assert.Equal(Values(expected, column), Values(actual, other));
+            Assert.Equal(Values(expectedRows, column), Values(actualRows, other));
         }
 
         static bool Visible(DataViewSchema.Column column) => !column.IsHidden;
     }
 
-    private static string[] Values(IDataView view, DataViewSchema.Column column) =>
-        [.. view.Preview(100).RowView.Select(row => row.Values[column.Index].Value switch
+    private static string[] Values(DataDebuggerPreview rows, DataViewSchema.Column column) =>
+        [.. rows.RowView.Select(row => row.Values[column.Index].Value switch
         {
             VBuffer<float> vector => string.Join(' ', vector.DenseValues()),
             var value => $"{value}",
