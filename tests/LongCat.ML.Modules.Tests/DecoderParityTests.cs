@@ -18,21 +18,7 @@ public class DecoderParityTests(ITestOutputHelper output)
 
     public static TheoryData<string> Folders => new("llama", "llama3-rope", "qwen3", "mixtral", "qwen3-moe");
 
-    /// <summary>Name and options of small models that together use everything a family can have; windows are shorter than the prompt of 24 tokens.</summary>
-    internal static IReadOnlyDictionary<string, RandomDecoderOptions> Models { get; } = new Dictionary<string, RandomDecoderOptions>
-    {
-        ["Llama with biases"] = new() { Biases = true, Seed = 2 },
-        ["Llama, llama3 rope, one head each"] = new() { Llama3Rope = true, Heads = 2, KeyValueHeads = 2, MaxPositions = 64, Seed = 3 },
-        ["Mistral"] = new() { Architecture = "MistralForCausalLM", Window = 7, Seed = 4 },
-        ["Mistral without window"] = new() { Architecture = "MistralForCausalLM", KeyValueHeads = 1, Seed = 5 },
-        ["Qwen2, tied"] = new() { Architecture = "Qwen2ForCausalLM", Tied = true, Seed = 6 },
-        ["Qwen2, window from layer 1"] = new() { Architecture = "Qwen2ForCausalLM", Window = 5, FirstWindowLayer = 1, Layers = 3, Seed = 7 },
-        ["Qwen3 with biases"] = new() { Architecture = "Qwen3ForCausalLM", HeadDim = 20, Biases = true, Window = 9, Seed = 8 },
-        ["Qwen3-MoE, weights not normalized"] = new() { Architecture = "Qwen3MoeForCausalLM", NormalizeTopK = false, Experts = 6, TopK = 3, Seed = 9 },
-        ["Mixtral with a window"] = new() { Architecture = "MixtralForCausalLM", Window = 1, Seed = 10 },
-    };
-
-    public static TheoryData<string> ModelNames => [.. Models.Keys];
+    public static TheoryData<string> ModelNames => [.. RandomDecoder.Models.Keys];
 
     [GoldenTheory]
     [MemberData(nameof(Folders))]
@@ -107,10 +93,10 @@ public class DecoderParityTests(ITestOutputHelper output)
     public void Random_models_compute_what_the_formulas_say(string name)
     {
         using TemporaryFolder folder = new();
-        RandomDecoder.Write(folder["model"], Models[name]);
+        RandomDecoder.Write(folder["model"], RandomDecoder.Models[name]);
         using DecoderReference reference = new(folder["model"]);
         using var model = CausalLanguageModel.Load(folder["model"]);
-        long[] ids = Prompt(24, Models[name].Seed);
+        long[] ids = Prompt(24, RandomDecoder.Models[name].Seed);
         var (logits, hidden) = reference.Run(ids);
         using var frozen = torch.no_grad();
         using var scope = torch.NewDisposeScope();
@@ -126,7 +112,7 @@ public class DecoderParityTests(ITestOutputHelper output)
     public void A_packed_row_gives_each_document_the_logits_it_has_alone(string name)
     {
         using TemporaryFolder folder = new();
-        RandomDecoder.Write(folder["model"], Models[name]);
+        RandomDecoder.Write(folder["model"], RandomDecoder.Models[name]);
         using var model = CausalLanguageModel.Load(folder["model"]);
         using var frozen = torch.no_grad();
         using var scope = torch.NewDisposeScope();

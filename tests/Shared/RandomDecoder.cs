@@ -10,6 +10,20 @@ internal static class RandomDecoder
     public static IReadOnlyList<string> Architectures { get; } =
         ["LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "MixtralForCausalLM"];
 
+    /// <summary>Name and options of small models that together use everything a family can have; windows are shorter than a prompt of 24 tokens.</summary>
+    public static IReadOnlyDictionary<string, RandomDecoderOptions> Models { get; } = new Dictionary<string, RandomDecoderOptions>
+    {
+        ["Llama with biases"] = new() { Biases = true, Seed = 2 },
+        ["Llama, llama3 rope, one head each"] = new() { Llama3Rope = true, Heads = 2, KeyValueHeads = 2, MaxPositions = 64, Seed = 3 },
+        ["Mistral"] = new() { Architecture = "MistralForCausalLM", Window = 7, Seed = 4 },
+        ["Mistral without window"] = new() { Architecture = "MistralForCausalLM", KeyValueHeads = 1, Seed = 5 },
+        ["Qwen2, tied"] = new() { Architecture = "Qwen2ForCausalLM", Tied = true, Seed = 6 },
+        ["Qwen2, window from layer 1"] = new() { Architecture = "Qwen2ForCausalLM", Window = 5, FirstWindowLayer = 1, Layers = 3, Seed = 7 },
+        ["Qwen3 with biases"] = new() { Architecture = "Qwen3ForCausalLM", HeadDim = 20, Biases = true, Window = 9, Seed = 8 },
+        ["Qwen3-MoE, weights not normalized"] = new() { Architecture = "Qwen3MoeForCausalLM", NormalizeTopK = false, Experts = 6, TopK = 3, Seed = 9 },
+        ["Mixtral with a window"] = new() { Architecture = "MixtralForCausalLM", Window = 1, Seed = 10 },
+    };
+
     /// <summary>Writes config.json, model.safetensors and, when asked for, tokenizer.json into a folder, which is created.</summary>
     /// <returns>The folder.</returns>
     public static string Write(string folder, RandomDecoderOptions? options = null)

@@ -1,32 +1,24 @@
+using System.Reflection;
 using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.Onnx;
 
-/// <summary>Which emitter writes which architecture (<c>architectures[0]</c> of config.json).</summary>
+/// <summary>Which emitter writes which family: the classes with <see cref="EmitterFamilyAttribute"/>, found by the type of the config.</summary>
 internal static class EmitterTable
 {
-    private static readonly Dictionary<string, Func<ModelConfig, ModelEmitter>> LongCat = new(StringComparer.Ordinal)
-    {
-        ["LongcatFlashForCausalLM"] = config => new LongcatFlashEmitter((LongcatFlashConfig)config),
-        ["LongcatCausalLM"] = config => new LongcatFlashEmitter((LongcatFlashConfig)config),
-        ["LongcatFlashNgramForCausalLM"] = config => new LongcatFlashEmitter((LongcatFlashConfig)config),
-    };
-
-    private static readonly Dictionary<string, Func<ModelConfig, ModelEmitter>> Standard = new(StringComparer.Ordinal)
-    {
-        ["LongcatFlashForCausalLM"] = config => new StandardLongcatEmitter((LongcatFlashConfig)config),
-        ["LongcatCausalLM"] = config => new StandardLongcatEmitter((LongcatFlashConfig)config),
-        ["LongcatFlashNgramForCausalLM"] = config => new StandardLongcatEmitter((LongcatFlashConfig)config),
-    };
+    private static readonly Dictionary<(Type Config, OperatorSet Operators), Type> Emitters = typeof(EmitterTable).Assembly.GetTypes()
+        .Select(type => (Type: type, Family: type.GetCustomAttribute<EmitterFamilyAttribute>()))
+        .Where(emitter => emitter.Family is not null)
+        .ToDictionary(emitter => (emitter.Family!.ConfigType, emitter.Family.Operators), emitter => emitter.Type);
 
     /// <summary>The emitter of a configuration.</summary>
-    /// <exception cref="CheckpointException">No emitter writes this architecture; the message lists those that exist.</exception>
-    public static ModelEmitter For(ModelConfig config, OperatorSet operators, string folder)
-    {
-        Dictionary<string, Func<ModelConfig, ModelEmitter>> emitters = operators == OperatorSet.Standard ? Standard : LongCat;
-        return emitters.TryGetValue(config.Architecture, out Func<ModelConfig, ModelEmitter>? create)
-            ? create(config)
-            : throw new CheckpointException(
-                folder, $"architecture {config.Architecture} cannot be exported; the exporter writes {string.Join(", ", emitters.Keys.Order(StringComparer.Ordinal))}.");
-    }
+    /// <exception cref="CheckpointException">No emitter writes this family with these operators.</exception>
+    public static ModelEmitter For(ModelConfig config, OperatorSet operators, string folder) =>
+        Emitters.TryGetValue((config.GetType(), operators), out Type? emitter)
+            ? (ModelEmitter)Activator.CreateInstance(emitter, BindingFlags.Public | BindingFlags.Instance | BindingFlags.DoNotWrapExceptions, null, [config], null)!
+            : throw new CheckpointException(folder, $"architecture {config.Architecture} cannot be exported with {operators switch
+            {
+                OperatorSet.Standard => "standard operators; export it with the longcat operators",
+                _ => "the longcat operators",
+            }}.");
 }

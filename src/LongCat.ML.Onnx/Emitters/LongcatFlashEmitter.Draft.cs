@@ -26,7 +26,7 @@ internal sealed partial class LongcatFlashEmitter
         Value mainHidden = graph.Input("hidden", ElementType.Float, "T", config.HiddenSize);
         StepInputs step = EmitStepInputs(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value cache = EmitCache(graph, 0, cacheType);
+        Value cache = EmitCache(graph, 0, cacheType, config.CacheWidth);
 
         Value embedding = EmitNorm(graph, weights, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(graph, weights, inputIds), "embedding_norm");
         Value hidden = EmitNorm(graph, weights, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");

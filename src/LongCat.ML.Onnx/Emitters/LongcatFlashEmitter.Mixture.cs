@@ -2,18 +2,9 @@ using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.Onnx;
 
-/// <summary>The dense MLPs and the mixture of experts with zero-computation experts.</summary>
+/// <summary>The mixture of experts with zero-computation experts.</summary>
 internal sealed partial class LongcatFlashEmitter
 {
-    /// <returns><c>residual + down(silu(gate(x)) * up(x))</c>.</returns>
-    private static Value EmitMlp(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, Value residual, string name)
-    {
-        Value gate = graph.MatMul(x, Projection(graph, weights, $"{prefix}.gate_proj.weight"), $"{name}.gate");
-        Value up = graph.MatMul(x, Projection(graph, weights, $"{prefix}.up_proj.weight"), $"{name}.up");
-        Value inner = graph.SiluMul(gate, up, $"{name}.inner");
-        return graph.MatMul(inner, Projection(graph, weights, $"{prefix}.down_proj.weight"), $"{name}.output", residual: residual);
-    }
-
     private Value EmitMixture(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string name)
     {
         string router = $"{prefix}.router.classifier.weight";

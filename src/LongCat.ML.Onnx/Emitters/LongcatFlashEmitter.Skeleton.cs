@@ -11,7 +11,7 @@ internal sealed partial class LongcatFlashEmitter
         StepInputs step = EmitStepInputs(graph);
         Value ngramContext = config.NGram is null ? Value.None : graph.Input("ngram_context", ElementType.Int64, "S", config.NGram.NeighborNum - 1);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers).Select(i => EmitCache(graph, i, cacheType))];
+        Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers).Select(i => EmitCache(graph, i, cacheType, config.CacheWidth))];
 
         Value h = config.NGram is null
             ? EmitTokenEmbedding(graph, weights, inputIds)
@@ -52,39 +52,4 @@ internal sealed partial class LongcatFlashEmitter
         AttentionNames Attention(string layerPrefix, int sub) =>
             new($"{layerPrefix}.self_attn.{sub}", $"{name}.attention.{sub}", $"cache_out.{(2 * layer) + sub}");
     }
-
-    /// <summary>The hidden state after the final norm for every token, <c>logits</c> for the rows asked for.</summary>
-    private void EmitHead(GraphBuilder graph, CheckpointWeights weights, Value h, string norm, Value logitsIndex, string hiddenOutput)
-    {
-        Value hidden = EmitNorm(graph, weights, norm, h, hiddenOutput);
-        Value rows = graph.Gather(hidden, logitsIndex, "logits_hidden");
-        Value logits = graph.MatMul(rows, Projection(graph, weights, OutputHeadName), "logits");
-        graph.Output(logits, ElementType.Float, "L", config.VocabSize);
-        graph.Output(hidden, ElementType.Float, "T", config.HiddenSize);
-    }
-
-    private static StepInputs EmitStepInputs(GraphBuilder graph) =>
-        new(
-            graph.Input("position_ids", ElementType.Int64, "T"),
-            graph.Input("query_start", ElementType.Int32, "S_plus_1"),
-            graph.Input("context_length", ElementType.Int32, "S"),
-            graph.Input("block_table", ElementType.Int32, "S", "B"));
-
-    private Value EmitCache(GraphBuilder graph, int index, ElementType type) => graph.Input($"cache.{index}", type, "pages", "page", config.CacheWidth);
-
-    private Value EmitTokenEmbedding(GraphBuilder graph, CheckpointWeights weights, Value inputIds)
-    {
-        Value table = Matrix(graph, weights, EmbeddingName);
-        return weights.MatrixType == ElementType.Float
-            ? graph.Gather(table, inputIds, "embedding")
-            : graph.Cast(graph.Gather(table, inputIds, "embedding.stored"), ElementType.Float, "embedding");
-    }
-
-    private Value EmitNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, string output, double? epsilon = null) =>
-        graph.RmsNorm(x, graph.Weight(weight, weights.Float32(weight)), epsilon ?? config.RmsNormEps, output);
-
-    /// <summary>A matrix that only MatMul reads.</summary>
-    private static Value Projection(GraphBuilder graph, CheckpointWeights weights, string name) => graph.Weight(name, weights.Projection(name));
-
-    private static Value Matrix(GraphBuilder graph, CheckpointWeights weights, string name) => graph.Weight(name, weights.Matrix(name));
 }

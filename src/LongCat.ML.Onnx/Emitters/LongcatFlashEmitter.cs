@@ -7,14 +7,12 @@ namespace LongCat.ML.Onnx;
 /// LongCat-Flash (arXiv 2509.01322) and LongCat-Flash-Lite (arXiv 2601.21204): two latent attentions, two dense MLPs and one shortcut mixture
 /// of experts in a layer; Lite adds the n-gram embedding. One file for each facet; the order of additions is the reference implementation's.
 /// </summary>
-internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : ModelEmitter
+[EmitterFamily(typeof(LongcatFlashConfig))]
+internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : PackedEmitter(config)
 {
-    private const string EmbeddingName = "model.embed_tokens.weight";
-    private const string OutputHeadName = "lm_head.weight";
-
     public override EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft)
     {
-        ElementType cache = cacheType == CacheType.BFloat16 ? ElementType.Bfloat16 : ElementType.Float;
+        ElementType cache = ElementTypeOf(cacheType);
         GraphBuilder model = EmitModel(new GraphBuilder("model", data), weights, cache);
         GraphBuilder? head = draft ? EmitDraft(new GraphBuilder("draft", data), weights, cache) : null;
         return new EmittedModel(

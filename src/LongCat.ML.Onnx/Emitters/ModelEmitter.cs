@@ -2,7 +2,7 @@ using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.Onnx;
 
-/// <summary>Turns one checkpoint into graphs. A family of models is one subclass and one row of <see cref="EmitterTable"/>.</summary>
+/// <summary>Turns one checkpoint into graphs. A family of models is one subclass with an <see cref="EmitterFamilyAttribute"/>.</summary>
 internal abstract class ModelEmitter
 {
     /// <summary>Whether the model has a draft head that this emitter can write.</summary>

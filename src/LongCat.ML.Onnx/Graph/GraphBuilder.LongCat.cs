@@ -57,6 +57,28 @@ internal sealed partial class GraphBuilder
         return (new Value(output), new Value(cacheOutput));
     }
 
+    /// <returns>The attention's output and the cache after it.</returns>
+    public (Value Output, Value Cache) PagedAttention(PagedAttentionInputs inputs, PagedAttentionAttributes attributes, string output, string cacheOutput)
+    {
+        Node(
+            LongCatDomain,
+            "PagedAttention",
+            [
+                inputs.Query, inputs.Key, inputs.Value, inputs.QueryNorm, inputs.KeyNorm, inputs.InverseFrequencies, inputs.Step.PositionIds,
+                inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
+            ],
+            [output, cacheOutput],
+            NodeAttribute.Int("num_heads", attributes.Heads),
+            NodeAttribute.Int("num_kv_heads", attributes.KeyValueHeads),
+            NodeAttribute.Int("head_dim", attributes.HeadDim),
+            NodeAttribute.Int("window", attributes.Window),
+            NodeAttribute.Float("epsilon", attributes.Epsilon),
+            NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
+            NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
+            NodeAttribute.String("pattern", attributes.Pattern));
+        return (new Value(output), new Value(cacheOutput));
+    }
+
     public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, string output) =>
         Single(
             LongCatDomain,

@@ -7,6 +7,7 @@ namespace LongCat.ML.Onnx;
 /// LongCat-Flash (arXiv 2509.01322) and LongCat-Flash-Lite (arXiv 2601.21204) with standard operators: absorbed latent attention over one cache
 /// [batch, 1, longest, rank + rope] for each sub-layer, com.microsoft's MoE for the experts with weights, n-gram ids in int64.
 /// </summary>
+[EmitterFamily(typeof(LongcatFlashConfig), OperatorSet.Standard)]
 internal sealed partial class StandardLongcatEmitter(LongcatFlashConfig config) : StandardEmitter(config)
 {
     protected override int NgramNeighbors => config.NGram?.NeighborNum ?? 0;

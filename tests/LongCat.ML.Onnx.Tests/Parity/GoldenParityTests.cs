@@ -9,7 +9,10 @@ namespace LongCat.ML.Onnx.Tests;
 public sealed class GoldenParityTests(ExportedFixtures fixtures, ITestOutputHelper output) : IClassFixture<ExportedFixtures>
 {
     private static readonly string[] Fixtures =
-        ["longcat-flash", "longcat-flash-yarn", "longcat-flash-sharded", "longcat-flash-bf16", "longcat-lite", "longcat-lite-yarn"];
+    [
+        "longcat-flash", "longcat-flash-yarn", "longcat-flash-sharded", "longcat-flash-bf16", "longcat-lite", "longcat-lite-yarn",
+        "llama", "llama3-rope", "qwen3", "mixtral", "qwen3-moe",
+    ];
 
     public static TheoryData<string, string> Cases
     {
