@@ -29,4 +29,27 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
         long rows = Math.Clamp(LogitBytes / (4L * manifest.VocabSize), 1, options.MaxStepTokens);
         return new EngineCapacity((int)pages, (int)Math.Min(pages, pagesPerSequence), (int)Math.Max(rows, options.MaxSequences));
     }
+
+    /// <summary>
+    /// Capacity where a page is a slot that holds a whole sequence (graphs of standard operators): as many slots as sequences may run, as long as the budget allows.
+    /// </summary>
+    /// <returns>The capacity and the options with that page size.</returns>
+    /// <exception cref="InferenceException">Not one token in each slot fits the budget.</exception>
+    public static (EngineCapacity Capacity, EngineOptions Options) ComputeSlots(ModelManifest manifest, EngineOptions options)
+    {
+        long tokenBytes = manifest.Caches.Sum(cache => (long)cache.Width) * sizeof(float);
+        long longest = Math.Min(manifest.MaxPositions, options.MemoryBudgetBytes / tokenBytes / options.MaxSequences);
+        if (longest < 1)
+        {
+            throw new InferenceException(
+                $"EngineOptions.MemoryBudgetBytes is {options.MemoryBudgetBytes}, and one token takes {tokenBytes} bytes over the model's {manifest.Caches.Count} caches, "
+                + $"in {options.MaxSequences} slots (MaxSequences) {tokenBytes * options.MaxSequences}. Give more, or lower MaxSequences.");
+        }
+
+        longest = Math.Min(longest, int.MaxValue / options.MaxSequences);
+        long rows = Math.Clamp(LogitBytes / (4L * manifest.VocabSize), 1, options.MaxStepTokens);
+        return (
+            new EngineCapacity(options.MaxSequences, 1, (int)Math.Max(rows, options.MaxSequences)),
+            options with { PageSize = (int)longest });
+    }
 }

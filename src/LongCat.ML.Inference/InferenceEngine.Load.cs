@@ -28,6 +28,12 @@ public sealed partial class InferenceEngine
 
         string tokenizer = Path.Combine(folder, "tokenizer.json");
         TokenizerCodec? codec = File.Exists(tokenizer) ? new TokenizerCodec(HuggingFaceTokenizer.Load(tokenizer)) : null;
+        if (manifest.Operators == OperatorSet.Standard)
+        {
+            (EngineCapacity slots, options) = EngineCapacity.ComputeSlots(manifest, options);
+            return new InferenceEngine(manifest, codec, PaddedModelRunner.Open(folder, manifest, options, slots), options, slots);
+        }
+
         EngineCapacity capacity = EngineCapacity.Compute(manifest, options);
         OrtModelRunner runner = OrtModelRunner.Open(folder, manifest, options, capacity);
         return new InferenceEngine(manifest, codec, runner, options, capacity);

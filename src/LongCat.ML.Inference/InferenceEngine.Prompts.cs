@@ -1,3 +1,4 @@
+using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Requests;
 
 namespace LongCat.ML.Inference;
@@ -5,7 +6,8 @@ namespace LongCat.ML.Inference;
 /// <summary>Everything about a request that can be checked before it enters the loop: after this, only the model itself can fail.</summary>
 public sealed partial class InferenceEngine
 {
-    private long PoolTokens => (long)_pool.PageCount * _pool.PageSize;
+    /// <summary>The most tokens that the caches hold of one sequence.</summary>
+    private long SequenceTokens => (long)_pagesPerSequence * _pool.PageSize;
 
     private (IReadOnlyList<int> Prompt, GenerationLimits Limits) Prepare(GenerationRequest request)
     {
@@ -19,8 +21,8 @@ public sealed partial class InferenceEngine
 
         IReadOnlyList<int> prompt = Prompt(request.Prompt, request.PromptIds, nameof(GenerationRequest));
 
-        // The last new token is never computed: the pool may be one token smaller than the sequence.
-        int longest = (int)Math.Min(Manifest.MaxPositions, PoolTokens + 1);
+        // The last new token is never computed: the caches may hold one token less than the sequence.
+        int longest = (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
         int most = Manifest.MaxPositions;
         if (options.Overflow != PromptOverflow.Fail)
         {
@@ -79,7 +81,7 @@ public sealed partial class InferenceEngine
         }
 
         // The continuation's last token is never computed.
-        int longest = (int)Math.Min(Manifest.MaxPositions, PoolTokens + 1);
+        int longest = (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
         if (request.Overflow != PromptOverflow.Fail)
         {
             prompt = Truncate(prompt, Math.Max(1, longest - continuation.Count), request.Overflow);
@@ -117,7 +119,7 @@ public sealed partial class InferenceEngine
         IReadOnlyList<int> tokens = OrBegin(Checked(request.Ids ?? Encode(request.Text!), "the text"));
         if (request.Overflow != PromptOverflow.Fail)
         {
-            tokens = Truncate(tokens, (int)Math.Min(Manifest.MaxPositions, PoolTokens), request.Overflow);
+            tokens = Truncate(tokens, (int)Math.Min(Manifest.MaxPositions, SequenceTokens), request.Overflow);
         }
 
         if (tokens.Count > Manifest.MaxPositions)
@@ -209,10 +211,12 @@ public sealed partial class InferenceEngine
 
     private void CheckFits(int tokens, string what, string advice)
     {
-        if (tokens > PoolTokens)
+        if (tokens > SequenceTokens)
         {
             throw new InferenceException(
-                $"{what} needs {_pool.PagesFor(tokens)} pages of {_pool.PageSize} tokens; the whole pool has {_pool.PageCount} pages. "
+                (Manifest.Operators == OperatorSet.Standard
+                    ? $"{what} needs {tokens} tokens of cache; each of the {_pool.PageCount} sequences (EngineOptions.MaxSequences) has {_pool.PageSize}. Lower MaxSequences. "
+                    : $"{what} needs {_pool.PagesFor(tokens)} pages of {_pool.PageSize} tokens; the whole pool has {_pool.PageCount} pages. ")
                 + $"{char.ToUpperInvariant(advice[0])}{advice[1..]}, or give the engine a larger EngineOptions.MemoryBudgetBytes.");
         }
     }

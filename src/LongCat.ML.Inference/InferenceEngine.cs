@@ -20,6 +20,7 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
 {
     private readonly ITextCodec? _codec;
     private readonly IModelRunner _runner;
+    private readonly int _pagesPerSequence;
     private readonly PagePool _pool;
     private readonly Scheduler _scheduler;
     private readonly StepExecutor _executor;
@@ -32,6 +33,7 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
         Tokenizer = (codec as TokenizerCodec)?.Tokenizer;
         _codec = codec;
         _runner = runner;
+        _pagesPerSequence = capacity.PagesPerSequence;
         _pool = new PagePool(capacity.Pages, options.PageSize);
         _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows));
         _executor = new StepExecutor(

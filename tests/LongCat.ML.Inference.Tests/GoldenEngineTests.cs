@@ -9,17 +9,24 @@ namespace LongCat.ML.Inference.Tests;
 public sealed class GoldenEngineTests(ITestOutputHelper output)
 {
     [GoldenTheory]
-    [InlineData("longcat-lite", 16, 512)]
-    [InlineData("longcat-lite", 4, 7)]
-    [InlineData("longcat-lite-yarn", 16, 512)]
-    [InlineData("longcat-flash", 16, 512)]
-    [InlineData("longcat-flash-yarn", 16, 9)]
-    [InlineData("longcat-flash-bf16", 16, 512)]
-    [InlineData("longcat-flash-sharded", 8, 512)]
-    public async Task Logits_and_greedy_continuations_equal(string fixture, int pageSize, int maxStepTokens)
+    [InlineData("longcat-lite", 16, 512, OperatorSet.LongCat)]
+    [InlineData("longcat-lite", 4, 7, OperatorSet.LongCat)]
+    [InlineData("longcat-lite-yarn", 16, 512, OperatorSet.LongCat)]
+    [InlineData("longcat-flash", 16, 512, OperatorSet.LongCat)]
+    [InlineData("longcat-flash-yarn", 16, 9, OperatorSet.LongCat)]
+    [InlineData("longcat-flash-bf16", 16, 512, OperatorSet.LongCat)]
+    [InlineData("longcat-flash-sharded", 8, 512, OperatorSet.LongCat)]
+    [InlineData("longcat-lite", 16, 512, OperatorSet.Standard)]
+    [InlineData("longcat-lite", 16, 7, OperatorSet.Standard)]
+    [InlineData("longcat-lite-yarn", 16, 512, OperatorSet.Standard)]
+    [InlineData("longcat-flash", 16, 512, OperatorSet.Standard)]
+    [InlineData("longcat-flash-yarn", 16, 9, OperatorSet.Standard)]
+    [InlineData("longcat-flash-bf16", 16, 512, OperatorSet.Standard)]
+    [InlineData("longcat-flash-sharded", 16, 512, OperatorSet.Standard)]
+    public async Task Logits_and_greedy_continuations_equal(string fixture, int pageSize, int maxStepTokens, OperatorSet operators)
     {
         using TemporaryFolder folder = new();
-        string model = OnnxExporter.Export(GoldenFixtures.Path(fixture), folder["onnx"]).Folder;
+        string model = OnnxExporter.Export(GoldenFixtures.Path(fixture), folder["onnx"], new ExportOptions { Operators = operators }).Folder;
         using SafetensorsFile golden = SafetensorsFile.Open(GoldenFixtures.Path(fixture, "golden.safetensors"));
         long[] inputs = golden.ReadInt64("input_ids");
         int batch = (int)golden.Entry("input_ids").Shape[0];

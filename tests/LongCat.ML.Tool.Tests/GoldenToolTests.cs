@@ -9,14 +9,15 @@ namespace LongCat.ML.ToolTests;
 public sealed class GoldenToolTests(ITestOutputHelper output)
 {
     [GoldenTheory]
-    [InlineData("longcat-lite")]
-    [InlineData("longcat-flash-yarn")]
-    public void Exported_logits_and_greedy_ids_are_the_golden_ones(string fixture)
+    [InlineData("longcat-lite", "longcat")]
+    [InlineData("longcat-flash-yarn", "longcat")]
+    [InlineData("longcat-lite", "standard")]
+    public void Exported_logits_and_greedy_ids_are_the_golden_ones(string fixture, string operators)
     {
         using TemporaryFolder folder = new();
         string onnx = Path.Combine(folder.Path, "onnx"), logits = Path.Combine(folder.Path, "logits.safetensors");
         string golden = GoldenFixtures.Path(fixture, "golden.safetensors");
-        Succeeds(ToolProcess.LongCat("export", GoldenFixtures.Path(fixture), "--output", onnx, "--precision", "f32"));
+        Succeeds(ToolProcess.LongCat("export", GoldenFixtures.Path(fixture), "--output", onnx, "--ops", operators, "--precision", "f32"));
         Succeeds(ToolProcess.LongCat("logits", onnx, "--ids-file", golden, "--output", logits));
 
         using SafetensorsFile expected = SafetensorsFile.Open(golden);

@@ -54,9 +54,9 @@ internal sealed partial class Scheduler
                 continue;
             }
 
-            // Each running request may want a page soon; admitting into the last pages would only preempt the newcomer again.
+            // Each running request that still grows may want a page soon; admitting into the last pages would only preempt the newcomer again.
             int needed = _pool.PagesFor(sequence.Target) - shared;
-            if (_pool.Available < needed + _running.Count)
+            if (_pool.Available < needed + _running.Count(other => other.Pages.Count < _pool.PagesFor(other.MaxCachedTokens)))
             {
                 FreePages(sequence);
                 return;

@@ -1,0 +1,84 @@
+using LongCat.ML.Checkpoints;
+using Microsoft.ML.OnnxRuntime;
+
+namespace LongCat.ML.Inference.Sessions;
+
+internal sealed unsafe partial class PaddedModelRunner
+{
+    private const string Past = "past_key_values.";
+
+    /// <summary>Opens model.onnx.</summary>
+    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, or the graph and longcat.json disagree.</exception>
+    public static PaddedModelRunner Open(string folder, ModelManifest manifest, EngineOptions options, EngineCapacity capacity)
+    {
+        string path = Path.Combine(folder, ModelManifest.ModelFileName);
+        InferenceSession? session = null;
+        try
+        {
+            using SessionOptions sessionOptions = CreateSessionOptions(options);
+            session = new InferenceSession(path, sessionOptions);
+            (string Name, int Heads, int Dim)[] caches = [.. session.InputNames.Where(name => name.StartsWith(Past, StringComparison.Ordinal)).Select(name => Shape(session, name))];
+            CheckNames(path, session, manifest, caches);
+            return new PaddedModelRunner(session, manifest, capacity, options, new SlotCaches(capacity.Pages, options.PageSize, caches));
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            session?.Dispose();
+            throw new InferenceException($"{path}: ONNX Runtime {OrtEnv.Instance().GetVersionString()} cannot open the model: {exception.Message}", exception);
+        }
+        catch (DllNotFoundException exception)
+        {
+            throw new InferenceException($"{path}: a native library is missing: {exception.Message}", exception);
+        }
+        catch (InferenceException)
+        {
+            session?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>No operator library: the graph needs none. Matrices are packed when the session is made, which is the fastest for ONNX Runtime's own products.</summary>
+    private static SessionOptions CreateSessionOptions(EngineOptions options)
+    {
+        SessionOptions session = new()
+        {
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
+            ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
+            IntraOpNumThreads = options.Threads == 0 ? Environment.ProcessorCount : options.Threads,
+            InterOpNumThreads = 1,
+            EnableMemoryPattern = false,
+        };
+        session.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
+        return session;
+    }
+
+    private static (string Name, int Heads, int Dim) Shape(InferenceSession session, string name)
+    {
+        int[] dimensions = session.InputMetadata[name].Dimensions;
+        return dimensions.Length == 4 && dimensions[1] > 0 && dimensions[3] > 0
+            ? (name[Past.Length..], dimensions[1], dimensions[3])
+            : throw new InferenceException($"the cache {name} has the shape [{string.Join(", ", dimensions)}]; [batch, heads, longest, dim] with known heads and dim is expected. Export the model again.");
+    }
+
+    private static void CheckNames(string path, InferenceSession session, ModelManifest manifest, (string Name, int Heads, int Dim)[] caches)
+    {
+        List<string> inputs = ["input_ids", "attention_mask"];
+        if (manifest.NgramNeighbors > 0)
+        {
+            inputs.Add("ngram_context");
+        }
+
+        string[] known = [.. inputs, "position_ids", .. caches.Select(cache => Past + cache.Name)];
+        string[] outputs = ["logits", "hidden_states", .. caches.Select(cache => $"present.{cache.Name}")];
+        string[] missing = [.. inputs.Except(session.InputNames), .. outputs.Except(session.OutputNames)];
+        string[] unknown = [.. session.InputNames.Except(known)];
+        int width = caches.Sum(cache => cache.Heads * cache.Dim);
+        int recorded = manifest.Caches.Sum(cache => cache.Width);
+        if (missing.Length + unknown.Length > 0 || width != recorded || !session.OverridableInitializerMetadata.ContainsKey("logits_from"))
+        {
+            throw new InferenceException(
+                $"{path} does not fit {ModelManifest.FileName}: missing inputs or outputs [{string.Join(", ", missing)}], unexpected inputs [{string.Join(", ", unknown)}], "
+                + $"{width} values of a token in the caches, {recorded} recorded. Export the model again.");
+        }
+    }
+}
