@@ -251,6 +251,7 @@ void Embeddings(CpuPath path, WeightType type, const ParallelFor& parallel) {
              12.0 * kHidden * kWidth * static_cast<double>(SizeOf(type)), 12.0 * kHidden * kWidth * static_cast<double>(tokens), [&] {
                  for (NGramTable& table : tables) {
                      table.projection = Take(type, kHidden * kWidth);
+                     table.projection.layout = WeightLayout::kPanels;
                  }
                  (void)NGramEmbedding(path, p, workspace.data(), parallel);
              });

@@ -163,8 +163,11 @@ struct Case {
     std::vector<int32_t> start;
     std::vector<NGramTable> tables;
     std::vector<Tensor> storage;
+    WeightLayout layout;
 
-    Case(Random& random, std::vector<int64_t> lengths, WeightType type, int64_t hidden = 40, int64_t width = 5, int n = 3, int k = 2) {
+    Case(Random& random, std::vector<int64_t> lengths, WeightType type, int64_t hidden = 40, int64_t width = 5, int n = 3, int k = 2,
+         WeightLayout projections = WeightLayout::kRows)
+        : layout(projections) {
         p.vocabulary = p.hash_vocab_size = 64, p.hidden = hidden, p.table_width = width, p.eos_token_id = 2, p.neighbor_num = n,
         p.split_num = k;
         start.push_back(0);
@@ -182,7 +185,8 @@ struct Case {
         for (NGramTable& table : tables) {
             table.row_count += 3;
             storage.emplace_back(type, random.Floats(table.row_count * width));
-            storage.emplace_back(type, random.Floats(hidden * width));
+            std::vector<float> projection = random.Floats(hidden * width);
+            storage.emplace_back(type, layout == WeightLayout::kRows ? projection : InPanels(type, projection, hidden, width, 7e20f));
         }
         Bind();
     }
@@ -194,7 +198,7 @@ struct Case {
         p.word = storage[0].weights();
         for (size_t i = 0; i < tables.size(); i++) {
             tables[i].rows = storage[1 + 2 * i].weights();
-            tables[i].projection = storage[2 + 2 * i].weights();
+            tables[i].projection = storage[2 + 2 * i].weights(layout);
         }
         p.tables = tables.data();
     }
@@ -214,19 +218,20 @@ std::vector<float> Run(CpuPath path, const NGramEmbeddingArguments& p, const Par
     return embedding;
 }
 
-void Parity(CpuPath path, WeightType type) {
-    Comparison comparison(Text("NGramEmbedding %s %s", Name(path), Name(type)).c_str(), 3e-6, "float32 sums of up to 500 products below 1");
+void Parity(CpuPath path, WeightType type, WeightLayout layout) {
+    Comparison comparison(Text("NGramEmbedding %s %s %s", Name(path), Name(type), Name(layout)).c_str(), 3e-6,
+                          "float32 sums of up to 500 products below 1");
     Random random(22);
     for (auto& lengths : {std::vector<int64_t>{}, {0}, {1}, {3}, {1, 1, 1}, {5, 0, 2, 70}, {130, 1, 9, 1, 4}}) {
-        Case small(random, lengths, type), wide(random, lengths, type, 130, 33, 5, 3);
+        Case small(random, lengths, type, 40, 5, 3, 2, layout), wide(random, lengths, type, 130, 33, 5, 3, layout);
         comparison.Add(Run(path, small.p), Run(CpuPath::kReference, small.p), "hidden 40, width 5");
         comparison.Add(Run(path, wide.p), Run(CpuPath::kReference, wide.p), "hidden 130, width 33, N 5, K 3");
     }
 }
 
-void Invariance(CpuPath path, WeightType type) {
+void Invariance(CpuPath path, WeightType type, WeightLayout layout) {
     Random random(23);
-    Case c(random, {5, 1, 80, 3}, type, 130, 33, 4, 4);
+    Case c(random, {5, 1, 80, 3, 170}, type, 150, 33, 4, 4, layout);
     std::vector<float> whole = Run(path, c.p);
     Threads pool(3);
     EXPECT(SameBits(whole, Run(path, c.p, pool.parallel())), "%s: threads", Name(path));
@@ -256,6 +261,7 @@ void Errors() {
     expect([](Case& c) { c.start[2] = 4; }, "query_start[2] is 4, expected the number of tokens, 5");
     expect([](Case& c) { c.tables[1].modulus = 1000; }, "table_rows[1] is 1000, expected 1..");
     expect([](Case& c) { c.p.neighbor_num = 1; }, "neighbor_num 1");
+    expect([](Case& c) { c.tables[2].projection.layout = WeightLayout::kPanels; }, "projections 0 and 2 lie in different layouts");
 }
 
 }  // namespace
@@ -266,8 +272,10 @@ int main() {
     for (CpuPath path : FastPaths()) {
         RandomIds(path);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
-            Parity(path, type);
-            Invariance(path, type);
+            for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
+                Parity(path, type, layout);
+                Invariance(path, type, layout);
+            }
         }
     }
     return Report();

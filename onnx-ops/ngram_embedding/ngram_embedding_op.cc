@@ -10,7 +10,8 @@ NGramEmbeddingOp::NGramEmbeddingOp(const Attributes& attributes)
       eos_token_id_(attributes.Integer("eos_token_id")),
       neighbor_num_(attributes.Positive("neighbor_num")),
       split_num_(attributes.Positive("split_num")),
-      table_rows_(attributes.Integers("table_rows")) {
+      table_rows_(attributes.Integers("table_rows")),
+      layout_(attributes.Layout("layout")) {
     if (std::string fusion = attributes.String("fusion"); fusion != "mean") {
         Fail("attribute fusion is '%s', expected 'mean'", fusion.c_str());
     }
@@ -21,6 +22,20 @@ NGramEmbeddingOp::NGramEmbeddingOp(const Attributes& attributes)
         Fail("attribute table_rows has %zu entries, expected %d (split_num · (neighbor_num - 1))", table_rows_.size(),
              split_num_ * (neighbor_num_ - 1));
     }
+}
+
+// [hidden, width], or in panels: float32 [ceil(hidden / 16), width, 16], bfloat16 [ceil(hidden / 16), ceil(width / 2), 16, 2].
+Weights NGramEmbeddingOp::Projection(const Input& input, int64_t hidden, int64_t width) const {
+    Weights weights = input.AsWeights();
+    weights.layout = layout_;
+    if (layout_ == WeightLayout::kRows) {
+        input.HasShape({hidden, width});
+    } else {
+        int64_t panels = (hidden + kPanelOutputs - 1) / kPanelOutputs;
+        bool pairs = weights.type == WeightType::kBFloat16;
+        input.HasShape(pairs ? Shape{panels, (width + 1) / 2, kPanelOutputs, 2} : Shape{panels, width, kPanelOutputs});
+    }
+    return weights;
 }
 
 void NGramEmbeddingOp::Compute(Context& context) const {
@@ -62,7 +77,7 @@ void NGramEmbeddingOp::Compute(Context& context) const {
         list[i].rows = rows.HasShape({-1, p.table_width}).AsWeights();
         list[i].row_count = rows.Dimension(0);
         list[i].modulus = table_rows_[i];
-        list[i].projection = context.In(4 + tables + i, "projection").HasShape({p.hidden, p.table_width}).AsWeights();
+        list[i].projection = Projection(context.In(4 + tables + i, "projection"), p.hidden, p.table_width);
     }
     p.tables = list.data();
     p.embedding = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));

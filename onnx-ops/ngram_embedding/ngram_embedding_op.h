@@ -25,6 +25,9 @@ class NGramEmbeddingOp {
     int64_t hash_vocab_size_, eos_token_id_;
     int neighbor_num_, split_num_;
     std::vector<int64_t> table_rows_;
+    WeightLayout layout_;
+
+    Weights Projection(const Input& input, int64_t hidden, int64_t width) const;
 };
 
 }  // namespace longcat::ops

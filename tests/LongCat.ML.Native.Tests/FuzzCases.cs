@@ -59,14 +59,17 @@ internal static class FuzzCases
             new("ngram_context", history, lengths.Length, neighbors - 1), Weights(random, "word", vocabulary, hidden),
         ];
         inputs.AddRange(moduli.Select((modulus, i) => Weights(random, $"table{i}", (int)modulus + random.Next(3), width)));
-        inputs.AddRange(moduli.Select((_, i) => Weights(random, $"projection{i}", hidden, width)));
+        bool panels = random.Next(2) == 0;
+        inputs.AddRange(moduli.Select((_, i) => Weights(random, $"projection{i}", hidden, width)).Select(feed => panels ? InPanels(feed) : feed));
+        long[] last = [.. inputs[^1].Shape];
         List<Spoiling> spoilings =
         [
             Resize("query_start", 0, "input 1 (query_start)"), Value("query_start", 0, 1, "query_start[0]"), Value("query_start", lengths.Length, -1, "query_start["),
             Value("query_start", lengths.Length, tokens + 1, "query_start["), Resize("ngram_context", lengths.Length + 1, neighbors - 1, "input 2 (ngram_context)"),
             Resize("ngram_context", lengths.Length, neighbors, "input 2 (ngram_context)"), Rank("input_ids", "input 0 (input_ids)"), Rank("word", "input 3 (word)"),
             Type("word", "input 3 (word)"), Resize("table0", (int)moduli[0] - 1, width, "table_rows[0]"),
-            Resize($"projection{tables - 1}", hidden + 1, width, "(projection)"), Resize($"projection{tables - 1}", hidden, width + 1, "(projection)"),
+            new("(projection)", fuzz => Change(fuzz, $"projection{tables - 1}", old => Sized(old, [last[0] + 1, .. last[1..]]))),
+            new("(projection)", fuzz => Change(fuzz, $"projection{tables - 1}", old => Sized(old, [last[0], last[1] + 1, .. last[2..]]))),
             Resize("word", vocabulary, 0, "(projection)"), Type($"projection{tables - 1}", "(projection)"),
         ];
         if (tokens > 0)
@@ -87,8 +90,9 @@ internal static class FuzzCases
             [
                 NodeAttribute.Int("hash_vocab_size", vocabulary), NodeAttribute.Int("neighbor_num", neighbors), NodeAttribute.Int("split_num", splits),
                 NodeAttribute.Int("eos_token_id", random.Next(3)), NodeAttribute.Ints("table_rows", moduli), NodeAttribute.String("fusion", "mean"),
+                NodeAttribute.Int("layout", panels ? 1 : 0),
             ],
-            [.. spoilings], $"{tokens} tokens of {lengths.Length} sequences, {tables} tables of width {width}, hidden {hidden}");
+            [.. spoilings], $"{tokens} tokens of {lengths.Length} sequences, {tables} tables of width {width}, hidden {hidden}{(panels ? ", panels" : "")}");
     }
 
     public static FuzzCase LatentAttention(Random random)

@@ -27,6 +27,9 @@ Status Check(const NGramEmbeddingArguments& p) {
             return Status::Error(StatusCode::kInvalidArgument, "table_rows[%d] is %lld, expected 1..%lld, the rows of that table", i,
                                  L{p.tables[i].modulus}, L{p.tables[i].row_count});
         }
+        if (p.tables[i].projection.layout != p.tables[0].projection.layout) {
+            return Status::Error(StatusCode::kInvalidArgument, "projections 0 and %d lie in different layouts, expected one for all", i);
+        }
     }
     if (Status status = CheckQueryStart(p.query_start, p.sequences, p.tokens); !status.ok()) {
         return status;

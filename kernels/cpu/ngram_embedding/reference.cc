@@ -14,7 +14,7 @@ void NGramProjectReference(const NGramEmbeddingArguments& p, const int64_t* ids,
                 int64_t row = ids[i * p.tokens + t];
                 for (int64_t d = 0; d < p.table_width; d++) {
                     sum += static_cast<double>(WeightAt(p.tables[i].rows, row * p.table_width + d)) *
-                           WeightAt(p.tables[i].projection, h * p.table_width + d);
+                           WeightOf(p.tables[i].projection, h, d, p.table_width);
                 }
             }
             p.embedding[t * p.hidden + h] = static_cast<float>(sum / (1 + tables));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/parallel.h"
+#include "../simd/panels.h"
 #include "../simd/tiles.h"
 #include "longcat/ngram_embedding.h"
 
@@ -9,6 +10,7 @@ namespace longcat {
 namespace {
 
 constexpr int kEmbeddingColumns = 48;
+constexpr int64_t kEmbeddingPanels = 8;
 constexpr int kGatherTables = 16;
 
 template <class T>
@@ -20,6 +22,58 @@ void CopyRow(const T* from, int64_t count, float* to) {
     if (i < count) {
         Simd::Store(to + i, Simd::Load(from + i, count - i), count - i);
     }
+}
+
+// sum[t, x] = the word's part, then each table's in ascending order, then the mean: for a block of tokens and columns.
+template <int kStride, class Part>
+void ProjectBlock(const NGramEmbeddingArguments& p, int tables, int64_t token, int count, int64_t column, int columns, float* sum,
+                  const Part& part) {
+    for (int t = 0; t < count; t++) {
+        for (int x = 0; x < columns; x++) {
+            sum[t * kStride + x] = WeightAt(p.word, p.input_ids[token + t] * p.hidden + column + x);
+        }
+    }
+    for (int i = 0; i < tables; i++) {
+        const float* product = part(i);
+        for (int t = 0; t < count; t++) {
+            for (int x = 0; x < columns; x++) {
+                sum[t * kStride + x] += product[t * kStride + x];
+            }
+        }
+    }
+    for (int t = 0; t < count; t++) {
+        for (int x = 0; x < columns; x++) {
+            p.embedding[(token + t) * p.hidden + column + x] = sum[t * kStride + x] / static_cast<float>(1 + tables);
+        }
+    }
+}
+
+inline void ProjectRows(const NGramEmbeddingArguments& p, const float* rows, int tables, int64_t token, int count, int64_t column,
+                        int columns) {
+    float sum[kProductRows * kEmbeddingColumns], product[kProductRows * kEmbeddingColumns];
+    ProjectBlock<kEmbeddingColumns>(p, tables, token, count, column, columns, sum, [&](int i) {
+        const float* a[kProductRows];
+        for (int t = 0; t < count; t++) {
+            a[t] = rows + ((token + t) * tables + i) * p.table_width;
+        }
+        Product(a, count, p.tables[i].projection, column, columns, p.table_width, product, kEmbeddingColumns);
+        return product;
+    });
+}
+
+inline void ProjectPanels(const NGramEmbeddingArguments& p, const float* rows, int tables, int64_t token, int count, int64_t column,
+                          int columns) {
+    constexpr int kStride = static_cast<int>(kEmbeddingPanels * kPanelOutputs);
+    alignas(64) float sum[kMostRows * kStride], product[kMostRows * kStride];
+    ProjectBlock<kStride>(p, tables, token, count, column, columns, sum, [&](int i) {
+        const float* a[kMostRows];
+        for (int t = 0; t < count; t++) {
+            a[t] = rows + ((token + t) * tables + i) * p.table_width;
+        }
+        PanelProduct(a, count, p.tables[i].projection, column / kPanelOutputs, static_cast<int>(CeilDivide(columns, kPanelOutputs)),
+                     p.table_width, product, kStride);
+        return product;
+    });
 }
 
 inline void NGramProjectVectorised(const NGramEmbeddingArguments& p, const int64_t* ids, float* rows, const ParallelFor& parallel) {
@@ -51,35 +105,21 @@ inline void NGramProjectVectorised(const NGramEmbeddingArguments& p, const int64
         }
     });
 
-    int64_t token_blocks = CeilDivide(p.tokens, kProductRows), column_blocks = CeilDivide(p.hidden, kEmbeddingColumns);
+    // All projections have one layout (NGramEmbedding checks it).
+    bool panels = p.tables[0].projection.layout == WeightLayout::kPanels;
+    int64_t most_rows = panels ? kMostRows : kProductRows, width = panels ? kEmbeddingPanels * kPanelOutputs : kEmbeddingColumns;
+    int64_t token_blocks = CeilDivide(p.tokens, most_rows), block_rows = CeilDivide(p.tokens, token_blocks);
+    int64_t column_blocks = CeilDivide(p.hidden, width);
     For(Unless(p.tokens * p.hidden * gathered < kInlineWork, parallel), static_cast<size_t>(token_blocks * column_blocks),
         [&](size_t index) {
-            int64_t token = static_cast<int64_t>(index) % token_blocks * kProductRows,
-                    column = static_cast<int64_t>(index) / token_blocks * kEmbeddingColumns;
-            int count = static_cast<int>(Smaller(kProductRows, p.tokens - token)),
-                columns = static_cast<int>(Smaller(kEmbeddingColumns, p.hidden - column));
-            float sum[kProductRows * kEmbeddingColumns], product[kProductRows * kEmbeddingColumns];
-            for (int t = 0; t < count; t++) {
-                for (int x = 0; x < columns; x++) {
-                    sum[t * kEmbeddingColumns + x] = WeightAt(p.word, p.input_ids[token + t] * p.hidden + column + x);
-                }
-            }
-            for (int i = 0; i < tables; i++) {
-                const float* a[kProductRows];
-                for (int t = 0; t < count; t++) {
-                    a[t] = rows + (token + t) * gathered + i * p.table_width;
-                }
-                Product(a, count, p.tables[i].projection, column, columns, p.table_width, product, kEmbeddingColumns);
-                for (int t = 0; t < count; t++) {
-                    for (int x = 0; x < columns; x++) {
-                        sum[t * kEmbeddingColumns + x] += product[t * kEmbeddingColumns + x];
-                    }
-                }
-            }
-            for (int t = 0; t < count; t++) {
-                for (int x = 0; x < columns; x++) {
-                    p.embedding[(token + t) * p.hidden + column + x] = sum[t * kEmbeddingColumns + x] / static_cast<float>(1 + tables);
-                }
+            int64_t token = static_cast<int64_t>(index) % token_blocks * block_rows,
+                    column = static_cast<int64_t>(index) / token_blocks * width;
+            int count = static_cast<int>(Smaller(block_rows, p.tokens - token)),
+                columns = static_cast<int>(Smaller(width, p.hidden - column));
+            if (panels) {
+                ProjectPanels(p, rows, tables, token, count, column, columns);
+            } else {
+                ProjectRows(p, rows, tables, token, count, column, columns);
             }
         });
 }

@@ -28,7 +28,7 @@ namespace longcat {
 
 struct NGramTable {
     Weights rows;        // [row_count, table_width]
-    Weights projection;  // [hidden, table_width]
+    Weights projection;  // [hidden, table_width], row-major or in panels, alike for all tables
     int64_t row_count = 0;
     int64_t modulus = 0;  // T_i, 1..row_count
 };

@@ -14,7 +14,7 @@ internal sealed partial class LongcatFlashEmitter
             context,
             Matrix(graph, weights, EmbeddingName),
             [.. Enumerable.Range(0, ngram.TableCount).Select(i => Matrix(graph, weights, ngram.TableName(i)))],
-            [.. Enumerable.Range(0, ngram.TableCount).Select(i => Matrix(graph, weights, ngram.ProjectionName(i)))]);
+            [.. Enumerable.Range(0, ngram.TableCount).Select(i => Projection(graph, weights, ngram.ProjectionName(i)))]);
         NGramEmbeddingAttributes attributes = new(ngram.HashVocabSize, ngram.NeighborNum, ngram.SplitNum, config.EosTokenIds[0], ngram.TableRows);
         return graph.NGramEmbedding(inputs, attributes, "embedding");
     }

@@ -30,7 +30,8 @@ internal sealed partial class GraphBuilder
             NodeAttribute.Int("split_num", attributes.SplitNum),
             NodeAttribute.Int("eos_token_id", attributes.EosTokenId),
             NodeAttribute.Ints("table_rows", attributes.TableRows),
-            NodeAttribute.String("fusion", attributes.Fusion));
+            NodeAttribute.String("fusion", attributes.Fusion),
+            NodeAttribute.Int("layout", inputs.Projections.All(projection => _panels.ContainsKey(projection.Name)) ? 1 : 0));
 
     /// <returns>The attention's output and the cache after it.</returns>
     public (Value Output, Value Cache) LatentAttention(LatentAttentionInputs inputs, LatentAttentionAttributes attributes, string output, string cacheOutput)
