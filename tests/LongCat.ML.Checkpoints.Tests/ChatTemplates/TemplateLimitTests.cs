@@ -73,7 +73,6 @@ public class TemplateLimitTests
     [InlineData("+ 1")]
     [InlineData("or 0")]
     [InlineData("| string")]
-    [InlineData("is defined")]
     [InlineData("[0]")]
     [InlineData("**1")]
     [InlineData(" if 1")]
