@@ -1,27 +1,16 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Xunit.Abstractions;
 
 namespace LongCat.ML.RepositoryTests.Samples;
 
-/// <summary>The quick start as a stranger sees it, on fewer rows: its own process, from the checkpoint in the repository.</summary>
+/// <summary>The quick start on fewer rows, from the checkpoint in the repository.</summary>
 public sealed partial class QuickStartTests(ITestOutputHelper output)
 {
     [Fact]
     public async Task The_quick_start_scores_held_out_rows_and_the_loaded_pipeline_gives_the_same()
     {
-        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "QuickStart.dll"), "40"])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        using Process process = Process.Start(start)!;
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        string printed = await process.StandardOutput.ReadToEndAsync();
-        await process.WaitForExitAsync();
-        output.WriteLine(printed);
-        Assert.True(process.ExitCode == 0, await error);
+        string printed = await SampleProcess.RunAsync(output, "QuickStart", "40");
         Assert.Contains("20 of 20 rows are equal", printed, StringComparison.Ordinal);
 
         Match accuracy = Accuracy().Match(printed);

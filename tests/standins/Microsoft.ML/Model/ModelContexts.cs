@@ -53,6 +53,7 @@ internal sealed class ModelLoadContext
         [ColumnSelectingTransformer.Signature] = (_, ctx) => ColumnSelectingTransformer.Load(ctx),
         [ExpressionTransformer.Signature] = (_, ctx) => ExpressionTransformer.Load(ctx),
         [ValueToKeyMappingTransformer.Signature] = (_, ctx) => ValueToKeyMappingTransformer.Load(ctx),
+        [KeyToValueMappingTransformer.Signature] = (_, ctx) => KeyToValueMappingTransformer.Load(ctx),
         [CustomMappingContract.Signature] = CustomMappingContract.Load,
     };
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Microsoft.ML.Data;
 using Microsoft.ML.Rows;
 using Microsoft.ML.Transforms;
@@ -16,7 +15,10 @@ namespace Microsoft.ML
 
 namespace Microsoft.ML.Transforms
 {
-    /// <summary>A constant column: the only expressions this stand-in knows are of the forms <c>x : "text"</c>, <c>x : -1</c>, <c>x : -1L</c> and <c>x : -1f</c>.</summary>
+    /// <summary>
+    /// A constant column, or text put together: the only expressions this stand-in knows are of the forms <c>x : -1</c>, <c>x : -1L</c> and <c>x : -1f</c>,
+    /// and those of <see cref="TextExpression"/>.
+    /// </summary>
     public sealed class ExpressionEstimator : IEstimator<ExpressionTransformer>
     {
         private readonly string output;
@@ -39,11 +41,11 @@ namespace Microsoft.ML.Transforms
                 ShapeEditor.Find(inputSchema, name);
             }
 
-            return ShapeEditor.With(inputSchema, SchemaShape.Column.Of(output, ExpressionTransformer.TypeOf(ExpressionTransformer.Parse(expression)), null));
+            return ShapeEditor.With(inputSchema, SchemaShape.Column.Of(output, ExpressionTransformer.TypeOf(ExpressionTransformer.Parse(expression, inputs.Length)), null));
         }
     }
 
-    /// <summary>A constant column.</summary>
+    /// <summary>A constant column, or text put together.</summary>
     public sealed class ExpressionTransformer : RowToRowTransformerBase
     {
         internal const string Signature = "ExprTransform";
@@ -57,13 +59,13 @@ namespace Microsoft.ML.Transforms
             this.output = output;
             this.expression = expression;
             this.inputs = inputs;
-            constant = Parse(expression);
+            constant = Parse(expression, inputs.Length);
         }
 
         internal static ExpressionTransformer Load(ModelLoadContext ctx) => new(
             ctx.Reader.ReadString(), ctx.Reader.ReadString(), [.. Enumerable.Range(0, ctx.Reader.ReadInt32()).Select(_ => ctx.Reader.ReadString())]);
 
-        internal override RowBinding Bind(DataViewSchema schema) => new Binding(schema, [.. inputs.Select(name => Find(schema, name).Index)], output, constant);
+        internal override RowBinding Bind(DataViewSchema schema) => new Binding(schema, [.. inputs.Select(name => Find(schema, name))], output, constant);
 
         private protected override void Save(ModelSaveContext ctx)
         {
@@ -77,9 +79,9 @@ namespace Microsoft.ML.Transforms
             }
         }
 
-        internal static DataViewType TypeOf(object constant) => constant is string ? TextDataViewType.Instance : PrimitiveDataViewType.From(constant.GetType());
+        internal static DataViewType TypeOf(object constant) => constant is TextExpression ? TextDataViewType.Instance : PrimitiveDataViewType.From(constant.GetType());
 
-        internal static object Parse(string expression)
+        internal static object Parse(string expression, int inputs)
         {
             string body = expression[(expression.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim();
             if (int.TryParse(body, CultureInfo.InvariantCulture, out int integer))
@@ -92,55 +94,10 @@ namespace Microsoft.ML.Transforms
                 return number;
             }
 
-            return body.EndsWith('f') && float.TryParse(body[..^1], CultureInfo.InvariantCulture, out float single) ? single : ParseText(expression);
+            return body.EndsWith('f') && float.TryParse(body[..^1], CultureInfo.InvariantCulture, out float single) ? single : new TextExpression(expression, inputs);
         }
 
-        private static string ParseText(string expression)
-        {
-            int open = expression.IndexOf('"', StringComparison.Ordinal);
-            string head = open < 0 ? expression : expression[..open];
-            if (open < 0 || !head.TrimEnd().EndsWith(':') || !expression.EndsWith('"'))
-            {
-                throw new ArgumentException($"The stand-in knows constants only, not: {expression}", nameof(expression));
-            }
-
-            var text = new StringBuilder();
-            for (int i = open + 1; i < expression.Length - 1; i++)
-            {
-                char c = expression[i];
-                if (c is '"' or '\n' or '\r')
-                {
-                    throw new ArgumentException($"Unescaped character U+{(int)c:X4} at {i} in a text constant", nameof(expression));
-                }
-
-                if (c != '\\')
-                {
-                    text.Append(c);
-                    continue;
-                }
-
-                c = expression[++i];
-                if (c == 'u')
-                {
-                    text.Append((char)ushort.Parse(expression.AsSpan(i + 1, 4), NumberStyles.HexNumber, CultureInfo.InvariantCulture));
-                    i += 4;
-                    continue;
-                }
-
-                text.Append(c switch
-                {
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    '"' or '\\' or '\'' => c,
-                    _ => throw new ArgumentException($"Unknown escape '\\{c}' at {i} in a text constant", nameof(expression)),
-                });
-            }
-
-            return text.ToString();
-        }
-
-        private sealed class Binding(DataViewSchema schema, int[] inputs, string output, object constant)
+        private sealed class Binding(DataViewSchema schema, DataViewSchema.Column[] inputs, string output, object constant)
             : RowBinding(schema, schema, [new DataViewSchema.DetachedColumn(output, TypeOf(constant))])
         {
             public override Delegate[] CreateGetters(DataViewRow input, Func<int, bool> isActive) =>
@@ -149,12 +106,29 @@ namespace Microsoft.ML.Transforms
                     int integer => Constant(integer),
                     long number => Constant(number),
                     float single => Constant(single),
-                    _ => Constant(((string)constant).AsMemory()),
+                    _ => Text((TextExpression)constant, input),
                 }];
 
-            protected override IEnumerable<int> Dependencies(int added) => inputs;
+            protected override IEnumerable<int> Dependencies(int added) => inputs.Select(column => column.Index);
 
             private static Delegate Constant<T>(T constant) => (ValueGetter<T>)((ref T value) => value = constant);
+
+            private Delegate Text(TextExpression expression, DataViewRow input)
+            {
+                ValueGetter<ReadOnlyMemory<char>>[] getters =
+                    [.. inputs.Select((column, i) => expression.Uses(i) ? input.GetGetter<ReadOnlyMemory<char>>(column) : null)];
+                var values = new ReadOnlyMemory<char>[getters.Length];
+                ValueGetter<ReadOnlyMemory<char>> evaluated = (ref ReadOnlyMemory<char> value) =>
+                {
+                    for (int i = 0; i < getters.Length; i++)
+                    {
+                        getters[i]?.Invoke(ref values[i]);
+                    }
+
+                    value = expression.Evaluate(values);
+                };
+                return evaluated;
+            }
         }
     }
 }

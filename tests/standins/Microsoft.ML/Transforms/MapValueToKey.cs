@@ -5,7 +5,7 @@ using Microsoft.ML.Transforms;
 namespace Microsoft.ML
 {
     /// <summary>Conversions.</summary>
-    public static class ConversionsExtensionsCatalog
+    public static partial class ConversionsExtensionsCatalog
     {
         public static ValueToKeyMappingEstimator MapValueToKey(
             this TransformsCatalog.ConversionTransforms catalog,
