@@ -11,7 +11,10 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
     /// <summary>Rows of logits of one step are kept below this, unless that were less than one row for each sequence.</summary>
     private const long LogitBytes = 64L << 20;
 
-    /// <exception cref="InferenceException">Not one page fits the budget.</exception>
+    /// <summary>Entries of the block table, of which there is one for each page that each of the sequences could have: 1 GiB.</summary>
+    private const long TableEntries = 1L << 28;
+
+    /// <exception cref="InferenceException">Not one page fits the budget, or the block table would be too large.</exception>
     public static EngineCapacity Compute(ModelManifest manifest, EngineOptions options)
     {
         long tokenBytes = manifest.Caches.Sum(cache => (long)cache.Width) * (manifest.CacheType == CacheType.BFloat16 ? 2 : 4);
@@ -26,6 +29,14 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
         }
 
         pages = Math.Min(pages, int.MaxValue / options.PageSize);
+        long table = Math.Min(pages, pagesPerSequence) * options.MaxSequences;
+        if (table > TableEntries)
+        {
+            throw new InferenceException(
+                $"EngineOptions.MaxSequences is {options.MaxSequences}: with {Math.Min(pages, pagesPerSequence)} pages for each the block table has {table} entries, at most {TableEntries} are possible. "
+                + "Lower MaxSequences or raise PageSize.");
+        }
+
         long rows = Math.Clamp(LogitBytes / (4L * manifest.VocabSize), 1, options.MaxStepTokens);
         return new EngineCapacity((int)pages, (int)Math.Min(pages, pagesPerSequence), (int)Math.Max(rows, options.MaxSequences));
     }

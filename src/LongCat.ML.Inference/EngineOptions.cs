@@ -9,11 +9,11 @@ public sealed record EngineOptions
     /// </summary>
     public long MemoryBudgetBytes { get; init; } = 1L << 30;
 
-    /// <summary>How many requests run in one step, at least 1. Further requests wait in order of arrival. Default 32.</summary>
+    /// <summary>How many requests run in one step, 1 to 65,536. Further requests wait in order of arrival. Default 32.</summary>
     public int MaxSequences { get; init; } = 32;
 
     /// <summary>
-    /// The most tokens of one step over all its requests, at least 1. Longer prompts are computed in several steps, with the other requests' tokens between them. Default 512.
+    /// The most tokens of one step over all its requests, 1 to 1,048,576. Longer prompts are computed in several steps, with the other requests' tokens between them. Default 512.
     /// </summary>
     public int MaxStepTokens { get; init; } = 512;
 
@@ -34,7 +34,9 @@ public sealed record EngineOptions
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(MemoryBudgetBytes, 1, nameof(MemoryBudgetBytes));
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxSequences, 1, nameof(MaxSequences));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(MaxSequences, 1 << 16, nameof(MaxSequences));
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxStepTokens, 1, nameof(MaxStepTokens));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(MaxStepTokens, 1 << 20, nameof(MaxStepTokens));
         ArgumentOutOfRangeException.ThrowIfLessThan(PageSize, 1, nameof(PageSize));
         ArgumentOutOfRangeException.ThrowIfLessThan(Threads, 0, nameof(Threads));
         if (Device != "cpu")

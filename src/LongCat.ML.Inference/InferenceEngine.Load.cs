@@ -36,6 +36,15 @@ public sealed partial class InferenceEngine
 
         EngineCapacity capacity = EngineCapacity.Compute(manifest, options);
         OrtModelRunner runner = OrtModelRunner.Open(folder, manifest, options, capacity);
-        return new InferenceEngine(manifest, codec, runner, options, capacity);
+        try
+        {
+            return new InferenceEngine(manifest, codec, runner, options, capacity);
+        }
+        catch
+        {
+            // Tables beside the caches: where there is no memory for them, session and caches must not stay behind.
+            runner.Dispose();
+            throw;
+        }
     }
 }

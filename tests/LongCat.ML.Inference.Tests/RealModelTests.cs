@@ -190,6 +190,11 @@ public sealed class RealModelTests(ExportedModel model, ITestOutputHelper output
         Assert.Contains("MemoryBudgetBytes is 100", budget.Message, StringComparison.Ordinal);
         Assert.Throws<InferenceException>(() => InferenceEngine.Load(model.Folder, new EngineOptions { Device = "cuda" }));
         Assert.Throws<ArgumentOutOfRangeException>(() => InferenceEngine.Load(model.Folder, new EngineOptions { MaxSequences = 0 }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => InferenceEngine.Load(model.Folder, new EngineOptions { MaxSequences = int.MaxValue }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => InferenceEngine.Load(model.Folder, new EngineOptions { MaxStepTokens = int.MaxValue }));
+        InferenceException table = Assert.Throws<InferenceException>(() => EngineCapacity.Compute(
+            ToyModel.Manifest(maxPositions: 1 << 20), new EngineOptions { MemoryBudgetBytes = 1L << 50, MaxSequences = 1 << 16, PageSize = 1 }));
+        Assert.Contains("MaxSequences is 65536", table.Message, StringComparison.Ordinal);
         InferenceEngine.Load(model.Folder, new EngineOptions { VerifyWeights = true }).Dispose();
     }
 

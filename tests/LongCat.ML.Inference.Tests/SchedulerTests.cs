@@ -1,6 +1,3 @@
-using LongCat.ML.Inference.Paging;
-using LongCat.ML.Inference.Requests;
-using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
 using Xunit.Abstractions;
 
@@ -9,8 +6,6 @@ namespace LongCat.ML.Inference.Tests;
 /// <summary>Scheduling without threads and without ONNX Runtime: the toy model checks every input of every step.</summary>
 public sealed class SchedulerTests(ITestOutputHelper output)
 {
-    private const int PageSize = 4;
-
     [Theory]
     [InlineData(1, 24, 8, 7)]
     [InlineData(2, 40, 4, 3)]
@@ -20,7 +15,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
     public void A_thousand_random_requests_get_what_they_would_get_alone_and_every_page_comes_back(int seed, int pages, int maxSequences, int maxTokens)
     {
         Random random = new(seed);
-        Harness harness = new(pages, maxSequences, maxTokens);
+        SchedulerHarness harness = new(pages, maxSequences, maxTokens);
         List<(Sequence Sequence, Action Check)> open = [];
         int submitted = 0;
         int cancelled = 0;
@@ -66,7 +61,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
     [Fact]
     public void A_long_prompt_does_not_delay_a_short_one_or_a_decoding_one()
     {
-        Harness harness = new(pages: 200, maxSequences: 4, maxTokens: 16);
+        SchedulerHarness harness = new(pages: 200, maxSequences: 4, maxTokens: 16);
         (Sequence decoding, _) = harness.Add([1, 2, 3], 40);
         harness.Executor.RunStep();
         (Sequence longPrompt, _) = harness.Add([.. Enumerable.Range(0, 400).Select(i => i % 50)], 4);
@@ -83,7 +78,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
     [Fact]
     public void Requests_with_one_prompt_compute_it_once_even_when_they_come_together()
     {
-        Harness harness = new(pages: 100, maxSequences: 16, maxTokens: 64);
+        SchedulerHarness harness = new(pages: 100, maxSequences: 16, maxTokens: 64);
         int[] prompt = [.. Enumerable.Range(0, 42).Select(i => (i * 7) % 50)];
         List<Action> checks = [];
         for (int choice = 0; choice < 5; choice++)
@@ -103,7 +98,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
     [Fact]
     public void Preempted_requests_are_recomputed_and_end_the_same()
     {
-        Harness harness = new(pages: 12, maxSequences: 4, maxTokens: 32);
+        SchedulerHarness harness = new(pages: 12, maxSequences: 4, maxTokens: 32);
         List<Action> checks = [];
         for (int i = 0; i < 4; i++)
         {
@@ -119,7 +114,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
     [Fact]
     public void Many_decoding_requests_leave_prompts_a_part_of_a_small_step()
     {
-        Harness harness = new(pages: 400, maxSequences: 9, maxTokens: 8);
+        SchedulerHarness harness = new(pages: 400, maxSequences: 9, maxTokens: 8);
         for (int i = 0; i < 8; i++)
         {
             harness.Add([i, 50 - i], 30);
@@ -137,127 +132,5 @@ public sealed class SchedulerTests(ITestOutputHelper output)
         }
 
         Assert.True(prompt.Tokens.Count > 20, $"{prompt.Computed} of 20 prompt tokens after ten steps");
-    }
-
-    /// <summary>A scheduler over the toy model, and requests that know what they must produce.</summary>
-    private sealed class Harness
-    {
-        private readonly Sampler _sampler = new();
-        private readonly List<int[]> _prefixes = [];
-
-        public Harness(int pages, int maxSequences, int maxTokens)
-        {
-            Pool = new PagePool(pages, PageSize);
-            Model = new ToyModel(pages, PageSize);
-            Scheduler = new Scheduler(Pool, new SchedulerLimits(maxSequences, maxTokens, maxSequences + 2));
-            Executor = new StepExecutor(Scheduler, Model, new PackedStep(maxTokens, maxSequences, pages, PageSize, ngramNeighbors: 3));
-        }
-
-        public PagePool Pool { get; }
-
-        public ToyModel Model { get; }
-
-        public Scheduler Scheduler { get; }
-
-        public StepExecutor Executor { get; }
-
-        public (Sequence Sequence, Action Check) Add(int[] prompt, int newTokens, ulong seed = 0, float temperature = 0)
-        {
-            GenerationOptions options = new() { MaxNewTokens = newTokens, Seed = seed, Temperature = temperature };
-            TaskCompletionSource<GenerationResult> task = new();
-            GenerationSequence sequence = new(prompt, options, new GenerationLimits(newTokens, []), null, _sampler, task, null, default);
-            Scheduler.Add(sequence);
-            return (sequence, () =>
-            {
-                List<int> tokens = [.. prompt];
-                for (int i = 0; i < newTokens; i++)
-                {
-                    tokens.Add(new Sampler().Sample(ToyModel.Expected(tokens), options, seed, tokens.Count));
-                }
-
-                Assert.Equal(tokens[prompt.Length..], task.Task.Result.Ids);
-            });
-        }
-
-        public (Sequence Sequence, Action Check) AddScore(int[] prompt, int[] continuation)
-        {
-            TaskCompletionSource<ScoreResult> task = new();
-            ScoreSequence sequence = new(prompt, continuation, task, default);
-            Scheduler.Add(sequence);
-            return (sequence, () =>
-            {
-                List<int> tokens = [.. prompt];
-                foreach ((int id, double actual) in continuation.Zip(task.Task.Result.TokenLogLikelihoods))
-                {
-                    float[] logits = ToyModel.Expected(tokens);
-                    Assert.Equal(logits[id] - LogSoftmax.LogSumExp(logits), actual);
-                    tokens.Add(id);
-                }
-            });
-        }
-
-        public (Sequence Sequence, Action Check) AddLogits(int[] ids)
-        {
-            TaskCompletionSource<float[]> task = new();
-            LogitsSequence sequence = new(ids, ToyModel.Vocabulary, task, default);
-            Scheduler.Add(sequence);
-            return (sequence, () =>
-            {
-                for (int t = 0; t < ids.Length; t++)
-                {
-                    Assert.Equal(ToyModel.Expected(ids[..(t + 1)]), task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
-                }
-            });
-        }
-
-        public (Sequence Sequence, Action Check) AddEmbedding(int[] ids, EmbeddingPooling pooling, bool normalize)
-        {
-            TaskCompletionSource<EmbeddingResult> task = new();
-            EmbeddingSequence sequence = new(ids, pooling, normalize, ToyModel.Hidden, task, default);
-            Scheduler.Add(sequence);
-            return (sequence, () =>
-            {
-                Assert.Equal(ids.Length, task.Task.Result.Tokens);
-                foreach ((float expected, float actual) in ToyModel.ExpectedEmbedding(ids, pooling, normalize).Zip(task.Task.Result.Vector))
-                {
-                    // The same sums in double precision, divided in another order.
-                    Assert.Equal(expected, actual, 1e-6);
-                }
-            });
-        }
-
-        /// <summary>Any kind of request, often with the beginning of an earlier one; never more than the pool of the test can hold alone.</summary>
-        public (Sequence Sequence, Action Check) AddRandom(Random random)
-        {
-            int most = Math.Min(72, Pool.PageCount * PageSize);
-            int[] prompt = [.. Enumerable.Range(0, random.Next(1, most / 2)).Select(_ => random.Next(ToyModel.Vocabulary))];
-            if (_prefixes.Count > 0 && random.Next(2) == 0)
-            {
-                int[] earlier = _prefixes[random.Next(_prefixes.Count)];
-                earlier.AsSpan(0, Math.Min(earlier.Length, random.Next(prompt.Length + 1))).CopyTo(prompt);
-            }
-
-            _prefixes.Add(prompt);
-            int rest = random.Next(1, most - prompt.Length);
-            return random.Next(6) switch
-            {
-                0 => AddScore(prompt, [.. Enumerable.Range(0, rest).Select(_ => random.Next(ToyModel.Vocabulary))]),
-                1 => AddLogits(prompt),
-                2 => Add(prompt, rest, (ulong)random.Next(), temperature: 1),
-                3 => AddEmbedding(prompt, (EmbeddingPooling)random.Next(2), normalize: random.Next(2) == 0),
-                _ => Add(prompt, rest),
-            };
-        }
-
-        public void Drain()
-        {
-            while (Executor.RunStep())
-            {
-                foreach (Sequence finished in Executor.Finished)
-                {
-                    finished.Complete();
-                }
-            }
-        }
     }
 }

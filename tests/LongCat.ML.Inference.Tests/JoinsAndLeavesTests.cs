@@ -1,0 +1,311 @@
+using LongCat.ML.Inference.Scheduling;
+using Xunit.Abstractions;
+
+namespace LongCat.ML.Inference.Tests;
+
+/// <summary>Ten thousand requests that come, go and fail at random, over the toy model: with the scheduler alone, then with the engine and its callers' threads.</summary>
+public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
+{
+    private const int Requests = 10_000;
+    private const int Poison = ToyModel.Vocabulary;
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public void The_scheduler_owns_every_page_once_at_every_step_and_gets_all_of_them_back()
+    {
+        Random random = new(2026);
+        SchedulerHarness harness = new(pages: 60, maxSequences: 12, maxTokens: 24, Poison);
+        Dictionary<Sequence, Action> open = [];
+        int submitted = 0, finished = 0, failed = 0, steps = 0;
+        int[] left = new int[3];
+        while (submitted < Requests || open.Count > 0)
+        {
+            for (int arrivals = harness.Scheduler.Waiting.Count > 20 ? 0 : random.Next(5); arrivals > 0 && submitted < Requests; arrivals--, submitted++)
+            {
+                (Sequence sequence, Action check) = harness.AddRandom(random);
+                open.Add(sequence, check);
+            }
+
+            // Who leaves: one that runs, one that waits (perhaps preempted), or all of those that run at once.
+            for (int way = 0; way < 3; way++)
+            {
+                IReadOnlyList<Sequence> from = way == 1 ? harness.Scheduler.Waiting : harness.Scheduler.Running;
+                if (from.Count > 0 && random.Next(way == 2 ? 300 : 6) == 0)
+                {
+                    foreach (Sequence victim in way == 2 ? [.. from] : new[] { from[random.Next(from.Count)] })
+                    {
+                        harness.Scheduler.Remove(victim);
+                        Assert.True(open.Remove(victim));
+                        left[way]++;
+                    }
+                }
+            }
+
+            harness.Executor.RunStep();
+            foreach (Sequence sequence in harness.Executor.Finished)
+            {
+                Assert.DoesNotContain(Poison, sequence.Tokens);
+                sequence.Complete();
+                open.Remove(sequence, out Action? check);
+                check!();
+                finished++;
+            }
+
+            foreach ((Sequence sequence, Exception error) in harness.Executor.Failed)
+            {
+                Assert.Contains(Poison, sequence.Tokens);
+                Assert.IsType<InferenceException>(error);
+                Assert.True(open.Remove(sequence));
+                failed++;
+            }
+
+            // What is in use is what the running requests hold, none of it twice in one table; who waits holds nothing.
+            Assert.Equal(harness.Scheduler.Running.SelectMany(sequence => sequence.Pages).Distinct().Count(), harness.Pool.InUse);
+            Assert.All(harness.Scheduler.Running, sequence => Assert.Equal(sequence.Pages.Count, sequence.Pages.Distinct().Count()));
+            Assert.All(harness.Scheduler.Waiting, sequence => Assert.Empty(sequence.Pages));
+            Assert.Equal(open.Count, harness.Scheduler.Running.Count + harness.Scheduler.Waiting.Count);
+            Assert.True(++steps < 500_000, "no progress");
+        }
+
+        output.WriteLine(
+            $"{submitted} requests: {finished} finished, {failed} failed, {left[0]} left running, {left[1]} waiting, {left[2]} all together; {steps} steps, "
+            + $"{harness.Scheduler.Preemptions} preemptions, {harness.Scheduler.PrefixHitTokens} tokens shared");
+        Assert.Equal(Requests, finished + failed + left.Sum());
+        Assert.Equal((0, harness.Pool.PageCount), (harness.Pool.InUse, harness.Pool.Available));
+        Assert.All([finished, failed, left[0], left[1], left[2], harness.Scheduler.Preemptions, harness.Scheduler.PrefixHitTokens], count => Assert.True(count > 0));
+    }
+
+    [Fact]
+    public async Task The_engine_gives_every_caller_its_own_output_whoever_else_comes_cancels_or_stops_reading()
+    {
+        ToyModel model = new(60, 4) { PoisonToken = Poison - 1 };
+        EngineOptions options = new() { MaxSequences = 12, MaxStepTokens = 24, PageSize = 4 };
+        await using InferenceEngine engine = ToyModel.Engine(model, options, 60);
+        List<IAsyncEnumerator<GenerationUpdate>> unread = [];
+        int[] outcomes = new int[4];
+        int next = -1;
+        await Task.WhenAll(Enumerable.Range(0, 48).Select(_ => Task.Run(async () =>
+        {
+            for (int i = Interlocked.Increment(ref next); i < Requests; i = Interlocked.Increment(ref next))
+            {
+                Outcome outcome = await Call(engine, new Random(i), unread);
+                Interlocked.Increment(ref outcomes[(int)outcome]);
+            }
+        }))).WaitAsync(TimeSpan.FromMinutes(5));
+
+        // Those whose readers stopped ran on: nobody waits for a reader.
+        int forgotten = unread.Count;
+        foreach (IAsyncEnumerator<GenerationUpdate> stream in unread)
+        {
+            await stream.DisposeAsync();
+        }
+
+        await Settled(engine);
+        EngineStatistics statistics = engine.Statistics;
+        output.WriteLine(
+            $"{outcomes[0]} complete, {outcomes[1]} cancelled, {outcomes[2]} failed, {outcomes[3]} left by their readers, {forgotten} of them only disposed at the end; {statistics}");
+        Assert.Equal((0, 0, 0), (statistics.PagesUsed, statistics.RequestsRunning, statistics.RequestsWaiting));
+        Assert.All(outcomes, count => Assert.True(count > 0));
+        Assert.True(statistics.Preemptions > 0 && statistics.PrefixHitTokens > 0 && statistics.PeakSequences == options.MaxSequences);
+        Assert.Equal(outcomes[(int)Outcome.Failed], statistics.RequestsFailed);
+        Assert.InRange(statistics.RequestsFinished + statistics.RequestsCancelled + statistics.RequestsFailed, Requests - outcomes[(int)Outcome.Cancelled], Requests);
+    }
+
+    [Theory]
+    [InlineData(60)]
+    public async Task Whoever_calls_while_the_engine_is_disposed_learns_of_it_or_gets_the_right_answer(int rounds)
+    {
+        int answered = 0, refused = 0;
+        for (int round = 0; round < rounds; round++)
+        {
+            ToyModel model = new(60, 4);
+            InferenceEngine engine = ToyModel.Engine(model, new EngineOptions { MaxSequences = 6, MaxStepTokens = 24, PageSize = 4 }, 60);
+            using CountdownEvent started = new(8);
+            Task[] callers = [.. Enumerable.Range(0, 8).Select(caller => Task.Run(async () =>
+            {
+                started.Signal();
+                for (int i = 0; ; i++)
+                {
+                    try
+                    {
+                        await Call(engine, new Random((caller * 1000) + i), unread: null);
+                        Interlocked.Increment(ref answered);
+                    }
+                    catch (ObjectDisposedException)
+                    {
+                        Interlocked.Increment(ref refused);
+                        return;
+                    }
+                }
+            }))];
+            started.Wait();
+            Thread.SpinWait(round * 2000);
+
+            // From two threads and once more: each returns when everything is released.
+            await Task.WhenAll(Task.Run(engine.Dispose), engine.DisposeAsync().AsTask()).WaitAsync(s_patience);
+            Assert.True(model.Disposed);
+            engine.Dispose();
+            await Task.WhenAll(callers).WaitAsync(s_patience);
+            Assert.Equal((0, 0, 0), (engine.Statistics.PagesUsed, engine.Statistics.RequestsRunning, engine.Statistics.RequestsWaiting));
+        }
+
+        output.WriteLine($"{rounds} engines: {answered} answers before, {refused} callers refused");
+        Assert.Equal(8 * rounds, refused);
+        Assert.True(answered > 0);
+    }
+
+    private enum Outcome
+    {
+        Complete,
+        Cancelled,
+        Failed,
+        Left,
+    }
+
+    /// <summary>One random request. What it delivers is compared with the model computed without batches, pages or cancellations.</summary>
+    private static async Task<Outcome> Call(InferenceEngine engine, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread)
+    {
+        // Few first tokens, so that beginnings are shared; a failing one now and then where the model has one.
+        int[] prompt = [random.Next(3), .. Enumerable.Range(0, random.Next(24)).Select(i => (i * 7) % 50), random.Next(60)];
+        bool poison = unread is not null && random.Next(50) == 0;
+        if (poison)
+        {
+            prompt[random.Next(prompt.Length)] = Poison - 1;
+        }
+
+        using CancellationTokenSource source = new();
+        if (random.Next(5) == 0)
+        {
+            _ = Task.Run(async () =>
+            {
+                for (int i = random.Next(20); i > 0; i--)
+                {
+                    await Task.Yield();
+                }
+
+                try
+                {
+                    await source.CancelAsync();
+                }
+                catch (ObjectDisposedException)
+                {
+                    // The request was done first.
+                }
+            });
+        }
+
+        try
+        {
+            switch (random.Next(5))
+            {
+                case 0:
+                    int[] continuation = [random.Next(60), 3, 5];
+                    ScoreResult score = await engine.ScoreAsync(new ScoreRequest { PromptIds = prompt, ContinuationIds = continuation }, source.Token);
+                    for (int i = 0; i < continuation.Length; i++)
+                    {
+                        float[] logits = ToyModel.Expected([.. prompt, .. continuation[..i]]);
+                        Assert.Equal(logits[continuation[i]] - Sampling.LogSoftmax.LogSumExp(logits), score.TokenLogLikelihoods[i]);
+                    }
+
+                    return Outcome.Complete;
+                case 1:
+                    float[] all = await engine.LogitsAsync(prompt, source.Token);
+                    Assert.Equal(ToyModel.Expected(prompt), all[^ToyModel.Vocabulary..]);
+                    return Outcome.Complete;
+                case 2:
+                    EmbeddingResult embedding = await engine.EmbedAsync(
+                        new EmbeddingRequest { Ids = prompt, Pooling = EmbeddingPooling.LastToken, Normalize = false }, source.Token);
+                    Assert.Equal(ToyModel.ExpectedHidden(prompt), embedding.Vector);
+                    return Outcome.Complete;
+                case 3:
+                    GenerationResult result = await engine.GenerateAsync(Generation(prompt, random.Next(1, 40)), source.Token);
+                    CheckGreedy(prompt, result.Ids);
+                    return Outcome.Complete;
+                default:
+                    return await Stream(engine, prompt, random, unread, source.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            Assert.True(source.IsCancellationRequested);
+            return Outcome.Cancelled;
+        }
+        catch (InferenceException error) when (poison)
+        {
+            Assert.Contains("is poison", error.Message, StringComparison.Ordinal);
+            return Outcome.Failed;
+        }
+    }
+
+    private static async Task<Outcome> Stream(
+        InferenceEngine engine, int[] prompt, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread, CancellationToken cancellationToken)
+    {
+        int tokens = random.Next(1, 40);
+        int stopAfter = random.Next(3) == 0 ? random.Next(tokens) : int.MaxValue;
+        bool forget = unread is not null && random.Next(8) == 0;
+        List<int> ids = [];
+        IAsyncEnumerator<GenerationUpdate> stream = engine.GenerateStreamingAsync(Generation(prompt, tokens), cancellationToken).GetAsyncEnumerator(CancellationToken.None);
+        try
+        {
+            while (await stream.MoveNextAsync())
+            {
+                if (stream.Current.FinishReason == FinishReason.Cancelled)
+                {
+                    Assert.True(cancellationToken.IsCancellationRequested);
+                    CheckGreedy(prompt, ids);
+                    return Outcome.Cancelled;
+                }
+
+                ids.Add(stream.Current.Id);
+                if (ids.Count > stopAfter)
+                {
+                    CheckGreedy(prompt, ids);
+                    if (forget)
+                    {
+                        lock (unread!)
+                        {
+                            unread.Add(stream);
+                        }
+                    }
+
+                    return Outcome.Left;
+                }
+            }
+        }
+        finally
+        {
+            if (!forget || ids.Count <= stopAfter)
+            {
+                await stream.DisposeAsync();
+            }
+        }
+
+        Assert.Equal(tokens, ids.Count);
+        CheckGreedy(prompt, ids);
+        return Outcome.Complete;
+    }
+
+    private static GenerationRequest Generation(int[] prompt, int tokens) =>
+        new() { PromptIds = prompt, Options = new GenerationOptions { MaxNewTokens = tokens } };
+
+    private static void CheckGreedy(int[] prompt, IReadOnlyList<int> ids)
+    {
+        List<int> tokens = [.. prompt];
+        foreach (int id in ids)
+        {
+            float[] logits = ToyModel.Expected(tokens);
+            Assert.Equal(Array.IndexOf(logits, logits.Max()), id);
+            tokens.Add(id);
+        }
+    }
+
+    /// <summary>A stream that its reader left is dropped soon, not at once.</summary>
+    private static async Task Settled(InferenceEngine engine)
+    {
+        DateTime limit = DateTime.UtcNow + s_patience;
+        while (engine.Statistics is { RequestsRunning: > 0 } or { RequestsWaiting: > 0 } && DateTime.UtcNow < limit)
+        {
+            await Task.Delay(2);
+        }
+    }
+}
