@@ -74,6 +74,13 @@ public static class OnnxExporter
             }
         }
 
+        foreach ((string name, byte[] content) in emitted.OtherFiles)
+        {
+            using ExportFile file = new(Path.Combine(output.Path, name), cancellationToken);
+            file.Write(content);
+            files[name] = file.Complete();
+        }
+
         ModelConfig config = checkpoint.Config;
         ModelManifest manifest = new()
         {

@@ -8,4 +8,8 @@ namespace LongCat.ML.Onnx;
 /// <param name="Caches">The caches of model.onnx.</param>
 /// <param name="DraftCaches">The caches of draft.onnx, null without one.</param>
 /// <param name="NgramNeighbors">The longest n-gram, 0 without an n-gram embedding.</param>
-internal sealed record EmittedModel(GraphBuilder Model, GraphBuilder? Draft, IReadOnlyList<CacheLayout> Caches, IReadOnlyList<CacheLayout>? DraftCaches, int NgramNeighbors);
+internal sealed record EmittedModel(GraphBuilder Model, GraphBuilder? Draft, IReadOnlyList<CacheLayout> Caches, IReadOnlyList<CacheLayout>? DraftCaches, int NgramNeighbors)
+{
+    /// <summary>Small files that other runtimes read beside the graph, by name.</summary>
+    public IReadOnlyDictionary<string, byte[]> OtherFiles { get; init; } = new Dictionary<string, byte[]>();
+}

@@ -63,4 +63,38 @@ internal sealed partial class GraphBuilder
             NodeAttribute.Float("activation_alpha", 1),
             NodeAttribute.Float("activation_beta", 0),
             NodeAttribute.Int("normalize_routing_weights", normalize ? 1 : 0));
+
+    /// <summary>The sum over one dimension, which goes.</summary>
+    public Value Sum(Value x, long axis, string output) => Single(OnnxDomain, "ReduceSum", [x, Integers(axis)], output, NodeAttribute.Int("keepdims", 0));
+
+    /// <summary>
+    /// Grouped-query attention over caches [batch, heads, longest, dim] that it writes: in place where past and present are bound to one buffer.
+    /// </summary>
+    /// <param name="query">[batch, sequence, heads · dim]; with keys and values behind when those are left out.</param>
+    /// <param name="key">Or none.</param>
+    /// <param name="value">Or none.</param>
+    /// <param name="cache">Past keys and values.</param>
+    /// <param name="step">What all layers share.</param>
+    /// <param name="rotate">Whether the operator rotates queries and keys (halves against each other).</param>
+    /// <param name="node">The attributes.</param>
+    /// <param name="output">The output's name.</param>
+    /// <param name="presentKey">The keys after the step.</param>
+    /// <param name="presentValue">The values after the step.</param>
+    public Value GroupQueryAttention(
+        Value query, Value key, Value value, (Value Key, Value Value) cache, GroupedStep step, bool rotate, GroupQueryAttentionNode node, string output, string presentKey, string presentValue)
+    {
+        Value[] rotary = rotate ? [step.Rotary.Cosine, step.Rotary.Sine] : [];
+        Node(
+            MicrosoftDomain,
+            "GroupQueryAttention",
+            [query, key, value, cache.Key, cache.Value, step.LastPosition, step.Total, .. rotary],
+            [output, presentKey, presentValue],
+            NodeAttribute.Int("num_heads", node.Heads),
+            NodeAttribute.Int("kv_num_heads", node.KeyValueHeads),
+            NodeAttribute.Float("scale", node.Scale),
+            NodeAttribute.Int("local_window_size", node.Window),
+            NodeAttribute.Int("do_rotary", rotate ? 1 : 0),
+            NodeAttribute.Int("rotary_interleaved", 0));
+        return new Value(output);
+    }
 }

@@ -17,8 +17,12 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     public override EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft)
     {
         GraphBuilder graph = new("model", data);
-        return new EmittedModel(graph, null, EmitModel(graph, weights), null, NgramNeighbors);
+        IReadOnlyList<CacheLayout> caches = EmitModel(graph, weights);
+        return new EmittedModel(graph, null, caches, null, NgramNeighbors) { OtherFiles = OtherFiles };
     }
+
+    /// <summary>What other runtimes read beside the graph.</summary>
+    protected virtual IReadOnlyDictionary<string, byte[]> OtherFiles => new Dictionary<string, byte[]>();
 
     /// <summary>The longest n-gram, 0 for none.</summary>
     protected virtual int NgramNeighbors => 0;
@@ -45,12 +49,18 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     protected (Value Normed, Value Sum) EmitAddNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, Value residual, string name) =>
         graph.AddRmsNorm(x, residual, Weight(graph, weights, weight), config.RmsNormEps, name, $"{name}.sum");
 
-    protected static Value EmitMlp(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string name)
+    /// <summary><c>x · weightᵀ (+ bias)</c>.</summary>
+    protected static Value EmitLinear(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string output, bool bias = false)
     {
-        Value gate = graph.MatMulTransposed(x, Weight(graph, weights, $"{prefix}.gate_proj.weight"), $"{name}.gate");
-        Value up = graph.MatMulTransposed(x, Weight(graph, weights, $"{prefix}.up_proj.weight"), $"{name}.up");
-        Value inner = graph.SiluMul(gate, up, $"{name}.inner");
-        return graph.MatMulTransposed(inner, Weight(graph, weights, $"{prefix}.down_proj.weight"), $"{name}.output");
+        Value product = graph.MatMulTransposed(x, Weight(graph, weights, $"{prefix}.weight"), bias ? $"{output}.product" : output);
+        return bias ? graph.Add(product, Weight(graph, weights, $"{prefix}.bias"), output) : product;
+    }
+
+    protected static Value EmitMlp(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string name, bool bias = false)
+    {
+        Value gate = EmitLinear(graph, weights, $"{prefix}.gate_proj", x, $"{name}.gate", bias);
+        Value up = EmitLinear(graph, weights, $"{prefix}.up_proj", x, $"{name}.up", bias);
+        return EmitLinear(graph, weights, $"{prefix}.down_proj", graph.SiluMul(gate, up, $"{name}.inner"), $"{name}.output", bias);
     }
 
     /// <summary>Rows of a table; a bfloat16 table is widened row by row.</summary>

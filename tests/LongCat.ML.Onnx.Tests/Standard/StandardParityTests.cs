@@ -7,7 +7,10 @@ namespace LongCat.ML.Onnx.Tests;
 public sealed class StandardParityTests(StandardExports exports, ITestOutputHelper output) : IClassFixture<StandardExports>
 {
     public static TheoryData<string> Fixtures =>
-        ["longcat-flash", "longcat-flash-yarn", "longcat-flash-sharded", "longcat-flash-bf16", "longcat-lite", "longcat-lite-yarn"];
+    [
+        "longcat-flash", "longcat-flash-yarn", "longcat-flash-sharded", "longcat-flash-bf16", "longcat-lite", "longcat-lite-yarn",
+        "llama", "llama3-rope", "qwen3", "mixtral", "qwen3-moe",
+    ];
 
     [GoldenTheory]
     [MemberData(nameof(Fixtures))]
