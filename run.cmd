@@ -3,8 +3,7 @@ rem Windows: quickstart, test and bench with the packages of nuget.org. The whol
 rem   run.cmd quickstart        a trained longcat-nano becomes ONNX and scores rows in an ML.NET pipeline
 rem   run.cmd test [ARGS]       the test projects; ARGS go to dotnet test
 rem   run.cmd bench [ARGS]      the benchmarks
-rem The operator library longcat_ops.dll comes from `./run cross win-x64` on Linux or WSL (artifacts\native\runtimes\win-x64\native),
-rem or from a build with MSYS2's g++, see CONTRIBUTING.md.
+rem The operator library comes from `./run cross win-x64` in WSL or on Linux: artifacts\native\runtimes\win-x64\native\longcat_ops.dll.
 setlocal
 cd /d "%~dp0"
 set DOTNET_CLI_TELEMETRY_OPTOUT=1
@@ -32,19 +31,20 @@ if not exist "artifacts\native\runtimes\win-x64\native\longcat_ops.dll" (
     echo error: artifacts\native\runtimes\win-x64\native\longcat_ops.dll is missing: run ./run cross win-x64 in WSL or on Linux 1>&2
     exit /b 1
 )
-rem Everything after the verb; shift does not change %%*.
+rem Everything after the verb, as it was written.
 set rest=
-:collect
-shift
-if "%~1"=="" goto collected
-set rest=%rest% %1
-goto collect
-:collected
+for /f "tokens=1,*" %%a in ("%*") do set rest=%%b
 
 echo building (Release; the first time takes some minutes)
 dotnet build LongCat.ML.sln -c Release -v minimal
 if errorlevel 1 exit /b 1
-if /i "%verb%"=="quickstart" dotnet run --project samples\QuickStart -c Release --no-build -- %rest%
-if /i "%verb%"=="test" dotnet test LongCat.ML.sln -c Release --no-build %rest%
-if /i "%verb%"=="bench" dotnet run --project tests\LongCat.ML.Benchmarks -c Release --no-build -- %rest%
+goto %verb%
+:quickstart
+dotnet run --project samples\QuickStart -c Release --no-build -- %rest%
+exit /b %errorlevel%
+:test
+dotnet test LongCat.ML.sln -c Release --no-build %rest%
+exit /b %errorlevel%
+:bench
+dotnet run --project tests\LongCat.ML.Benchmarks -c Release --no-build -- %rest%
 exit /b %errorlevel%
