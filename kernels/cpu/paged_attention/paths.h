@@ -35,10 +35,35 @@ struct Slot {
     int64_t key, stride, value;
 };
 
+// The slots of one kv head from a position on; it divides only where it begins.
+class Walk {
+  public:
+    Walk(const PagedAttentionArguments& p, int64_t sequence, int64_t position, int64_t kv_head)
+        : page_(p.block_table + sequence * p.block_table_width + position / p.page_size),
+          slot_(position % p.page_size),
+          page_size_(p.page_size),
+          head_dim_(p.head_dim),
+          page_stride_(p.num_kv_heads * 2 * p.page_size * p.head_dim),
+          offset_(kv_head * 2 * p.page_size * p.head_dim),
+          head_(*page_ * page_stride_ + offset_) {}
+
+    // This position's; then the next is this position. A page is looked up when its first slot is asked for.
+    Slot Next() {
+        if (slot_ == page_size_) {
+            slot_ = 0;
+            head_ = *++page_ * page_stride_ + offset_;
+        }
+        int64_t slot = slot_++, panel = slot / kPanel * kPanel;
+        return {head_ + panel * head_dim_ + slot - panel, Smaller(kPanel, page_size_ - panel), head_ + (page_size_ + slot) * head_dim_};
+    }
+
+  private:
+    const int32_t* page_;
+    int64_t slot_, page_size_, head_dim_, page_stride_, offset_, head_;
+};
+
 inline Slot SlotOf(const PagedAttentionArguments& p, int64_t sequence, int64_t position, int64_t kv_head) {
-    int64_t page = p.block_table[sequence * p.block_table_width + position / p.page_size], slot = position % p.page_size;
-    int64_t head = (page * p.num_kv_heads + kv_head) * 2 * p.page_size * p.head_dim, panel = slot / kPanel * kPanel;
-    return {head + panel * p.head_dim + slot - panel, Smaller(kPanel, p.page_size - panel), head + (p.page_size + slot) * p.head_dim};
+    return Walk(p, sequence, position, kv_head).Next();
 }
 
 // The first key that a query at this position sees.

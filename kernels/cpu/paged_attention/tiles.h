@@ -5,6 +5,10 @@
 //
 // Every result lives in one lane of one register and is summed in ascending order: it depends on nothing but its own terms, not on the
 // tile. A tile of M rows keeps M · V sums; M rows share each vector of keys or values that is read, V vectors share each query or weight.
+//
+// Few rows are bound by reading the cache, and the processor's own prefetcher stops at every page of memory. `ahead`, where it is not
+// null, points to the panels and values of the next block: a tile asks the second-level cache for the line of each that lies where it
+// reads.
 #pragma once
 
 #include "plan.h"
@@ -29,7 +33,7 @@ constexpr int MostVectors(int rows) {
 constexpr int MostPanels(int rows) { return (MostVectors(rows) < 4 ? MostVectors(rows) : 4) / kPanelVectors; }
 
 template <int M, int P, class K>
-void ScoreTile(const float* query, int64_t query_stride, const K* const* panels, int64_t dim, float* scores) {
+void ScoreTile(const float* query, int64_t query_stride, const K* const* panels, const K* const* ahead, int64_t dim, float* scores) {
     constexpr int V = P * kPanelVectors;
     Vector sum[M][V];
 #pragma GCC unroll 16
@@ -45,6 +49,14 @@ void ScoreTile(const float* query, int64_t query_stride, const K* const* panels,
         at[x] = panels[x];
     }
     for (int64_t d = 0; d < dim; d++) {
+        if (ahead != nullptr) {
+            // Two rows of a bfloat16 panel are one line: half of the panels at a time.
+            constexpr int kAtOnce = sizeof(K) == 4 || P == 1 ? P : P / 2;
+#pragma GCC unroll 16
+            for (int x = 0; x < kAtOnce; x++) {
+                _mm_prefetch(reinterpret_cast<const char*>(ahead[x + (P - kAtOnce) * (d & 1)] + d * 16), _MM_HINT_T1);
+            }
+        }
         Vector key[V];
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++) {
@@ -70,8 +82,8 @@ void ScoreTile(const float* query, int64_t query_stride, const K* const* panels,
 
 // V vectors of columns, `part` elements of which count in the last one (0: all). The sums are padded to whole vectors, values are not.
 template <int M, int V, class T>
-void ValueTile(const float* weights, const float* ratio, const T* const* values, int64_t count, int64_t column, int64_t part, float* sums,
-               int64_t stride) {
+void ValueTile(const float* weights, const float* ratio, const T* const* values, const T* const* ahead, int64_t count, int64_t column,
+               int64_t part, float* sums, int64_t stride) {
     Vector sum[M][V];
     sums += column;
 #pragma GCC unroll 16
@@ -85,6 +97,13 @@ void ValueTile(const float* weights, const float* ratio, const T* const* values,
     auto run = [&](auto load_last) __attribute__((always_inline)) {
         for (int64_t j = 0; j < count; j++) {
             const T* row = values[j] + column;
+            if (ahead != nullptr) {
+                constexpr int kLine = 64 / static_cast<int>(sizeof(T)), kLines = (V * Simd::kLanes + kLine - 1) / kLine;
+#pragma GCC unroll 16
+                for (int x = 0; x < kLines; x++) {
+                    _mm_prefetch(reinterpret_cast<const char*>(ahead[j] + column + x * kLine), _MM_HINT_T1);
+                }
+            }
             Vector value[V];
 #pragma GCC unroll 16
             for (int v = 0; v < V - 1; v++) {
@@ -129,9 +148,10 @@ constexpr auto CountTo() {
 constexpr int Clip(int value, int most) { return value < most ? value : most; }
 
 template <class K>
-using ScoreTileFunction = void (*)(const float*, int64_t, const K* const*, int64_t, float*);
+using ScoreTileFunction = void (*)(const float*, int64_t, const K* const*, const K* const*, int64_t, float*);
 template <class T>
-using ValueTileFunction = void (*)(const float*, const float*, const T* const*, int64_t, int64_t, int64_t, float*, int64_t);
+using ValueTileFunction = void (*)(const float*, const float*, const T* const*, const T* const*, int64_t, int64_t, int64_t, float*,
+                                   int64_t);
 
 // [rows - 1][log2 of panels or vectors], up to what the rows have registers for.
 template <class T, class = decltype(CountTo<kMostRows * 4>())>
@@ -144,33 +164,43 @@ struct PagedTiles<T, Numbers<I...>> {
 
 inline int Log2(int64_t value) { return 63 - __builtin_clzll(static_cast<unsigned long long>(value)); }
 
-// scores [rows, kBlock], columns of `count` panels. Panels outside, rows inside: two panels stay in the first-level cache for all rows.
+// Where the keys and values of a block lie.
+template <class T>
+struct Lines {
+    const T* keys[kBlock / 16];
+    const T* values[kBlock];
+};
+
+// scores [rows, kBlock], columns of panels [first, last). Panels outside, rows inside: two panels stay in the first-level cache for all
+// rows.
 template <class K>
-void Scores(const float* query, int64_t query_stride, int64_t rows, const K* const* panels, int64_t count, int64_t dim, float* scores) {
+void Scores(const float* query, int64_t query_stride, int64_t rows, const Lines<K>& lines, const Lines<K>* ahead, int64_t first,
+            int64_t last, int64_t dim, float* scores) {
     int64_t wide = MostPanels(static_cast<int>(rows < kMostRows ? rows : kMostRows));
-    for (int64_t x = 0; x < count;) {
-        int log = Log2(Smaller(wide, count - x));
+    for (int64_t x = first; x < last;) {
+        int log = Log2(Smaller(wide, last - x));
         for (int64_t i = 0; i < rows; i += kMostRows) {
             int64_t tile = Smaller(kMostRows, rows - i);
-            PagedTiles<K>::kScores[(tile - 1) * 4 + log](query + i * query_stride, query_stride, panels + x, dim,
-                                                         scores + i * kBlock + x * 16);
+            PagedTiles<K>::kScores[(tile - 1) * 4 + log](query + i * query_stride, query_stride, lines.keys + x,
+                                                         ahead != nullptr ? ahead->keys + x : nullptr, dim, scores + i * kBlock + x * 16);
         }
         x += int64_t{1} << log;
     }
 }
 
-// sums [rows, stride] = ratio · sums + weights [rows, kBlock] · values. Columns outside, rows inside.
+// sums [rows, stride] = ratio · sums + weights [rows, kBlock] · values, keys [first, last). Columns outside, rows inside.
 template <class T>
-void Values(const float* weights, const float* ratio, int64_t rows, const T* const* values, int64_t count, int64_t dim, float* sums,
-            int64_t stride) {
+void Values(const float* weights, const float* ratio, int64_t rows, const Lines<T>& lines, const Lines<T>* ahead, int64_t first,
+            int64_t last, int64_t dim, float* sums, int64_t stride) {
     int64_t wide = MostVectors(static_cast<int>(rows < kMostRows ? rows : kMostRows));
     for (int64_t column = 0; column < dim;) {
         int log = Log2(Smaller(wide, CeilDivide(dim - column, Simd::kLanes)));
         int64_t next = column + (Simd::kLanes << log), part = next > dim ? dim % Simd::kLanes : 0;
         for (int64_t i = 0; i < rows; i += kMostRows) {
             int64_t tile = Smaller(kMostRows, rows - i);
-            PagedTiles<T>::kValues[(tile - 1) * 4 + log](weights + i * kBlock, ratio + i, values, count, column, part, sums + i * stride,
-                                                         stride);
+            PagedTiles<T>::kValues[(tile - 1) * 4 + log](weights + i * kBlock + first, ratio + i, lines.values + first,
+                                                         ahead != nullptr ? ahead->values + first : nullptr, last - first, column, part,
+                                                         sums + i * stride, stride);
         }
         column = next;
     }

@@ -212,77 +212,104 @@ class PagedAttentionRun {
             }
         }
         from = Larger(from, FirstVisible(p, tile.position) / kBlock * kBlock);
-        for (; from < to; from += kBlock) {
-            if (p.cache_type == WeightType::kFloat32) {
-                FindBlock<float>(tile, from);
-            } else {
-                FindBlock<uint16_t>(tile, from);
+        if (p.cache_type == WeightType::kFloat32) {
+            Blocks<float>(tile, from, to);
+        } else {
+            Blocks<uint16_t>(tile, from, to);
+        }
+    }
+
+    template <class C>
+    void Find(const PagedTile& tile, int64_t from, int64_t count, Lines<C>* lines) const {
+        const C* cache = static_cast<const C*>(p.cache);
+        Walk walk(p, tile.sequence, from, tile.kv_head);
+        for (int64_t j = 0; j < count; j++) {
+            Slot slot = walk.Next();
+            lines->values[j] = cache + slot.value;
+            if (j % kPanel == 0) {
+                lines->keys[j / kPanel] = cache + slot.key;
             }
         }
     }
 
-    // Where the keys and values of a block lie. They are read in place, except where pages hold no whole panels, and where bfloat16 would
-    // be widened again for every few rows.
+    // Keys and values are read in place, except keys in pages that hold no whole panels, and bfloat16 that would be widened again for every
+    // few rows.
     template <class C>
-    void FindBlock(const PagedTile& tile, int64_t from) {
-        int64_t count = Smaller(kBlock, tile.position + tile.tokens - from), panels = CeilDivide(count, kPanel);
-        bool wide = sizeof(C) < sizeof(float) && tile.tokens * tile.heads > kMostRows, whole = p.page_size % kPanel == 0;
-        const C* cache = static_cast<const C*>(p.cache);
-        const C *keys[kBlock / kPanel], *values[kBlock];
-        for (int64_t j = 0; j < count; j++) {
-            Slot slot = SlotOf(p, tile.sequence, from + j, tile.kv_head);
-            values[j] = cache + slot.value;
-            if (j % kPanel == 0) {
-                keys[j / kPanel] = cache + slot.key;
+    void Blocks(const PagedTile& tile, int64_t from, int64_t to) {
+        bool few = tile.tokens * tile.heads <= kMostRows, whole = p.page_size % kPanel == 0;
+        Lines<C> lines[2];
+        if (from < to) {
+            Find(tile, from, Smaller(kBlock, to - from), &lines[0]);
+        }
+        // Beyond this split too: whoever works on it takes the next one, unless another thread does.
+        int64_t end = tile.position + tile.tokens;
+        for (int at = 0; from < to; from += kBlock, at = 1 - at) {
+            int64_t count = Smaller(kBlock, to - from), next = Larger(0, Smaller(kBlock, end - from - kBlock));
+            const Lines<C>& here = lines[at];
+            Lines<C>& ahead = lines[1 - at];
+            Find(tile, from + kBlock, next, &ahead);
+            for (int64_t j = next; j < kBlock; j++) {  // nothing there: what is asked for is here already
+                ahead.values[j] = here.values[0];
             }
+            for (int64_t x = CeilDivide(next, kPanel); x < kBlock / kPanel; x++) {
+                ahead.keys[x] = here.keys[0];
+            }
+            if (few && whole) {
+                Block(tile, from, count, here, here, &ahead, &ahead);
+                continue;
+            }
+            Lines<float> wide;
+            WidenKeys(tile, from, count, here, &wide);
+            if (few || sizeof(C) == sizeof(float)) {
+                Block(tile, from, count, wide, here, static_cast<Lines<float>*>(nullptr), few ? &ahead : nullptr);
+                continue;
+            }
+            for (int64_t j = 0; j < count; j++) {
+                float* line = tile.values + j * plan_.stride;
+                wide.values[j] = line;
+                int64_t i = 0;
+                for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
+                    Simd::Store(line + i, Simd::Load(here.values[j] + i));
+                }
+                if (i < p.head_dim) {
+                    Simd::Store(line + i, Simd::Load(here.values[j] + i, p.head_dim - i));
+                }
+            }
+            Lines<float>* none = nullptr;
+            Block(tile, from, count, wide, wide, none, none);
         }
-        if (whole && !wide) {
-            Block(tile, from, count, keys, values);
-            return;
-        }
-        const float *wide_keys[kBlock / kPanel], *wide_values[kBlock];
-        for (int64_t x = 0; x < panels; x++) {
+    }
+
+    // Panels of float32 of a block's keys; those that are that already stay where they are.
+    template <class C>
+    void WidenKeys(const PagedTile& tile, int64_t from, int64_t count, const Lines<C>& lines, Lines<float>* wide) {
+        for (int64_t x = 0; x < CeilDivide(count, kPanel); x++) {
             float* panel = tile.keys + x * kPanel * p.head_dim;
-            wide_keys[x] = panel;
-            if (whole) {
-                for (int64_t i = 0; i < p.head_dim * kPanel; i += Simd::kLanes) {
-                    Simd::Store(panel + i, Simd::Load(keys[x] + i));
+            wide->keys[x] = panel;
+            if (p.page_size % kPanel == 0) {
+                if constexpr (sizeof(C) == sizeof(float)) {
+                    wide->keys[x] = lines.keys[x];
+                } else {
+                    for (int64_t i = 0; i < p.head_dim * kPanel; i += Simd::kLanes) {
+                        Simd::Store(panel + i, Simd::Load(lines.keys[x] + i));
+                    }
                 }
                 continue;
             }
+            Walk walk(p, tile.sequence, from + x * kPanel, tile.kv_head);
             for (int64_t j = 0; j < kPanel; j++) {
-                if (x * kPanel + j >= count) {
-                    for (int64_t i = 0; i < p.head_dim; i++) {
-                        panel[i * kPanel + j] = 0;
-                    }
-                    continue;
-                }
-                Slot slot = SlotOf(p, tile.sequence, from + x * kPanel + j, tile.kv_head);
+                bool there = x * kPanel + j < count;
+                Slot slot = there ? walk.Next() : Slot{};
                 for (int64_t i = 0; i < p.head_dim; i++) {
-                    panel[i * kPanel + j] = WeightAt({p.cache, p.cache_type}, slot.key + i * slot.stride);
+                    panel[i * kPanel + j] = there ? WeightAt({p.cache, p.cache_type}, slot.key + i * slot.stride) : 0;
                 }
             }
         }
-        if (!wide) {
-            Block(tile, from, count, wide_keys, values);
-            return;
-        }
-        for (int64_t j = 0; j < count; j++) {
-            float* line = tile.values + j * plan_.stride;
-            wide_values[j] = line;
-            int64_t i = 0;
-            for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
-                Simd::Store(line + i, Simd::Load(values[j] + i));
-            }
-            if (i < p.head_dim) {
-                Simd::Store(line + i, Simd::Load(values[j] + i, p.head_dim - i));
-            }
-        }
-        Block(tile, from, count, wide_keys, wide_values);
     }
 
     template <class K, class V>
-    void Block(const PagedTile& tile, int64_t from, int64_t count, const K* const* keys, const V* const* values) {
+    void Block(const PagedTile& tile, int64_t from, int64_t count, const Lines<K>& keys, const Lines<V>& values, const Lines<K>* keys_ahead,
+               const Lines<V>* values_ahead) {
         // What the tokens see never begins or ends earlier than what their predecessors see: those that see some of it are neighbours.
         auto rows_of = [&](int64_t begin, int64_t end) {
             Range rows{0, tile.tokens};
@@ -294,14 +321,14 @@ class PagedAttentionRun {
             }
             return rows;
         };
-        int64_t panels = CeilDivide(count, kPanel), step = 2;
+        int64_t panels = CeilDivide(count, kPanel), step = tile.tokens == 1 ? panels : 2;
         for (int64_t x = 0; x < panels; x += step) {
-            step = tile.tokens == 1 ? panels : Smaller(2, panels - x);
-            Range rows = rows_of(x * kPanel, (x + step) * kPanel);
+            int64_t last = Smaller(x + step, panels);
+            Range rows = rows_of(x * kPanel, last * kPanel);
             int64_t first = rows.begin * tile.heads, number = (rows.end - rows.begin) * tile.heads;
             if (number > 0) {
-                Scores(tile.query + first * plan_.stride, plan_.stride, number, keys + x, step, p.head_dim,
-                       tile.scores + first * kBlock + x * kPanel);
+                Scores(tile.query + first * plan_.stride, plan_.stride, number, keys, keys_ahead, x, last, p.head_dim,
+                       tile.scores + first * kBlock);
             }
         }
         for (int64_t t = 0; t < tile.tokens;) {
@@ -319,8 +346,8 @@ class PagedAttentionRun {
                 }
                 // Only the keys that are seen: a weight of 0 would not hide a value that is not finite.
                 int64_t row = t * tile.heads;
-                Values(tile.scores + row * kBlock + seen.begin, tile.ratio + row, (next - t) * tile.heads, values + seen.begin,
-                       seen.end - seen.begin, p.head_dim, tile.sum + row * plan_.stride, plan_.stride);
+                Values(tile.scores + row * kBlock, tile.ratio + row, (next - t) * tile.heads, values, values_ahead, seen.begin, seen.end,
+                       p.head_dim, tile.sum + row * plan_.stride, plan_.stride);
             }
             t = next;
         }
