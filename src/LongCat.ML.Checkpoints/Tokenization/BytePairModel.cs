@@ -5,11 +5,11 @@ using System.Text;
 
 namespace LongCat.ML.Checkpoints;
 
-/// <summary>A token inside a piece: its id (-1 for a byte that has none) and how many bytes of the piece it covers.</summary>
+/// <summary>A token inside a piece: its id (-1 for a byte that has none) and how many bytes of the piece's UTF-8 it covers.</summary>
 internal readonly record struct PieceToken(int Id, int Bytes);
 
 /// <summary>
-/// Byte-pair encoding over bytes: a piece's bytes become tokens, then the adjacent pair with the lowest merge rank (the leftmost of equals) is replaced
+/// Byte-pair encoding: a piece's symbols (bytes or characters) become tokens, then the adjacent pair with the lowest merge rank (the leftmost of equals) is replaced
 /// by its merged token until none is left. O(n log n) in the piece's length. Thread-safe; results of short pieces are kept in a cache of bounded size.
 /// </summary>
 internal sealed class BytePairModel
@@ -20,25 +20,19 @@ internal sealed class BytePairModel
     /// <summary>A full cache is thrown away as a whole: simpler than ageing, and natural text refills it within milliseconds.</summary>
     private const int CacheCapacity = 1 << 16;
 
-    private readonly Dictionary<string, int> _vocabulary;
     private readonly Dictionary<long, Merge> _merges;
-    private readonly int[] _byteIds = new int[256];
+    private readonly PieceSymbols _symbols;
     private readonly bool _ignoreMerges;
     private Cache _cache = new();
 
-    /// <param name="vocabulary">Ids by token, spelled in the byte alphabet.</param>
+    /// <param name="symbols">What pieces consist of.</param>
     /// <param name="merges">For a pair (left id in the high half, right id in the low half) its rank and the id it becomes.</param>
-    /// <param name="unknownId">What a byte without a token becomes, or -1.</param>
     /// <param name="ignoreMerges">Whether a piece that is a token as a whole is taken as it is.</param>
-    public BytePairModel(Dictionary<string, int> vocabulary, Dictionary<long, Merge> merges, int unknownId, bool ignoreMerges)
+    public BytePairModel(PieceSymbols symbols, Dictionary<long, Merge> merges, bool ignoreMerges)
     {
-        _vocabulary = vocabulary;
+        _symbols = symbols;
         _merges = merges;
         _ignoreMerges = ignoreMerges;
-        for (int value = 0; value < 256; value++)
-        {
-            _byteIds[value] = vocabulary.GetValueOrDefault(ByteLevelAlphabet.ToCharacter((byte)value).ToString(), unknownId);
-        }
     }
 
     /// <summary>How many pieces the cache holds; for tests.</summary>
@@ -75,51 +69,27 @@ internal sealed class BytePairModel
 
     private void EncodeUncached(ReadOnlySpan<char> piece, List<PieceToken> output)
     {
-        byte[] bytes = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(piece.Length));
-        try
+        if (_ignoreMerges && _symbols.TryWhole(piece, out int whole))
         {
-            int length = Encoding.UTF8.GetBytes(piece, bytes);
-            ReadOnlySpan<byte> content = bytes.AsSpan(0, length);
-            if (_ignoreMerges && TryWhole(content, out int whole))
-            {
-                output.Add(new PieceToken(whole, length));
-            }
-            else if (length > 0)
-            {
-                MergeAll(content, output);
-            }
+            output.Add(new PieceToken(whole, Encoding.UTF8.GetByteCount(piece)));
         }
-        finally
+        else if (piece.Length > 0)
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            MergeAll(piece, output);
         }
     }
 
-    private bool TryWhole(ReadOnlySpan<byte> content, out int id)
-    {
-        char[] spelled = ArrayPool<char>.Shared.Rent(content.Length);
-        for (int i = 0; i < content.Length; i++)
-        {
-            spelled[i] = ByteLevelAlphabet.ToCharacter(content[i]);
-        }
-
-        bool found = _vocabulary.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(spelled.AsSpan(0, content.Length), out id);
-        ArrayPool<char>.Shared.Return(spelled);
-        return found;
-    }
-
-    private void MergeAll(ReadOnlySpan<byte> content, List<PieceToken> output)
+    private void MergeAll(ReadOnlySpan<char> piece, List<PieceToken> output)
     {
         // A linked list over positions: a merge writes its id at the left position and takes the right one out.
-        int length = content.Length;
-        int[] ids = ArrayPool<int>.Shared.Rent(length);
-        int[] sizes = ArrayPool<int>.Shared.Rent(length);
-        int[] previous = ArrayPool<int>.Shared.Rent(length);
-        int[] next = ArrayPool<int>.Shared.Rent(length);
+        int most = Encoding.UTF8.GetByteCount(piece);
+        int[] ids = ArrayPool<int>.Shared.Rent(most);
+        int[] sizes = ArrayPool<int>.Shared.Rent(most);
+        int[] previous = ArrayPool<int>.Shared.Rent(most);
+        int[] next = ArrayPool<int>.Shared.Rent(most);
+        int length = _symbols.Fill(piece, ids.AsSpan(0, most), sizes);
         for (int i = 0; i < length; i++)
         {
-            ids[i] = _byteIds[content[i]];
-            sizes[i] = 1;
             previous[i] = i - 1;
             next[i] = i + 1 == length ? -1 : i + 1;
         }
@@ -156,7 +126,7 @@ internal sealed class BytePairModel
             }
         }
 
-        for (int i = 0; i >= 0; i = next[i])
+        for (int i = length > 0 ? 0 : -1; i >= 0; i = next[i])
         {
             output.Add(new PieceToken(ids[i], sizes[i]));
         }

@@ -53,12 +53,12 @@ internal sealed class EncodedText(string text, bool keepNormalized)
 
     /// <summary>
     /// The tokens of a piece: byte counts become ranges of characters. A token that covers part of a character's bytes has the whole character as its
-    /// range; a prefix space that the text lacks covers nothing.
+    /// range; a prefix that the text lacks covers nothing.
     /// </summary>
-    public void Append(List<PieceToken> tokens, ReadOnlySpan<char> piece, int origin, bool prefixSpace)
+    public void Append(List<PieceToken> tokens, ReadOnlySpan<char> piece, int origin, char? prefix)
     {
-        // The character at `index` has its bytes at start..start+width; index -1 is the prefix space.
-        int index = prefixSpace ? -1 : 0, start = 0, width = prefixSpace ? 1 : Width(piece, 0), from = 0;
+        // The character at `index` has its bytes at start..start+width; index -1 is the prefix.
+        int index = prefix is null ? 0 : -1, start = 0, width = prefix is { } c ? Width([c], 0) : Width(piece, 0), from = 0;
         foreach (PieceToken token in tokens)
         {
             int to = from + token.Bytes;

@@ -17,6 +17,18 @@ public sealed partial class HuggingFaceTokenizer
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens)
     {
         ArgumentNullException.ThrowIfNull(ids);
+        if (_decoder is not null)
+        {
+            StreamingDecoder chain = CreateStreamingDecoder(skipSpecialTokens);
+            System.Text.StringBuilder text = new();
+            foreach (int id in ids)
+            {
+                text.Append(chain.Append(id));
+            }
+
+            return text.Append(chain.Flush()).ToString();
+        }
+
         ArrayBufferWriter<byte> bytes = new(256);
         foreach (int id in ids)
         {
@@ -27,51 +39,62 @@ public sealed partial class HuggingFaceTokenizer
     }
 
     /// <inheritdoc/>
-    /// <remarks>Where the destination is too small, what is written ends between characters and decoding can go on with the ids that were not consumed.</remarks>
+    /// <remarks>
+    /// Where the destination is too small, what is written ends between characters and decoding can go on with the ids that were not consumed. A decoder that
+    /// drops the space of a text's first token (Llama 2, Mistral) drops it again there: give such tokenizers room for the whole text, or a
+    /// <see cref="StreamingDecoder"/>.
+    /// </remarks>
     public override OperationStatus Decode(IEnumerable<int> ids, Span<char> destination, out int idsConsumed, out int charsWritten)
     {
         ArgumentNullException.ThrowIfNull(ids);
-        Decoder decoder = System.Text.Encoding.UTF8.GetDecoder();
-        char[] buffer = new char[64];
+        StreamingDecoder decoder = CreateStreamingDecoder();
         idsConsumed = charsWritten = 0;
         int ahead = 0, written = 0;
         foreach (int id in ids)
         {
             ahead++;
-            ReadOnlySpan<byte> bytes = BytesOf(id, skipSpecialTokens: false);
-            int most = System.Text.Encoding.UTF8.GetMaxCharCount(bytes.Length + 3);
-            buffer = buffer.Length < most ? new char[most] : buffer;
-            int count = decoder.GetChars(bytes, buffer, flush: false);
-            if (count > destination.Length - written)
+            if (!Write(decoder.Append(id), destination, ref written))
             {
                 return OperationStatus.DestinationTooSmall;
             }
 
-            buffer.AsSpan(0, count).CopyTo(destination[written..]);
-            written += count;
-
             // With nothing held back, this is a place to go on from.
-            if (decoder.GetCharCount([], flush: true) == 0)
+            if (!decoder.HoldsBack)
             {
                 (idsConsumed, charsWritten) = (ahead, written);
             }
         }
 
-        int rest = decoder.GetChars([], buffer, flush: true);
-        if (rest > destination.Length - written)
+        if (!Write(decoder.Flush(), destination, ref written))
         {
             return OperationStatus.DestinationTooSmall;
         }
 
-        buffer.AsSpan(0, rest).CopyTo(destination[written..]);
-        (idsConsumed, charsWritten) = (ahead, written + rest);
+        (idsConsumed, charsWritten) = (ahead, written);
         return OperationStatus.Done;
+
+        static bool Write(string text, Span<char> destination, ref int written)
+        {
+            bool fits = text.Length <= destination.Length - written;
+            if (fits)
+            {
+                text.CopyTo(destination[written..]);
+                written += text.Length;
+            }
+
+            return fits;
+        }
     }
 
     /// <summary>A decoder that takes ids one by one and never gives out half a character.</summary>
     /// <param name="skipSpecialTokens">Whether to leave special tokens out.</param>
     /// <returns>A new decoder, which belongs to the caller.</returns>
     public StreamingDecoder CreateStreamingDecoder(bool skipSpecialTokens = false) => new(this, skipSpecialTokens);
+
+    internal DecoderChain? StartDecoder() => _decoder?.Start();
+
+    /// <summary>The token that a decoder sees for an id; null where it sees none.</summary>
+    internal string? TokenOf(int id, bool skipSpecialTokens) => skipSpecialTokens && IsSpecial(id) ? null : IdToToken(id);
 
     internal ReadOnlySpan<byte> BytesOf(int id, bool skipSpecialTokens) =>
         (uint)id < (uint)_bytes.Length && !(skipSpecialTokens && IsSpecial(id)) ? _bytes[id] : default(ReadOnlySpan<byte>);

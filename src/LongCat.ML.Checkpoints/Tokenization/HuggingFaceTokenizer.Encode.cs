@@ -126,7 +126,7 @@ public sealed partial class HuggingFaceTokenizer
                 }
                 else
                 {
-                    EncodeStretch(stretch[from..to], preTokenize, limit, encoding);
+                    EncodeStretch(stretch[from..to], isFirst: start == 0 && from == 0, preTokenize, limit, encoding);
                 }
             }
         }
@@ -154,16 +154,23 @@ public sealed partial class HuggingFaceTokenizer
         }
     }
 
-    private void EncodeStretch(ReadOnlySpan<char> stretch, bool preTokenize, int limit, EncodedText encoding)
+    private void EncodeStretch(ReadOnlySpan<char> stretch, bool isFirst, bool preTokenize, int limit, EncodedText encoding)
     {
         List<TextPiece> pieces = [];
+        ReadOnlySpan<char> content = stretch;
         if (preTokenize && encoding.Tokens.Count <= limit)
         {
-            _preTokenizer.Split(stretch, pieces);
+            _preTokenizer.Split(stretch, isFirst, pieces);
+            if (_preTokenizer.Space is { } space && stretch.Contains(' '))
+            {
+                char[] replaced = stretch.ToArray();
+                replaced.AsSpan().Replace(' ', space);
+                content = replaced;
+            }
         }
         else
         {
-            pieces.Add(new TextPiece(0, stretch.Length, false));
+            pieces.Add(new TextPiece(0, stretch.Length, null));
         }
 
         List<PieceToken> tokens = [];
@@ -176,9 +183,9 @@ public sealed partial class HuggingFaceTokenizer
             }
 
             tokens.Clear();
-            ReadOnlySpan<char> text = stretch.Slice(piece.Start, piece.Length);
-            _model.Encode(piece.PrefixSpace ? $" {text}" : text, tokens);
-            encoding.Append(tokens, text, encoding.Position + piece.Start, piece.PrefixSpace);
+            ReadOnlySpan<char> text = content.Slice(piece.Start, piece.Length);
+            _model.Encode(piece.Prefix is { } prefix ? $"{prefix}{text}" : text, tokens);
+            encoding.Append(tokens, text, encoding.Position + piece.Start, piece.Prefix);
         }
 
         encoding.Advance(stretch);

@@ -3,8 +3,9 @@ using Microsoft.ML.Tokenizers;
 namespace LongCat.ML.Checkpoints;
 
 /// <summary>
-/// A byte-level BPE tokenizer as a Hugging Face <c>tokenizer.json</c> describes it (GPT-2, Qwen2, Llama 3, LongCat and their kin): normalizer, split
-/// stages, merges, added tokens and post-processing are read from the file; nothing is assumed from the model's name.
+/// A BPE tokenizer as a Hugging Face <c>tokenizer.json</c> describes it, over bytes (GPT-2, Qwen2, Llama 3, LongCat and their kin) or over characters with
+/// bytes to fall back on (Llama 2, Mistral): normalizer, split stages, merges, added tokens, post-processing and decoder are read from the file; nothing is
+/// assumed from the model's name.
 /// </summary>
 /// <remarks>
 /// <para>Encoding never fails, whatever the text: lone surrogates count as U+FFFD. Special tokens written out in the text become their ids.</para>
@@ -17,6 +18,7 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     private readonly StagedPreTokenizer _preTokenizer;
     private readonly TextNormalizer? _normalizer;
     private readonly TokenTemplate _template;
+    private readonly TokenDecoder? _decoder;
     private readonly AddedTokenMatcher? _rawMatcher;
     private readonly AddedTokenMatcher? _normalizedMatcher;
     private readonly Dictionary<string, int> _ids;
@@ -31,6 +33,7 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
         _preTokenizer = parts.PreTokenizer;
         _normalizer = parts.Normalizer;
         _template = parts.Template;
+        _decoder = parts.Decoder;
 
         AddedToken[] added = [.. parts.AddedTokens.Where(token => token.Content.Length > 0)];
         _rawMatcher = Matcher(added.Where(token => !token.Normalized).Select(token => (token, token.Content)));
@@ -43,7 +46,7 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
         foreach ((string token, int id) in parts.Vocabulary)
         {
             _tokens[id] = token;
-            _bytes[id] = ByteLevelAlphabet.BytesOf(token);
+            _bytes[id] = _decoder is null ? ByteLevelAlphabet.BytesOf(token) : null;
         }
 
         foreach (AddedToken token in added)
@@ -63,7 +66,10 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     /// <summary>The special tokens (added tokens marked as special) and their ids.</summary>
     public IReadOnlyDictionary<string, int> SpecialTokens => _special;
 
-    /// <summary>The file's split stages. With <c>add_prefix_space</c> the byte-level stage also puts a space before pieces, which offsets cannot show.</summary>
+    /// <summary>
+    /// The file's split stages; without any, texts stay whole. <c>add_prefix_space</c> and <c>prepend_scheme</c> also put a character before pieces, which
+    /// offsets cannot show.
+    /// </summary>
     public override PreTokenizer? PreTokenizer => _preTokenizer;
 
     /// <summary>The file's normalizer, or null.</summary>

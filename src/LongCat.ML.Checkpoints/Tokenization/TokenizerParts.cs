@@ -11,12 +11,16 @@ internal sealed class TokenizerParts
     private TokenizerParts(TokenizerNode root)
     {
         Vocabulary = ReadVocabulary(root["model"]);
-        Model = ReadModel(root["model"], Vocabulary);
         Normalizer = TextNormalizer.Read(root["normalizer"]);
         PreTokenizer = StagedPreTokenizer.Read(root["pre_tokenizer"]);
+        Model = ReadModel(root["model"], Vocabulary, PreTokenizer.IsByteLevel);
         Template = TokenTemplate.Read(root["post_processor"]);
         AddedTokens = root["added_tokens"].IsNull ? [] : [.. root["added_tokens"].Items().Select(ReadAddedToken)];
-        CheckDecoder(root["decoder"]);
+        Decoder = PreTokenizer.IsByteLevel ? null : TokenDecoder.Read(root["decoder"]);
+        if (PreTokenizer.IsByteLevel)
+        {
+            CheckDecoder(root["decoder"]);
+        }
     }
 
     public Dictionary<string, int> Vocabulary { get; }
@@ -30,6 +34,9 @@ internal sealed class TokenizerParts
     public TokenTemplate Template { get; }
 
     public IReadOnlyList<AddedToken> AddedTokens { get; }
+
+    /// <summary>What makes text of tokens; null where tokens are bytes spelled in the byte alphabet.</summary>
+    public TokenDecoder? Decoder { get; }
 
     public static TokenizerParts Read(string path)
     {
@@ -71,16 +78,11 @@ internal sealed class TokenizerParts
             throw model.Unsupported("BPE");
         }
 
-        if (model["byte_fallback"].Flag(false))
-        {
-            throw model["byte_fallback"].Error("byte_fallback (SentencePiece-style BPE) is not supported; byte-level BPE is");
-        }
-
         foreach (string affix in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
         {
             if (model[affix].TextOrNull() is { Length: > 0 })
             {
-                throw model[affix].Expected("nothing: affixes do not occur in byte-level BPE");
+                throw model[affix].Expected("nothing: affixes are not supported");
             }
         }
 
@@ -108,7 +110,7 @@ internal sealed class TokenizerParts
         return vocabulary;
     }
 
-    private static BytePairModel ReadModel(TokenizerNode model, Dictionary<string, int> vocabulary)
+    private static BytePairModel ReadModel(TokenizerNode model, Dictionary<string, int> vocabulary, bool byteLevel)
     {
         Dictionary<long, BytePairModel.Merge> merges = [];
         int rank = 0;
@@ -130,7 +132,9 @@ internal sealed class TokenizerParts
             unknown = -1;
         }
 
-        return new BytePairModel(vocabulary, merges, unknown, model["ignore_merges"].Flag(false));
+        bool fuse = model["fuse_unk"].Flag(false), fallback = model["byte_fallback"].Flag(false);
+        PieceSymbols symbols = byteLevel ? new ByteSymbols(vocabulary, unknown, fuse) : new CharacterSymbols(vocabulary, unknown, fuse, fallback);
+        return new BytePairModel(symbols, merges, model["ignore_merges"].Flag(false));
     }
 
     private static (string Left, string Right) ReadMerge(TokenizerNode merge)
