@@ -80,7 +80,7 @@ public sealed class DecoderCheckpointTests(ITestOutputHelper output)
               windows     9 tokens in 1 of 2 layers
               cache       64 values per token and attention, 128 per token
               experts     4 of width 32 in 2 layers, 2 per token, weights sum to 1
-              output head the word embedding (tied)
+              head        the word embedding (tied)
               context     256 tokens, rotary base 10,000, Llama-3 rule ×4 over 64
               tokens      begin 1, end 2
 

@@ -11,6 +11,7 @@ public sealed class GoldenToolTests(ITestOutputHelper output)
     [GoldenTheory]
     [InlineData("longcat-lite", "longcat")]
     [InlineData("longcat-flash-yarn", "longcat")]
+    [InlineData("llama", "longcat")]
     [InlineData("longcat-lite", "standard")]
     public void Exported_logits_and_greedy_ids_are_the_golden_ones(string fixture, string operators)
     {

@@ -80,7 +80,7 @@ public sealed partial record CheckpointSummary
             Fact(text, "experts", Line($"{experts.NumExperts:N0} of width {experts.ExpertSize:N0} in {Plural(sparse, "layer")}, {experts.TopK} per token, weights {(experts.NormalizeTopK ? "sum to 1" : "as the softmax gives them")}"));
         }
 
-        Fact(text, "output head", decoder.TieWordEmbeddings ? "the word embedding (tied)" : "its own");
+        Fact(text, "head", decoder.TieWordEmbeddings ? "the word embedding (tied)" : "its own");
     }
 
     private static string WindowText(DecoderConfig decoder)

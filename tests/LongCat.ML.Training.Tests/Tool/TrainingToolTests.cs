@@ -32,6 +32,20 @@ public class TrainingToolTests
     }
 
     [Fact]
+    public void Logits_of_a_Llama_in_a_download_cache_are_those_of_the_formulas()
+    {
+        using var folder = new TemporaryFolder();
+        string snapshot = RandomDecoder.Write(Path.Combine(folder["models--a--b"], "snapshots", "0123abc"));
+        var (code, _, error) = Run("logits", folder["models--a--b"], "--ids", "1,40,41,42,200", "--output", folder["y.safetensors"]);
+        Assert.True(code == 0, error);
+        using var written = SafetensorsFile.Open(folder["y.safetensors"]);
+        Assert.Equal([1L, 5, 272], written.Entry("logits").Shape);
+        using DecoderReference reference = new(snapshot);
+        float[] actual = written.ReadFloat32("logits");
+        Assert.All(reference.Run([1, 40, 41, 42, 200]).Logits.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, 5e-5f));
+    }
+
+    [Fact]
     public void Logits_of_a_file_of_ids_equal_those_of_the_modules()
     {
         using var folder = new TemporaryFolder();
