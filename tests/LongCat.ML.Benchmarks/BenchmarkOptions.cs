@@ -4,14 +4,14 @@ namespace LongCat.ML.Benchmarks;
 internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<string> Parts)
 {
     public const string Usage = """
-        usage: ./run bench [--quick] [--only engine|mlnet|start] [--save]
+        usage: ./run bench [--quick] [--only engine|matmul|mlnet|start] [--save]
 
           --quick   small models and few repetitions: shows that everything runs, the figures mean little
           --only    one part; may be repeated
           --save    write results/<cpu>-<cores>.json and .md, refused on a busy machine and with --quick or --only
         """;
 
-    private static readonly string[] AllParts = ["engine", "mlnet", "start"];
+    private static readonly string[] AllParts = ["engine", "matmul", "mlnet", "start"];
 
     /// <summary>Timed repetitions of a case.</summary>
     public int Repetitions => Quick ? 2 : 5;

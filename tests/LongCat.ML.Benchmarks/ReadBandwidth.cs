@@ -20,6 +20,9 @@ internal sealed class ReadBandwidth
         }
     }
 
+    /// <summary>What a pass reads.</summary>
+    public long Bytes => 8L * buffer.Length;
+
     /// <summary>One pass, shared by so many threads.</summary>
     /// <returns>Bytes per second.</returns>
     public double Measure(int threads)

@@ -68,6 +68,8 @@ inline void MatMulPanels(const MatMulArguments& p, const ParallelFor& parallel) 
     int64_t row_blocks = CeilDivide(p.m, kMostRows), rows = CeilDivide(p.m, row_blocks);
     int64_t panels = Smaller(
         kMostPanels, Larger(kFewestPanels, kPanelTaskElements / Larger(1, p.k * kPanelOutputs * CeilDivide(rows, Simd::kPanelRows))));
+    int64_t width = kTileWidths[WidestTile(static_cast<int>(Smaller(rows, Simd::kPanelRows)))];
+    panels = Larger(panels / width, 1) * width;
     int64_t panel_blocks = CeilDivide(all, panels);
     // Blocks of rows follow each other for the same weights, which are then still in a cache.
     For(Unless(p.m * p.n * p.k < kInlineWork, parallel), static_cast<size_t>(row_blocks * panel_blocks), [&](size_t index) {

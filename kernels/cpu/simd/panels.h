@@ -28,9 +28,14 @@ constexpr int kPanelVectors = static_cast<int>(kPanelOutputs) / Simd::kLanes;
 inline Simd::Vector LoadFirsts(const float* b) { return Simd::Load(b); }
 inline Simd::Vector LoadFirsts(const uint16_t* b) { return Simd::LoadFirsts(b); }
 
-// a: cuts one after another, each M rows of kRowStride; a single row is not packed. b: panels of `stride` elements.
+// Rows from which on a tile computes longer than its panels take to come: it fetches the next ones meanwhile. With fewer the processor's
+// own streams are faster.
+constexpr int kRowsAhead = 4;
+
+// a: cuts one after another, each M rows of kRowStride; a single row is not packed. b: panels of `stride` elements. ahead: what b will be
+// next.
 template <int M, int V, class B>
-void PanelTile(const float* a, const B* b, int64_t stride, int64_t count, bool first, float* c, int64_t c_stride) {
+void PanelTile(const float* a, const B* b, const B* ahead, int64_t stride, int64_t count, bool first, float* c, int64_t c_stride) {
     constexpr bool kWide = sizeof(B) == sizeof(float);
     constexpr int kVectors = V * kPanelVectors;
     constexpr int64_t kStep = kWide ? 1 : 2;  // elements of k that lie side by side
@@ -45,6 +50,15 @@ void PanelTile(const float* a, const B* b, int64_t stride, int64_t count, bool f
                 sum[i][v] = Simd::Zero();
             }
         }
+        auto fetch = [&]() __attribute__((always_inline)) {
+            if constexpr (M >= kRowsAhead) {
+#pragma GCC unroll 16
+                for (int v = 0; v < V; v++) {
+                    _mm_prefetch(reinterpret_cast<const char*>(ahead + v * stride), _MM_HINT_T1);
+                }
+                ahead += kStep * kPanelOutputs;
+            }
+        };
         auto multiply = [&](const float* x, auto load) __attribute__((always_inline)) {
             Simd::Vector y[kVectors];
 #pragma GCC unroll 16
@@ -65,11 +79,13 @@ void PanelTile(const float* a, const B* b, int64_t stride, int64_t count, bool f
         if constexpr (kWide) {
 #pragma GCC unroll 2
             for (; k < depth; k++) {
+                fetch();
                 multiply(a + k, firsts);
                 b += kPanelOutputs;
             }
         } else {
             for (; k + 2 <= depth; k += 2) {
+                fetch();
                 multiply(a + k, firsts);
                 multiply(
                     a + k + 1, [](const B* x) __attribute__((always_inline)) { return Simd::LoadSeconds(x); });
@@ -93,38 +109,42 @@ void PanelTile(const float* a, const B* b, int64_t stride, int64_t count, bool f
 }
 
 template <class B>
-using PanelTileFunction = void (*)(const float*, const B*, int64_t, int64_t, bool, float*, int64_t);
+using PanelTileFunction = void (*)(const float*, const B*, const B*, int64_t, int64_t, bool, float*, int64_t);
 
-// Panels that a tile of M rows takes at once: a power of two that leaves registers for b and the broadcast.
-constexpr int PanelsOf(int rows) {
-    int panels = 8;
-    while (panels > 1 && rows * panels * kPanelVectors > Simd::kPanelSums) {
-        panels /= 2;
+// How many panels a tile takes at once.
+constexpr int kTileWidths[] = {1, 2, 3, 4, 8};
+constexpr int kTileWidthCount = 5;
+
+// The widest for a tile of so many rows, as an index: registers are left for b and the broadcast.
+constexpr int WidestTile(int rows) {
+    int width = kTileWidthCount - 1;
+    while (width > 0 && rows * kTileWidths[width] * kPanelVectors > Simd::kPanelSums) {
+        width--;
     }
-    return panels;
+    return width;
 }
 
-// All tiles: rows 1..kPanelRows by 1, 2, 4, 8 panels, where the registers suffice.
 template <class B>
 struct PanelTiles {
-    template <int M, int V>
+    template <int M, int W>
     static constexpr PanelTileFunction<B> One() {
-        if constexpr (V <= PanelsOf(M)) {
-            return PanelTile<M, V, B>;
+        if constexpr (W <= WidestTile(M)) {
+            return PanelTile<M, kTileWidths[W], B>;
         } else {
             return nullptr;
         }
     }
-    PanelTileFunction<B> of[Simd::kPanelRows][4];
+    PanelTileFunction<B> of[Simd::kPanelRows][kTileWidthCount];
 };
 
 template <class B, int M = Simd::kPanelRows>
 constexpr void Fill(PanelTiles<B>& tiles) {
     if constexpr (M > 0) {
-        tiles.of[M - 1][0] = PanelTiles<B>::template One<M, 1>();
-        tiles.of[M - 1][1] = PanelTiles<B>::template One<M, 2>();
-        tiles.of[M - 1][2] = PanelTiles<B>::template One<M, 4>();
-        tiles.of[M - 1][3] = PanelTiles<B>::template One<M, 8>();
+        tiles.of[M - 1][0] = PanelTiles<B>::template One<M, 0>();
+        tiles.of[M - 1][1] = PanelTiles<B>::template One<M, 1>();
+        tiles.of[M - 1][2] = PanelTiles<B>::template One<M, 2>();
+        tiles.of[M - 1][3] = PanelTiles<B>::template One<M, 3>();
+        tiles.of[M - 1][4] = PanelTiles<B>::template One<M, 4>();
         Fill<B, M - 1>(tiles);
     }
 }
@@ -171,14 +191,16 @@ void PanelProductOf(const float* const* a, int m, const B* b, int panels, int64_
                 PackRows(a + i, height, at, count, packed);
                 x = packed;
             }
-            int width = PanelsOf(height);
-            for (int panel = 0; panel < panels; panel += width) {
-                while (panel + width > panels) {
-                    width /= 2;
+            int width = WidestTile(height);
+            for (int panel = 0; panel < panels; panel += kTileWidths[width]) {
+                while (panel + kTileWidths[width] > panels) {
+                    width--;
                 }
-                int kind = width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3;
-                kTiles.of[height - 1][kind](x, b + panel * stride + at * kPanelOutputs, stride, count, at == 0,
-                                            c + i * c_stride + panel * kPanelOutputs, c_stride);
+                // The first tile brings the panels, the others find them in a cache.
+                const B* from = b + panel * stride + at * kPanelOutputs;
+                int next = panel + kTileWidths[width];
+                const B* ahead = i > 0 ? from : next < panels ? b + next * stride + at * kPanelOutputs : b + (at + count) * kPanelOutputs;
+                kTiles.of[height - 1][width](x, from, ahead, stride, count, at == 0, c + i * c_stride + panel * kPanelOutputs, c_stride);
             }
         }
     }
