@@ -13,7 +13,7 @@ namespace LongCat.ML.Onnx;
 /// <remarks>Thread safety: static and without state; exports into different folders may run side by side.</remarks>
 public static class OnnxExporter
 {
-    private static readonly string[] CopiedFiles = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+    private static readonly string[] CopiedFiles = ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja"];
 
     /// <summary>Exports a checkpoint. The output folder is whole or absent: it is written beside its final name and renamed at the end.</summary>
     /// <param name="checkpointFolder">A Hugging Face folder (config.json and safetensors), or a model's folder in a Hugging Face cache.</param>

@@ -37,6 +37,32 @@ public sealed class EngineCacheTests
     }
 
     [Fact]
+    public void A_lower_limit_closes_idle_models_at_once()
+    {
+        int before = LongCatOptions.MaxLoadedModels;
+        try
+        {
+            var model = new Model();
+            EngineCache.Shared.Acquire("a lower limit", () => model).Dispose();
+            Assert.False(model.Closed);
+            LongCatOptions.MaxLoadedModels = 0;
+            Assert.True(model.Closed);
+
+            var next = new Model();
+            using (EngineCache.Shared.Acquire("a lower limit", () => next))
+            {
+                Assert.False(next.Closed);
+            }
+
+            Assert.True(next.Closed);
+        }
+        finally
+        {
+            LongCatOptions.MaxLoadedModels = before;
+        }
+    }
+
+    [Fact]
     public void A_model_that_fails_to_open_is_tried_again()
     {
         Assert.Throws<IOException>(() => cache.Acquire<Model>("a", () => throw new IOException()));

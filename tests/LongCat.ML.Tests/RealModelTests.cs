@@ -1,4 +1,5 @@
 using LongCat.ML.Engines;
+using LongCat.ML.Inference;
 using LongCat.ML.Onnx;
 using LongCat.ML.Tests.Fakes;
 using LongCat.ML.TestShared;
@@ -149,9 +150,147 @@ public sealed class RealModelTests : IClassFixture<RealModelTests.Exported>
         Assert.Single(Read(onGpu, onGpu.LongCat().Generate(Options()).Fit(data).Transform(data)));
         Assert.Contains(log, message => message.Contains("Kind=Warning", StringComparison.Ordinal) && message.Contains("runs on the CPU: cuda:0", StringComparison.Ordinal));
 
+        // The engine is loaded: a second step on it has nothing to warn of.
+        Read(onGpu, onGpu.LongCat().Generate(Options()).Fit(data).Transform(data));
+        Assert.Single(log, message => message.Contains("Kind=Warning", StringComparison.Ordinal));
+
         onGpu.LongCat().Release();
         onGpu.FallbackToCpu = false;
-        Assert.Throws<Inference.InferenceException>(() => Read(onGpu, onGpu.LongCat().Generate(Options()).Fit(data).Transform(data)));
+        InferenceException error = Assert.Throws<InferenceException>(() => Read(onGpu, onGpu.LongCat().Generate(Options()).Fit(data).Transform(data)));
+        Assert.Contains("was to run on cuda:0, which MLContext.GpuDeviceId asks for", error.Message, StringComparison.Ordinal);
+        Assert.Contains("set MLContext.FallbackToCpu", error.Message, StringComparison.Ordinal);
+
+        // The settings of a step go before the context's.
+        GenerateOptions onCpu = Options();
+        onCpu.Engine = new EngineSettings { Device = "cpu" };
+        Assert.Single(Read(onGpu, onGpu.LongCat().Generate(onCpu).Fit(data).Transform(data)));
+    }
+
+    [Fact]
+    public async Task Embeddings_are_the_engines_and_the_same_text_has_the_same_in_any_company()
+    {
+        IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(9).Append(new TextRow { Id = 9, Text = "prompt 3" }));
+        float[][] vectors = [.. context.Data.CreateEnumerable<VectorRow>(context.LongCat().Embed(model.Folder).Fit(data).Transform(data), false).Select(row => row.Embedding)];
+        using InferenceEngine engine = InferenceEngine.Load(model.Folder);
+        for (int i = 0; i < 9; i++)
+        {
+            float[] expected = (await engine.EmbedAsync(new EmbeddingRequest { Text = $"prompt {i}" })).Vector;
+
+            // Elements of vectors of length 1; float32 sums are grouped otherwise in other batches.
+            Assert.All(expected.Zip(vectors[i]), pair => Assert.Equal(pair.First, pair.Second, 1e-5));
+        }
+
+        Assert.All(vectors[3].Zip(vectors[9]), pair => Assert.Equal(pair.First, pair.Second, 1e-5));
+        Assert.True(vectors[3].Zip(vectors[4], (left, right) => Math.Abs(left - right)).Max() > 1e-3);
+    }
+
+    [Fact]
+    public void A_chat_is_what_the_folders_template_makes_of_it()
+    {
+        ChatRow[] rows =
+        [
+            new() { Roles = ["system", "user"], Contents = ["Be brief.", "What is a List?"] },
+            new() { Roles = ["user"], Contents = ["größer?"] },
+            new() { Roles = ["user"], Contents = [] },
+            new(),
+            new() { Roles = ["villain"], Contents = ["hello"] },
+        ];
+        IDataView data = context.Data.LoadFromEnumerable(rows);
+        GenerateOptions options = Options();
+        options.RolesColumnName = "Roles";
+        options.ContentsColumnName = "Contents";
+        options.FailingRows = FailingRow.Empty;
+        options.ChatVariables = new Dictionary<string, System.Text.Json.JsonElement> { ["ending"] = System.Text.Json.JsonSerializer.SerializeToElement("!") };
+        List<string> log = [];
+        context.Log += (_, message) => log.Add(message.Message);
+        ITransformer pipeline = context.LongCat().Generate(options).Fit(data);
+        string zip = Path.Combine(model.Root, "chat.zip");
+        context.Model.Save(pipeline, data.Schema, zip);
+
+        IDataView written = context.Data.LoadFromEnumerable(new[]
+        {
+            new TextRow { Text = "<s>[system] Be brief.\n[user] What is a List?\n[assistant]!" }, new TextRow { Text = "<s>[user] größer?\n[assistant]!" },
+        });
+        string[] expected = [.. Read(context, context.LongCat().Generate(Options()).Fit(written).Transform(written)).Select(row => row.Completion)];
+        foreach (ITransformer transformer in new[] { pipeline, context.LongCat().Load(zip), new MLContext().Model.Load(zip, out _) })
+        {
+            CompletionRow[] completed = [.. context.Data.CreateEnumerable<CompletionRow>(transformer.Transform(data), false, ignoreMissingColumns: true)];
+            Assert.Equal([.. expected, "", "", ""], completed.Select(row => row.Completion));
+            Assert.Equal(["error", "empty", "error"], completed[2..].Select(row => row.FinishReason));
+        }
+
+        Assert.Contains(log, message => message.Contains("Row 2", StringComparison.Ordinal) && message.Contains("1 roles and 0 contents", StringComparison.Ordinal));
+        Assert.Contains(log, message => message.Contains("Row 4", StringComparison.Ordinal) && message.Contains("villain", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Rows_have_their_own_number_of_new_tokens_and_seeds()
+    {
+        SeedRow[] rows = [.. Enumerable.Range(0, 6).Select(i => new SeedRow { Text = "prompt", New = 1 + i, Number = i / 3 })];
+        IDataView data = context.Data.LoadFromEnumerable(rows);
+        GenerateOptions options = Options();
+        options.Temperature = 1;
+        options.MaxNewTokensColumnName = "New";
+        options.SeedColumnName = "Number";
+        options.LogProbabilitiesColumnName = "LogProbabilities";
+        IDataView view = context.LongCat().Generate(options).Fit(data).Transform(data);
+        LikelyRow[] completed = [.. context.Data.CreateEnumerable<LikelyRow>(view, false)];
+        Assert.All(completed.Zip(rows), pair => Assert.InRange(pair.First.CompletionTokens, 1, pair.Second.New));
+        Assert.All(completed, row => Assert.Equal(row.CompletionTokens, row.LogProbabilities.Length));
+
+        // The same seed draws the same tokens: a longer completion begins as the shorter one does.
+        Assert.Equal(completed[1].LogProbabilities, completed[2].LogProbabilities[..completed[1].CompletionTokens]);
+        Assert.NotEqual(completed[2].LogProbabilities[0], completed[5].LogProbabilities[0]);
+    }
+
+    [Fact]
+    public void Likelihoods_of_tokens_add_up()
+    {
+        IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(3));
+        ScoreOptions options = new() { ModelFolder = model.Folder, ContinuationColumnName = "Continuation", TokenLogLikelihoodsColumnName = "Each", PerplexityColumnName = "Perplexity" };
+        foreach (EachRow row in context.Data.CreateEnumerable<EachRow>(context.LongCat().Score(options).Fit(data).Transform(data), false))
+        {
+            // Both are singles rounded from the same doubles.
+            Assert.Equal(row.Score, row.Each.Sum(value => (double)value), 1e-4);
+            Assert.Equal(row.Perplexity, Math.Exp(-row.Each.Average(value => (double)value)), row.Perplexity * 1e-5);
+        }
+    }
+
+    private sealed class VectorRow
+    {
+        public float[] Embedding { get; set; } = [];
+    }
+
+    private sealed class EachRow
+    {
+        public float Score { get; set; }
+
+        public float Perplexity { get; set; }
+
+        public float[] Each { get; set; } = [];
+    }
+
+    private sealed class ChatRow
+    {
+        public string[] Roles { get; set; } = [];
+
+        public string[] Contents { get; set; } = [];
+    }
+
+    private sealed class SeedRow
+    {
+        public string Text { get; set; } = "";
+
+        public int New { get; set; }
+
+        public long Number { get; set; }
+    }
+
+    private sealed class LikelyRow
+    {
+        public int CompletionTokens { get; set; }
+
+        public float[] LogProbabilities { get; set; } = [];
     }
 
     private GenerateOptions Options() => new() { ModelFolder = model.Folder, MaxNewTokens = 8 };
@@ -167,6 +306,10 @@ public sealed class RealModelTests : IClassFixture<RealModelTests.Exported>
         public Exported()
         {
             string checkpoint = RandomCheckpoint.Write(folder["checkpoint"], new RandomCheckpointOptions { Tokenizer = true, MaxPositions = MaxPositions });
+            File.WriteAllText(
+                Path.Combine(checkpoint, "chat_template.jinja"),
+                "<s>{% for message in messages %}{% if message.role == 'villain' %}{{ raise_exception('no villain here') }}{% endif %}[{{ message.role }}] {{ message.content }}\n"
+                + "{% endfor %}{% if add_generation_prompt %}[assistant]{{ ending }}{% endif %}");
             ExportResult result = new MLContext().LongCat().ExportToOnnx(checkpoint, folder["onnx"]);
             Folder = result.Folder;
         }

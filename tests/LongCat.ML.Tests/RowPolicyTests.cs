@@ -71,6 +71,13 @@ public sealed class RowPolicyTests : IDisposable
         Assert.Contains(log, message => message.Contains("Opened the model", StringComparison.Ordinal) && message.Contains(model.Folder, StringComparison.Ordinal));
     }
 
+    [Fact]
+    public void A_pass_over_the_rows_is_told_to_the_log()
+    {
+        Complete(new GenerateOptions(), "a", null, "b");
+        Assert.Contains(log, message => message.Contains("Kind=Info", StringComparison.Ordinal) && message.Contains("Generate ran 3 rows in", StringComparison.Ordinal));
+    }
+
     private CompletionRow[] Complete(GenerateOptions options, params string?[] texts) =>
         [.. context.Data.CreateEnumerable<CompletionRow>(View(options, texts), false)];
 

@@ -95,7 +95,8 @@ internal sealed class EngineCache
         }
     }
 
-    private void Trim()
+    /// <summary>Closes idle models above the limit, the least recently used first.</summary>
+    public void Trim()
     {
         var closing = new List<Entry>();
         lock (gate)

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference;
 
 namespace LongCat.ML.Engines;
@@ -46,7 +48,14 @@ internal sealed record CompletionSettings
 }
 
 /// <summary>One prompt with its settings.</summary>
-internal sealed record CompletionRequest(string Prompt, CompletionSettings Settings);
+internal sealed record CompletionRequest(string Prompt, CompletionSettings Settings)
+{
+    /// <summary>A chat to complete in place of <see cref="Prompt"/>, or null.</summary>
+    public IReadOnlyList<ChatMessage>? Messages { get; init; }
+
+    /// <summary>Variables of the chat template.</summary>
+    public IReadOnlyDictionary<string, JsonElement> ChatVariables { get; init; } = new Dictionary<string, JsonElement>();
+}
 
 /// <summary>One completion.</summary>
 /// <param name="Text">Without the prompt.</param>

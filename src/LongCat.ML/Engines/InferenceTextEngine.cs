@@ -1,5 +1,7 @@
+using System.Text.Json;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference;
+using LongCat.ML.Models;
 
 namespace LongCat.ML.Engines;
 
@@ -7,11 +9,13 @@ namespace LongCat.ML.Engines;
 internal sealed class InferenceTextEngine : ITextEngine
 {
     private readonly InferenceEngine engine;
+    private readonly Lazy<ChatTemplate> template;
     private readonly int longest;
 
-    private InferenceTextEngine(InferenceEngine engine, int pageSize)
+    private InferenceTextEngine(InferenceEngine engine, string folder, int pageSize)
     {
         this.engine = engine;
+        template = new Lazy<ChatTemplate>(() => ChatTemplates.Require(folder));
 
         // The last token of what is scored takes no place in the caches.
         longest = (int)Math.Min(engine.Manifest.MaxPositions, ((long)engine.Statistics.PagesTotal * pageSize) + 1);
@@ -25,7 +29,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             options = options with { MemoryBudgetBytes = bytes };
         }
 
-        return new InferenceTextEngine(InferenceEngine.Load(folder, options), options.PageSize);
+        return new InferenceTextEngine(InferenceEngine.Load(folder, options), folder, options.PageSize);
     }
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
@@ -34,7 +38,8 @@ internal sealed class InferenceTextEngine : ITextEngine
         GenerationResult result = await engine.GenerateAsync(
             new GenerationRequest
             {
-                Prompt = request.Prompt,
+                Prompt = request.Messages is null ? request.Prompt : null,
+                PromptIds = request.Messages is { } messages ? ChatPrompt(messages, request.ChatVariables) : null,
                 Options = new GenerationOptions
                 {
                     MaxNewTokens = settings.MaxNewTokens,
@@ -106,8 +111,15 @@ internal sealed class InferenceTextEngine : ITextEngine
 
     public void Dispose() => engine.Dispose();
 
+    /// <summary>A template writes all special tokens itself.</summary>
+    private IReadOnlyList<int> ChatPrompt(IReadOnlyList<ChatMessage> messages, IReadOnlyDictionary<string, JsonElement> variables)
+    {
+        var options = new ChatTemplateOptions { Variables = variables.ToDictionary(pair => pair.Key, pair => (object?)pair.Value) };
+        return Tokenizer.Encode(template.Value.Render(messages, options), addSpecialTokens: false);
+    }
+
     private HuggingFaceTokenizer Tokenizer => engine.Tokenizer
-        ?? throw new InferenceException($"the model has no {Models.ModelReference.TokenizerFile}; export it again from a checkpoint folder that holds one.");
+        ?? throw new InferenceException($"the model has no {ModelReference.TokenizerFile}; export it again from a checkpoint folder that holds one.");
 
     /// <summary>
     /// A whole text is the continuation of the begin-of-text token, or of its own first token where the model names none. The engine never cuts a

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace LongCat.ML;
 
 /// <summary>Settings of <see cref="GenerateEstimator"/>.</summary>
@@ -36,6 +38,18 @@ public sealed class GenerateOptions : StepOptions
     /// <summary>Texts that end a completion; they are not part of it.</summary>
     public IReadOnlyList<string> StopStrings { get; set; } = [];
 
+    /// <summary>
+    /// The column of who speaks in each message of a chat (a vector of text, such as <c>system</c>, <c>user</c>, <c>assistant</c>), or null: then <see cref="StepOptions.InputColumnName"/> is completed.
+    /// Needs <see cref="ContentsColumnName"/>. Chats become prompts through the chat template in the model's folder, which ends with the beginning of an assistant's message.
+    /// </summary>
+    public string? RolesColumnName { get; set; }
+
+    /// <summary>The column of what each message of a chat says (a vector of text as long as the roles), or null. A row without messages is an empty row.</summary>
+    public string? ContentsColumnName { get; set; }
+
+    /// <summary>Variables of the chat template by name, such as <c>enable_thinking</c>; see the model's description for those it knows.</summary>
+    public IReadOnlyDictionary<string, JsonElement> ChatVariables { get; set; } = new Dictionary<string, JsonElement>();
+
     /// <summary>The column (Int32) of rows' own <see cref="MaxNewTokens"/>, or null. A negative number takes the step's setting.</summary>
     public string? MaxNewTokensColumnName { get; set; }
 
@@ -63,6 +77,13 @@ public sealed class GenerateOptions : StepOptions
         Throw.IfOutside(TopK, 0, int.MaxValue, nameof(TopK));
         Throw.IfOutside(TopP, float.Epsilon, 1, nameof(TopP));
         ArgumentNullException.ThrowIfNull(StopStrings);
+        ArgumentNullException.ThrowIfNull(ChatVariables);
+        if (string.IsNullOrEmpty(RolesColumnName) != string.IsNullOrEmpty(ContentsColumnName))
+        {
+            throw new ArgumentException(
+                $"{nameof(RolesColumnName)} is '{RolesColumnName}' and {nameof(ContentsColumnName)} is '{ContentsColumnName}'; expected both, for chats, or neither.", nameof(RolesColumnName));
+        }
+
         if (StopStrings.Any(string.IsNullOrEmpty))
         {
             throw new ArgumentException($"{nameof(StopStrings)} holds an empty text, which would end every completion at once.", nameof(StopStrings));

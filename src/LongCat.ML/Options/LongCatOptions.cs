@@ -1,3 +1,5 @@
+using LongCat.ML.Engines;
+
 namespace LongCat.ML;
 
 /// <summary>Settings of the process. A pipeline brought back by plain <c>mlContext.Model.Load</c> has nothing else to look at.</summary>
@@ -29,6 +31,7 @@ public static class LongCatOptions
         {
             Throw.IfOutside(value, 0, int.MaxValue, nameof(MaxLoadedModels));
             maxLoadedModels = value;
+            EngineCache.Shared.Trim();
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using LongCat.ML.Engines;
 using LongCat.ML.Steps;
@@ -29,6 +30,8 @@ internal sealed class BatchedCursor : DataViewRowCursor
     private State state = State.Before;
     private bool sourceEnded;
     private ExceptionDispatchInfo? failure;
+    private readonly long started = Stopwatch.GetTimestamp();
+    private long submitted;
     private bool disposed;
 
     public BatchedCursor(DataViewSchema schema, StepSession session, IDataView view, IEnumerable<DataViewSchema.Column> passedColumns, int[] active)
@@ -144,6 +147,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
 
         Task[] rows = [.. ring.Select(slot => slot.Result).OfType<Task>(), .. left];
         source.Dispose();
+        session.LogPass(submitted, Stopwatch.GetElapsedTime(started));
 
         // The model goes back when its last row has ended, not before; nobody waits for that here. Failures of rows that nobody read are nobody's.
         Task.WhenAll(rows).ContinueWith(
@@ -211,6 +215,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
         slot.Cancellation = new CancellationTokenSource();
         slot.Result = session.RunAsync(lease.Model, texts, slot.Position, slot.Cancellation.Token);
         count++;
+        submitted++;
     }
 
     private int CurrentPlace()

@@ -18,6 +18,7 @@ internal sealed class GenerateStep : RowStep
         : base(options)
     {
         this.options = options;
+        First = IsChat(options) ? new ChatText(options.RolesColumnName!, options.ContentsColumnName!) : First;
         Second = RowOptionsText.Of(options);
         settings = new CompletionSettings
         {
@@ -73,10 +74,16 @@ internal sealed class GenerateStep : RowStep
 
     public override RowResult Failed { get; } = new GenerateResult("", "error", 0, 0, []);
 
+    /// <summary>Whether chats are completed rather than texts.</summary>
+    public static bool IsChat(GenerateOptions options) => !string.IsNullOrEmpty(options.RolesColumnName);
+
     public override async Task<RowResult> RunAsync(IDisposable model, RowTexts texts, CancellationToken cancellationToken)
     {
         CompletionSettings own = Second is null ? settings : RowOptions.Parse(texts.Second).Over(settings, options);
-        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(new CompletionRequest(texts.First, own), cancellationToken).ConfigureAwait(false);
+        CompletionRequest request = IsChat(options)
+            ? new CompletionRequest("", own) { Messages = ChatText.Parse(texts.First), ChatVariables = options.ChatVariables }
+            : new CompletionRequest(texts.First, own);
+        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(request, cancellationToken).ConfigureAwait(false);
         return new GenerateResult(completion.Text, completion.FinishReason, completion.PromptTokens, completion.CompletionTokens, completion.LogProbabilities);
     }
 }

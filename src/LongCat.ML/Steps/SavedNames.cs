@@ -31,5 +31,8 @@ internal static class SavedNames
     public const string TopP = "LongCat.TopP";
     public const string Seed = "LongCat.Seed";
     public const string StopStrings = "LongCat.StopStrings";
+    public const string Roles = "LongCat.Roles";
+    public const string Contents = "LongCat.Contents";
+    public const string Chat = "LongCat.Chat";
     public const string RowOptions = "LongCat.RowOptions";
 }

@@ -1,4 +1,5 @@
 using LongCat.ML.Engines;
+using LongCat.ML.Inference;
 using LongCat.ML.Models;
 using Microsoft.ML;
 using Microsoft.ML.Runtime;
@@ -109,7 +110,16 @@ internal sealed class StepSession
             Log(ChannelMessageKind.Warning, $"The model in '{path}' runs on the CPU: {device}, which MLContext.GpuDeviceId asks for, failed: {exception.Message}");
             return EngineOpener.OpenEngine(path, Step.Options.Engine, "cpu");
         }
+        catch (InferenceException exception) when (Step.Options.Engine.Device is null && device != "cpu")
+        {
+            throw new InferenceException(
+                $"The model in '{path}' was to run on {device}, which MLContext.GpuDeviceId asks for: {exception.Message} Leave GpuDeviceId unset, or set MLContext.FallbackToCpu.", exception);
+        }
     }
+
+    /// <summary>Says what a pass over the rows took.</summary>
+    public void LogPass(long rows, TimeSpan elapsed) => Log(
+        ChannelMessageKind.Info, FormattableString.Invariant($"{Step.Name} ran {rows} rows in {elapsed.TotalSeconds:F1} s."));
 
     private void Log(ChannelMessageKind kind, string message)
     {

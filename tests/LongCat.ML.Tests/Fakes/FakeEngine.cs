@@ -46,7 +46,9 @@ internal sealed class FakeEngine : ITextEngine
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)
     {
         CompletionSettings settings = request.Settings;
-        string prompt = Fit(request.Prompt, settings.OverlongRows);
+        string chat = string.Join('|', (request.Messages ?? []).Select(message => $"{message.Role}:{message.Content}"));
+        string variables = string.Concat(request.ChatVariables.Select(pair => $"|{pair.Key}={pair.Value}"));
+        string prompt = Fit(request.Messages is null ? request.Prompt : chat + variables, settings.OverlongRows);
         int tokens = Math.Min(TokensPerCompletion, settings.MaxNewTokens);
         await Enqueue(prompt, tokens, cancellationToken).ConfigureAwait(false);
         string text = "<" + string.Concat(prompt.Reverse()) + ">";

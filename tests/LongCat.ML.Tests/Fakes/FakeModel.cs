@@ -32,6 +32,9 @@ internal sealed class FakeModel : IDisposable
 
     public string FileInRoot(string name) => Path.Combine(Root, name);
 
+    /// <summary>Puts a chat template into the folder; the fake engine never renders it.</summary>
+    public void AddChatTemplate() => File.WriteAllText(Path.Combine(Folder, "chat_template.jinja"), "{{ messages }}");
+
     public void MoveTo(string name)
     {
         string target = Path.Combine(Root, name);
