@@ -247,6 +247,18 @@ void Embeddings(CpuPath path, WeightType type, const ParallelFor& parallel) {
         std::vector<double> workspace(NGramEmbeddingWorkspace(p) / 8 + 9);
         Line(test::Text("NGramIds, %d tokens, 12 tables", (int)tokens), path, 12.0 * static_cast<double>(tokens) * 8, 0,
              [&] { NGramIds(path, p, reinterpret_cast<int64_t*>(workspace.data()), parallel); });
+        p.hidden = 1;
+        Line(test::Text("NGram rows %s, %d tokens, 12 tables of width 256", test::Name(type), (int)tokens), path,
+             12.0 * kWidth * static_cast<double>(SizeOf(type)) * static_cast<double>(tokens), 0, [&] {
+                 for (int64_t& id : ids) {
+                     id = random.Below(1000);
+                 }
+                 for (NGramTable& table : tables) {
+                     table.projection = Take(type, kWidth);
+                 }
+                 (void)NGramEmbedding(path, p, workspace.data(), parallel);
+             });
+        p.hidden = kHidden;
         Line(test::Text("NGramEmbedding %s, %d tokens, 12 tables of width 256, H 3072", test::Name(type), (int)tokens), path,
              12.0 * kHidden * kWidth * static_cast<double>(SizeOf(type)), 12.0 * kHidden * kWidth * static_cast<double>(tokens), [&] {
                  for (NGramTable& table : tables) {

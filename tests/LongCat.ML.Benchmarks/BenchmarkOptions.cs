@@ -4,17 +4,20 @@ namespace LongCat.ML.Benchmarks;
 internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<string> Parts)
 {
     public const string Usage = """
-        usage: ./run bench [--quick] [--only engine|matmul|mlnet|start] [--save]
+        usage: ./run bench [--quick] [--only engine|matmul|ngram|mlnet|start] [--save]
 
           --quick   small models and few repetitions: shows that everything runs, the figures mean little
           --only    one part; may be repeated
           --save    write results/<cpu>-<cores>.json and .md, refused on a busy machine and with --quick or --only
         """;
 
-    private static readonly string[] AllParts = ["engine", "matmul", "mlnet", "start"];
+    private static readonly string[] AllParts = ["engine", "matmul", "ngram", "mlnet", "start"];
 
     /// <summary>Timed repetitions of a case.</summary>
     public int Repetitions => Quick ? 2 : 5;
+
+    /// <summary>Timed repetitions of a case that may take minutes.</summary>
+    public int RepetitionsOf(bool slow) => slow ? Math.Min(Repetitions, 2) : Repetitions;
 
     /// <exception cref="ArgumentException">The message says what is wrong.</exception>
     public static BenchmarkOptions Parse(string[] args)

@@ -1,3 +1,4 @@
+using LongCat.ML.Onnx;
 using Microsoft.ML;
 
 namespace LongCat.ML.Benchmarks;
@@ -9,13 +10,27 @@ internal static class PipelineBenchmark
 
     public static IEnumerable<Figure> Run(BenchmarkModels models, BenchmarkOptions options)
     {
-        Console.Error.WriteLine($"mlnet: {models.Nano.Name}");
+        foreach (Figure figure in Compare(models.Nano, options.Quick ? 16 : 48, options.Repetitions))
+        {
+            yield return figure;
+        }
+
+        using BenchmarkModel qwen = models.Export(models.Shapes[1], "bf16", new ExportOptions());
+        foreach (Figure figure in Compare(qwen, options.Quick ? 16 : 32, options.RepetitionsOf(slow: true)))
+        {
+            yield return figure;
+        }
+    }
+
+    private static Figure[] Compare(BenchmarkModel model, int count, int repetitions)
+    {
+        Console.Error.WriteLine($"mlnet: {model.Name}");
         MLContext context = new(seed: 1);
-        Prompts prompts = new(models.Nano.Config.VocabSize);
-        GenerateOptions step = new() { ModelFolder = models.Nano.Folder, MaxNewTokens = 24, MaxRowsInFlight = RowsInFlight };
+        Prompts prompts = new(model.Config.VocabSize);
+        GenerateOptions step = new() { ModelFolder = model.Folder, MaxNewTokens = 24, MaxRowsInFlight = RowsInFlight };
         ITransformer transformer = context.LongCat().Generate(step).Fit(context.Data.LoadFromEnumerable(Array.Empty<PromptRow>()));
-        int count = options.Quick ? 16 : 48, tokens = 0, equal = 0, compared = 0;
-        (Series batched, Series loop, double ratio) = Series.InTurns(options.Repetitions, () =>
+        int tokens = 0, equal = 0, compared = 0;
+        (Series batched, Series loop, double ratio) = Series.InTurns(repetitions, () =>
         {
             // Every measurement begins with a model opened anew: one that has seen the rows holds their prompts' pages.
             PromptRow[] rows = [.. Enumerable.Range(0, count).Select(_ => new PromptRow { Text = prompts.Text() })];
@@ -35,8 +50,8 @@ internal static class PipelineBenchmark
         (string, double)[] common = [("tokens/row", (double)tokens / compared), ("equal rows", (double)equal / compared)];
         return
         [
-            batched.ToFigure("mlnet", $"{models.Nano.Name}: batched view, {RowsInFlight} rows in flight", "rows/s", Environment.ProcessorCount, [.. common, ("times the loop", ratio)]),
-            loop.ToFigure("mlnet", $"{models.Nano.Name}: PredictionEngine, row by row", "rows/s", Environment.ProcessorCount, [.. common, ("times the loop", 1)]),
+            batched.ToFigure("mlnet", $"{model.Name}: batched view, {RowsInFlight} rows in flight", "rows/s", Environment.ProcessorCount, [.. common, ("times the loop", ratio)]),
+            loop.ToFigure("mlnet", $"{model.Name}: PredictionEngine, row by row", "rows/s", Environment.ProcessorCount, [.. common, ("times the loop", 1)]),
         ];
     }
 

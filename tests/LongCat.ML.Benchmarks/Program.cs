@@ -22,6 +22,7 @@ try
         .. options.Parts.Contains("start") ? StartBenchmark.Run(models, options) : [],
         .. options.Parts.Contains("engine") ? EngineBenchmark.Run(models, options) : [],
         .. options.Parts.Contains("matmul") ? MatMulBenchmark.Run(models, options) : [],
+        .. options.Parts.Contains("ngram") ? NGramBenchmark.Run(models, options) : [],
         .. options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
     ];
     Report report = new(MachineFacts.Read(), options.Quick, $"{DateTime.UtcNow:yyyy-MM-dd}", time.Elapsed.TotalSeconds, others.Cores(), figures);

@@ -12,7 +12,15 @@ internal sealed class Series(bool higherIsBetter, IReadOnlyList<double> values)
         new(higherIsBetter, [.. Enumerable.Range(0, repetitions + 1).Select(_ => measure()).ToArray().Skip(1)]);
 
     /// <summary>Repeats measurements in turns, so that what else the machine does meets all of them; higher is better.</summary>
-    /// <returns>A series of each, and of the ratio of the first to the second in every turn.</returns>
+    /// <returns>A series of each, and the median over the turns of its ratio to the last one.</returns>
+    public static (Series[] Each, double[] TimesLast) InTurns(int repetitions, int count, Func<int, double> measure)
+    {
+        double[][] turns = [.. Enumerable.Range(0, repetitions + 1).Select(_ => Enumerable.Range(0, count).Select(measure).ToArray()).ToArray().Skip(1)];
+        return ([.. Enumerable.Range(0, count).Select(i => new Series(true, [.. turns.Select(turn => turn[i])]))],
+            [.. Enumerable.Range(0, count).Select(i => Median([.. turns.Select(turn => turn[i] / turn[^1])]))]);
+    }
+
+    /// <summary>The same for two measurements that one function makes.</summary>
     public static (Series First, Series Second, double Ratio) InTurns(int repetitions, Func<(double First, double Second)> measure)
     {
         (double First, double Second)[] turns = [.. Enumerable.Range(0, repetitions + 1).Select(_ => measure()).ToArray().Skip(1)];
