@@ -49,6 +49,46 @@ public sealed class RealMlNetTests : IDisposable
     }
 
     [RealMlNetFact]
+    public void An_evaluation_names_the_labels_and_leaves_out_rows_without_a_prediction()
+    {
+        string[] labels = ["sports", "politics", "weather"];
+        IDataView data = context.Data.LoadFromEnumerable(new[]
+        {
+            new Labelled { Text = "sports", Truth = "sports" }, new Labelled { Text = "weather", Truth = "weather" }, new Labelled { Text = "weather", Truth = "politics" }, new Labelled { Truth = "sports" },
+        });
+        var keys = context.Data.LoadFromEnumerable(labels.Select(label => new LabelText { Value = label }).ToArray());
+        ITransformer pipeline = context.Transforms.Conversion.MapValueToKey("Label", "Truth", keyData: keys).Append(context.LongCat().Classify(model.Folder, labels, "{text}:")).Fit(data);
+        object metrics = Evaluate(pipeline.Transform(data));
+        object matrix = metrics.GetType().GetProperty("ConfusionMatrix")!.GetValue(metrics)!;
+        var counts = (IReadOnlyList<IReadOnlyList<double>>)matrix.GetType().GetProperty("Counts")!.GetValue(matrix)!;
+        Assert.Equal([[1, 0, 0], [0, 0, 1], [0, 0, 1]], counts.Select(row => row.ToArray()));
+        string table = (string)matrix.GetType().GetMethod("GetFormattedConfusionTable")!.Invoke(matrix, null)!;
+        Assert.All(labels, label => Assert.Contains(label, table, StringComparison.Ordinal));
+
+        // What the scores say of the true labels.
+        double[] likely = [.. context.Data.CreateEnumerable<LabelRow>(pipeline.Transform(data), false).Zip(new[] { 0, 2, 1 }, (row, truth) => (double)row.Score[truth])];
+        Assert.Equal(-likely.Average(Math.Log), (double)metrics.GetType().GetProperty("LogLoss")!.GetValue(metrics)!, 1e-6);
+    }
+
+    [RealMlNetFact]
+    public void An_estimator_that_needs_vectors_of_known_size_may_follow_an_embedding_however_the_pipeline_is_loaded()
+    {
+        IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(30));
+        var scale = (IEstimator<ITransformer>)Type.GetType("Microsoft.ML.NormalizationCatalog, Microsoft.ML.Transforms", throwOnError: true)!
+            .GetMethod("NormalizeMinMax", [typeof(TransformsCatalog), typeof(string), typeof(string), typeof(long), typeof(bool)])!
+            .Invoke(null, [context.Transforms, "Scaled", "Embedding", 1000L, false])!;
+        ITransformer pipeline = context.LongCat().Embed(model.Folder).Append(scale).Fit(data);
+        string zip = model.FileInRoot("scaled.zip");
+        context.Model.Save(pipeline, data.Schema, zip);
+        float[][] expected = Scaled(pipeline);
+        Assert.Equal((0, 1), (expected.SelectMany(row => row).Min(), expected.SelectMany(row => row).Max()));
+        Assert.Equal(expected, Scaled(context.LongCat().Load(zip)));
+        Assert.Equal(expected, Scaled(new MLContext().Model.Load(zip, out _)));
+
+        float[][] Scaled(ITransformer transformer) => [.. context.Data.CreateEnumerable<ScaledRow>(transformer.Transform(data), false).Select(row => row.Scaled)];
+    }
+
+    [RealMlNetFact]
     public void Transforms_that_split_their_input_run_the_model_once_per_row_and_keep_the_order()
     {
         var source = new CountedRows(CountedRows.Make(200));
@@ -75,11 +115,21 @@ public sealed class RealMlNetTests : IDisposable
         Assert.Equal(30, model.Engine.Started);
     }
 
-    private double MicroAccuracy(IDataView view)
+    private object Evaluate(IDataView view)
     {
         object catalog = typeof(MLContext).GetProperty("MulticlassClassification")!.GetValue(context)!;
-        object metrics = catalog.GetType().GetMethod("Evaluate")!.Invoke(catalog, [view, "Label", "Score", "PredictedLabel", 0])!;
+        return catalog.GetType().GetMethod("Evaluate")!.Invoke(catalog, [view, "Label", "Score", "PredictedLabel", 0])!;
+    }
+
+    private double MicroAccuracy(IDataView view)
+    {
+        object metrics = Evaluate(view);
         return (double)metrics.GetType().GetProperty("MicroAccuracy")!.GetValue(metrics)!;
+    }
+
+    private sealed class ScaledRow
+    {
+        public float[] Scaled { get; set; } = [];
     }
 
     private sealed class Labelled
