@@ -13,9 +13,10 @@ internal sealed class Series(bool higherIsBetter, IReadOnlyList<double> values)
 
     /// <summary>Repeats measurements in turns, so that what else the machine does meets all of them; higher is better.</summary>
     /// <returns>A series of each, and the median over the turns of its ratio to the last one.</returns>
-    public static (Series[] Each, double[] TimesLast) InTurns(int repetitions, int count, Func<int, double> measure)
+    public static (Series[] Each, double[] TimesLast) InTurns(int repetitions, int count, Func<int, double> measure, bool warmUp = true)
     {
-        double[][] turns = [.. Enumerable.Range(0, repetitions + 1).Select(_ => Enumerable.Range(0, count).Select(measure).ToArray()).ToArray().Skip(1)];
+        int skipped = warmUp ? 1 : 0;
+        double[][] turns = [.. Enumerable.Range(0, repetitions + skipped).Select(_ => Enumerable.Range(0, count).Select(measure).ToArray()).ToArray().Skip(skipped)];
         return ([.. Enumerable.Range(0, count).Select(i => new Series(true, [.. turns.Select(turn => turn[i])]))],
             [.. Enumerable.Range(0, count).Select(i => Median([.. turns.Select(turn => turn[i] / turn[^1])]))]);
     }
