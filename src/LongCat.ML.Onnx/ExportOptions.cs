@@ -7,7 +7,7 @@ public sealed record ExportOptions
 {
     /// <summary>
     /// Which operators the graph uses: LongCat.ML's own (the default), or only those of ONNX and com.microsoft, for any runtime without LongCat.ML's library.
-    /// Standard operators compute in float32: no <see cref="WeightPrecision.BF16"/>, no bfloat16 caches, and no draft head.
+    /// Standard operators compute in float32, from weights in float32 or <see cref="WeightPrecision.Int4"/>: no <see cref="WeightPrecision.BF16"/>, no bfloat16 caches, and no draft head.
     /// </summary>
     public OperatorSet Operators { get; init; }
 

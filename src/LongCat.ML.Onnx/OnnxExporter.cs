@@ -49,7 +49,7 @@ public static class OnnxExporter
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
         checkpoint.Validate(draft);
-        WeightPrecision precision = options.Operators == OperatorSet.Standard ? WeightPrecision.F32 : options.Precision ?? OwnPrecision(checkpoint);
+        WeightPrecision precision = options.Precision ?? (options.Operators == OperatorSet.Standard ? WeightPrecision.F32 : OwnPrecision(checkpoint));
 
         ExternalData data = new(ModelManifest.DataFileName);
         EmittedModel emitted = emitter.Emit(new CheckpointWeights(checkpoint, precision), data, options.CacheType, draft);
@@ -112,13 +112,18 @@ public static class OnnxExporter
     {
         if (options.Operators != OperatorSet.Standard)
         {
+            if (options.Precision == WeightPrecision.Int4)
+            {
+                throw new ArgumentOutOfRangeException(nameof(options), options.Precision, "int4 weights go with standard operators (--ops standard); the longcat operators take f32 or bf16");
+            }
+
             return;
         }
 
         if (options.Precision == WeightPrecision.BF16)
         {
             throw new ArgumentOutOfRangeException(
-                nameof(options), options.Precision, "ONNX Runtime computes nothing in bfloat16 on the CPU, so an export with standard operators is f32; leave the precision out");
+                nameof(options), options.Precision, "ONNX Runtime computes nothing in bfloat16 on the CPU, so an export with standard operators is f32 or int4");
         }
 
         if (options.CacheType != CacheType.Float32)

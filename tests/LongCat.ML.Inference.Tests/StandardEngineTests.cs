@@ -68,6 +68,26 @@ public sealed class StandardEngineTests(StandardModel model, ITestOutputHelper o
     }
 
     [Fact]
+    public async Task Longcat_nano_in_four_bits_still_predicts_nearly_as_well()
+    {
+        int[] ids;
+        await using (InferenceEngine wide = InferenceEngine.Load(model.LongcatNano.Standard))
+        {
+            ids = [.. (await wide.GenerateAsync(new GenerationRequest { Prompt = "String.Trim() method\n", Options = new GenerationOptions { MaxNewTokens = 60, IgnoreEos = true } })).Ids];
+        }
+
+        ScoreRequest request = new() { PromptIds = ids[..10], ContinuationIds = ids[10..] };
+        await using InferenceEngine full = InferenceEngine.Load(model.LongcatNano.Standard);
+        await using InferenceEngine narrow = InferenceEngine.Load(model.NanoInFourBits);
+        double expected = (await full.ScoreAsync(request)).LogLikelihood / 50;
+        double actual = (await narrow.ScoreAsync(request)).LogLikelihood / 50;
+
+        // Its own greedy text is what the full model is most certain of; a wrong layout of the blocks costs several nats.
+        output.WriteLine($"log-likelihood of a token: {expected:F3} in float32, {actual:F3} in four bits, limit 0.3 below");
+        Assert.InRange(actual, expected - 0.3, expected + 0.3);
+    }
+
+    [Fact]
     public async Task Logits_scores_and_embeddings_are_the_same()
     {
         int[] ids = [.. Enumerable.Range(0, 50).Select(i => 3 + (i * 17 % 260))];

@@ -14,12 +14,15 @@ public sealed class StandardModel : IDisposable
         string random = RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Layers = 2, Tokenizer = true });
         string nano = Nano();
         Random = (Export(random, "random", OperatorSet.LongCat), Export(random, "random", OperatorSet.Standard));
+        NanoInFourBits = OnnxExporter.Export(nano, _folder["nano-int4"], new ExportOptions { Operators = OperatorSet.Standard, Precision = WeightPrecision.Int4 }).Folder;
         LongcatNano = (Export(nano, "nano", OperatorSet.LongCat), Export(nano, "nano", OperatorSet.Standard));
     }
 
     public (string LongCat, string Standard) Random { get; }
 
     public (string LongCat, string Standard) LongcatNano { get; }
+
+    public string NanoInFourBits { get; }
 
     public void Dispose() => _folder.Dispose();
 

@@ -40,7 +40,8 @@ internal static class ManifestReader
             {
                 "f32" => WeightPrecision.F32,
                 "bf16" => WeightPrecision.BF16,
-                _ => throw Wrong(path, "precision", root.GetProperty("precision"), "f32 or bf16"),
+                "int4" => WeightPrecision.Int4,
+                _ => throw Wrong(path, "precision", root.GetProperty("precision"), "f32, bf16 or int4"),
             },
             VocabSize = Integer(Required(root, "vocab_size", path), "vocab_size", path),
             HiddenSize = Integer(Required(root, "hidden_size", path), "hidden_size", path),

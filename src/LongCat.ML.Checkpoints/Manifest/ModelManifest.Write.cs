@@ -91,7 +91,12 @@ public sealed partial record ModelManifest
         writer.WriteEndArray();
     }
 
-    private static string PrecisionName(WeightPrecision precision) => precision == WeightPrecision.BF16 ? "bf16" : "f32";
+    private static string PrecisionName(WeightPrecision precision) => precision switch
+    {
+        WeightPrecision.BF16 => "bf16",
+        WeightPrecision.Int4 => "int4",
+        _ => "f32",
+    };
 
     private static string CacheTypeName(CacheType type) => type == CacheType.BFloat16 ? "bfloat16" : "float32";
 }

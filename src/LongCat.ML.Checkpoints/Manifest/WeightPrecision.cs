@@ -8,4 +8,10 @@ public enum WeightPrecision
 
     /// <summary>bfloat16, the upper half of a float32; written as <c>bf16</c> in longcat.json.</summary>
     BF16,
+
+    /// <summary>
+    /// 4 bits for each weight of a projection with a scale for every 32, rounded to nearest; written as <c>int4</c> in longcat.json. Everything else is as in <see cref="F32"/>.
+    /// Only with <see cref="OperatorSet.Standard"/>.
+    /// </summary>
+    Int4,
 }

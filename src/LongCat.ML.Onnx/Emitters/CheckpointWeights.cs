@@ -9,6 +9,9 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>The ONNX type of matrices and tables.</summary>
     public ElementType MatrixType { get; } = precision == WeightPrecision.BF16 ? ElementType.Bfloat16 : ElementType.Float;
 
+    /// <summary>Whether projections are stored in blocks of 4-bit numbers.</summary>
+    public bool Int4 { get; } = precision == WeightPrecision.Int4;
+
     /// <summary>A weight matrix or an embedding table, in the export's precision.</summary>
     public TensorSource Matrix(string name) => new CheckpointTensor(checkpoint, name, MatrixType);
 

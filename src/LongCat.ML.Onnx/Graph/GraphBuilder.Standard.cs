@@ -97,4 +97,17 @@ internal sealed partial class GraphBuilder
             NodeAttribute.Int("rotary_interleaved", 0));
         return new Value(output);
     }
+
+    /// <summary><c>a · bᵀ</c> with 4-bit blocks; activations are rounded to 8 bits on the way (accuracy level 4), as GenAI's exports ask for on the CPU.</summary>
+    public Value MatMul4Bits(Value a, Value quants, Value scales, long outputs, long inputs, long blockSize, string output) =>
+        Single(
+            MicrosoftDomain,
+            "MatMulNBits",
+            [a, quants, scales],
+            output,
+            NodeAttribute.Int("K", inputs),
+            NodeAttribute.Int("N", outputs),
+            NodeAttribute.Int("bits", 4),
+            NodeAttribute.Int("block_size", blockSize),
+            NodeAttribute.Int("accuracy_level", 4));
 }

@@ -32,8 +32,10 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
         PaddedInputs inputs = EmitInputs(graph, positions: !RotatesInside);
         (Value Key, Value Value)[] caches = [.. Enumerable.Range(0, config.NumLayers).Select(layer => (Cache(layer, "key"), Cache(layer, "value")))];
         GroupedStep step = EmitStep(graph, inputs);
-        Value embedding = graph.Weight(EmbeddingName, config.TieWordEmbeddings ? weights.Float32(EmbeddingName) : weights.Table(EmbeddingName));
-        Value stream = EmitEmbedding(graph, weights, inputs, embedding);
+
+        // A tied head that is read as it lies needs the table in float32.
+        bool shared = config.TieWordEmbeddings && !weights.Int4;
+        Value stream = EmitRows(graph, EmbeddingName, shared ? weights.Float32(EmbeddingName) : weights.Table(EmbeddingName), inputs.InputIds, "embedding");
         Value normed = EmitNorm(graph, weights, "model.layers.0.input_layernorm.weight", stream, "layers.0.input_norm");
         for (int layer = 0; layer < config.NumLayers; layer++)
         {
@@ -49,7 +51,7 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
                 graph, weights, last ? "model.norm.weight" : $"model.layers.{layer + 1}.input_layernorm.weight", output, a, last ? "hidden_states" : $"layers.{layer + 1}.input_norm");
         }
 
-        EmitHead(graph, normed, config.TieWordEmbeddings ? embedding : Weight(graph, weights, config.OutputHeadName), inputs);
+        EmitHead(graph, weights, normed, inputs);
         for (int layer = 0; layer < config.NumLayers; layer++)
         {
             graph.Output(new Value($"present.{layer}.key"), ElementType.Float, "batch", config.NumKeyValueHeads, "longest", config.HeadDim);
@@ -60,13 +62,6 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
 
         Value Cache(int layer, string kind) =>
             graph.Input($"past_key_values.{layer}.{kind}", ElementType.Float, "batch", config.NumKeyValueHeads, "longest", config.HeadDim);
-    }
-
-    private Value EmitEmbedding(GraphBuilder graph, CheckpointWeights weights, PaddedInputs inputs, Value table)
-    {
-        bool widened = !config.TieWordEmbeddings && weights.Table(EmbeddingName).Type != ElementType.Float;
-        Value rows = graph.Gather(table, inputs.InputIds, widened ? "embedding.stored" : "embedding");
-        return widened ? graph.Cast(rows, ElementType.Float, "embedding") : rows;
     }
 
     private GroupedStep EmitStep(GraphBuilder graph, PaddedInputs inputs)
@@ -86,10 +81,10 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
         string name = $"layers.{layer}.attention";
         int queries = config.NumAttentionHeads * config.HeadDim;
         int keys = config.NumKeyValueHeads * config.HeadDim;
-        Value joined = graph.MatMulTransposed(x, Joined("weight", [queries + (2L * keys), config.HiddenSize]), $"{name}.qkv");
+        Value joined = EmitProduct(graph, weights, x, Joined("weight", [queries + (2L * keys), config.HiddenSize]), $"{prefix}.qkv_proj.weight", $"{name}.qkv");
         if (config.QueryKeyValueBias)
         {
-            joined = graph.Add(joined, Joined("bias", [queries + (2L * keys)]), $"{name}.qkv.biased");
+            joined = graph.Add(joined, graph.Weight($"{prefix}.qkv_proj.bias", Joined("bias", [queries + (2L * keys)])), $"{name}.qkv.biased");
         }
 
         Value query = joined;
@@ -108,12 +103,8 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
             query, key, value, cache, step, RotatesInside, node, $"{name}.heads", $"present.{layer}.key", $"present.{layer}.value");
         return EmitLinear(graph, weights, $"{prefix}.o_proj", heads, $"{name}.output", config.OutputBias);
 
-        Value Joined(string kind, long[] shape)
-        {
-            string weight = $"{prefix}.qkv_proj.{kind}";
-            return graph.Weight(weight, weights.Rows(
-                weight, shape, [weights.AllRows($"{prefix}.q_proj.{kind}"), weights.AllRows($"{prefix}.k_proj.{kind}"), weights.AllRows($"{prefix}.v_proj.{kind}")]));
-        }
+        TensorSource Joined(string kind, long[] shape) => weights.Rows(
+            $"{prefix}.qkv_proj.{kind}", shape, [weights.AllRows($"{prefix}.q_proj.{kind}"), weights.AllRows($"{prefix}.k_proj.{kind}"), weights.AllRows($"{prefix}.v_proj.{kind}")]);
 
         Value Head(Value part, string norm, int count)
         {

@@ -49,10 +49,16 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     protected (Value Normed, Value Sum) EmitAddNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, Value residual, string name) =>
         graph.AddRmsNorm(x, residual, Weight(graph, weights, weight), config.RmsNormEps, name, $"{name}.sum");
 
+    /// <summary><c>x · matrixᵀ</c> with a matrix [out, in] in the export's precision.</summary>
+    protected static Value EmitProduct(GraphBuilder graph, CheckpointWeights weights, Value x, TensorSource matrix, string name, string output) => weights.Int4
+        ? graph.MatMul4Bits(
+            x, graph.Weight($"{name}.int4", NBitsTensor.Quants(matrix)), graph.Weight($"{name}.scales", NBitsTensor.Scales(matrix)), matrix.Shape[0], matrix.Shape[1], NBitsTensor.BlockSize, output)
+        : graph.MatMulTransposed(x, graph.Weight(name, matrix), output);
+
     /// <summary><c>x · weightᵀ (+ bias)</c>.</summary>
     protected static Value EmitLinear(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string output, bool bias = false)
     {
-        Value product = graph.MatMulTransposed(x, Weight(graph, weights, $"{prefix}.weight"), bias ? $"{output}.product" : output);
+        Value product = EmitProduct(graph, weights, x, weights.Float32($"{prefix}.weight"), $"{prefix}.weight", bias ? $"{output}.product" : output);
         return bias ? graph.Add(product, Weight(graph, weights, $"{prefix}.bias"), output) : product;
     }
 
@@ -86,10 +92,10 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     }
 
     /// <summary>The hidden state after the final norm, and the logits from position <c>logits_from</c> of the step on.</summary>
-    protected void EmitHead(GraphBuilder graph, Value hidden, Value head, PaddedInputs inputs)
+    protected void EmitHead(GraphBuilder graph, CheckpointWeights weights, Value hidden, PaddedInputs inputs)
     {
         Value rows = graph.Slice(hidden, inputs.LogitsFrom, graph.Integers(long.MaxValue), 1, "logits.hidden");
-        Value logits = graph.MatMulTransposed(rows, head, "logits");
+        Value logits = EmitProduct(graph, weights, rows, weights.Float32(config.OutputHeadName), config.OutputHeadName, "logits");
         graph.Output(logits, ElementType.Float, "batch", "rows", config.VocabSize);
         graph.Output(hidden, ElementType.Float, "batch", "sequence", config.HiddenSize);
     }

@@ -37,12 +37,12 @@ internal sealed partial class StandardLongcatEmitter
         string v = names.Values;
         long heads = config.NumAttentionHeads;
         Value[] latents = graph.Split(
-            graph.MatMulTransposed(x, Latents(graph, weights, names), $"{v}.latents"),
+            EmitProduct(graph, weights, x, Latents(weights, names), $"{names.Weights}.q_a_kv_a_proj.weight", $"{v}.latents"),
             [config.QLoraRank, config.KvLoraRank, config.QkRopeHeadDim],
             $"{v}.q_a", $"{v}.kv_a", $"{v}.k_rope");
         Value queryLatent = ScaledNorm(graph, weights, $"{names.Weights}.q_a_layernorm.weight", config.QueryScale, latents[0], $"{v}.q_a_norm");
         Value[] query = graph.Split(
-            graph.MatMulTransposed(queryLatent, Queries(graph, weights, names), $"{v}.query"),
+            EmitProduct(graph, weights, queryLatent, Queries(weights, names), $"{names.Weights}.q_b_proj.weight", $"{v}.query"),
             [heads * config.QkNopeHeadDim, heads * config.QkRopeHeadDim],
             $"{v}.q_nope", $"{v}.q_rope");
         Value queryRope = graph.RotaryEmbedding(query[1], step.Inputs.PositionIds, step.Rotary, heads, interleaved: true, $"{v}.q_rotated");
@@ -62,27 +62,27 @@ internal sealed partial class StandardLongcatEmitter
         Value seen = graph.Reshape(graph.PlainMatMul(probabilities, rows, $"{v}.seen"), graph.Integers(-1, heads, config.CacheWidth), $"{v}.seen.heads");
         Value values = graph.MatMulTransposed(graph.Transpose(seen, [1, 0, 2], $"{v}.seen.by_head"), ValueMatrix(graph, weights, names), $"{v}.values");
         Value output = graph.Reshape(graph.Transpose(values, [1, 0, 2], $"{v}.values.by_token"), step.HeadValues, $"{v}.heads");
-        return graph.MatMulTransposed(output, Weight(graph, weights, $"{names.Weights}.o_proj.weight"), $"{v}.output");
+        return EmitLinear(graph, weights, $"{names.Weights}.o_proj", output, $"{v}.output");
     }
 
     private Value ScaledNorm(GraphBuilder graph, CheckpointWeights weights, string name, double scale, Value x, string output) =>
         graph.RmsNorm(x, graph.Weight(name, weights.Scaled(name, scale)), config.LatentNormEps, output);
 
     /// <summary>Both down-projections of the layer's input in one product.</summary>
-    private Value Latents(GraphBuilder graph, CheckpointWeights weights, AttentionNames names)
+    private TensorSource Latents(CheckpointWeights weights, AttentionNames names)
     {
         string key = $"{names.Weights}.q_a_kv_a_proj.weight";
         RowRange[] rows = [weights.AllRows($"{names.Weights}.q_a_proj.weight"), weights.AllRows($"{names.Weights}.kv_a_proj_with_mqa.weight")];
-        return graph.Weight(key, weights.Rows(key, [config.QLoraRank + config.CacheWidth, config.HiddenSize], rows));
+        return weights.Rows(key, [config.QLoraRank + config.CacheWidth, config.HiddenSize], rows);
     }
 
     /// <summary>The query projection with all heads' rows without rotation first.</summary>
-    private Value Queries(GraphBuilder graph, CheckpointWeights weights, AttentionNames names)
+    private TensorSource Queries(CheckpointWeights weights, AttentionNames names)
     {
         string key = $"{names.Weights}.q_b_proj.weight";
         IEnumerable<RowRange> nope = Heads().Select(head => new RowRange(key, head * config.QkHeadDim, config.QkNopeHeadDim));
         IEnumerable<RowRange> rope = Heads().Select(head => new RowRange(key, (head * config.QkHeadDim) + config.QkNopeHeadDim, config.QkRopeHeadDim));
-        return graph.Weight(key, weights.Rows($"{key}:nope,rope", [(long)config.NumAttentionHeads * config.QkHeadDim, config.QLoraRank], nope.Concat(rope)));
+        return weights.Rows($"{key}:nope,rope", [(long)config.NumAttentionHeads * config.QkHeadDim, config.QLoraRank], nope.Concat(rope));
     }
 
     /// <summary>The heads' key matrices, [heads, nope, rank].</summary>

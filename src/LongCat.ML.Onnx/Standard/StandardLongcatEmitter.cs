@@ -31,7 +31,7 @@ internal sealed partial class StandardLongcatEmitter(LongcatFlashConfig config) 
             (normed, stream) = EmitLayer(graph, weights, layer, (normed, stream), step, caches.AsSpan(2 * layer, 2), (next, nextName));
         }
 
-        EmitHead(graph, normed, Weight(graph, weights, "lm_head.weight"), inputs);
+        EmitHead(graph, weights, normed, inputs);
         for (int i = 0; i < caches.Length; i++)
         {
             graph.Output(new Value($"present.{i}.key"), ElementType.Float, "batch", 1, "longest", config.CacheWidth);

@@ -12,8 +12,8 @@ internal static class ExportCommand
     {
         Argument<string> checkpoint = new("checkpoint") { Description = "A Hugging Face folder (config.json and *.safetensors), or a model's folder in its download cache." };
         Option<string> output = new("--output", "-o") { Description = "The ONNX folder to write; it is whole or absent.", Required = true };
-        Option<string?> precision = new("--precision") { Description = "f32 or bf16: how weights are stored; the checkpoint's own precision when left out." };
-        precision.AcceptOnlyFromAmong("f32", "bf16");
+        Option<string?> precision = new("--precision") { Description = "f32, bf16, or int4 with standard operators: how weights are stored; the checkpoint's own precision when left out." };
+        precision.AcceptOnlyFromAmong("f32", "bf16", "int4");
         Option<string> operators = new("--ops")
         {
             Description = "longcat, or standard: operators of ONNX and com.microsoft only, float32, for any runtime without this library.",
@@ -34,6 +34,7 @@ internal static class ExportCommand
                 Precision = result.GetValue(precision) switch
                 {
                     "bf16" => WeightPrecision.BF16,
+                    "int4" => WeightPrecision.Int4,
                     "f32" => WeightPrecision.F32,
                     _ => null,
                 },
