@@ -1,6 +1,6 @@
 #include "ngram_embedding_op.h"
 
-#include "longcat/ngram_embedding.h"
+#include "../ort/pages.h"
 
 namespace longcat::ops {
 
@@ -36,6 +36,17 @@ Weights NGramEmbeddingOp::Projection(const Input& input, int64_t hidden, int64_t
         input.HasShape(pairs ? Shape{panels, (width + 1) / 2, kPanelOutputs, 2} : Shape{panels, width, kPanelOutputs});
     }
     return weights;
+}
+
+void NGramEmbeddingOp::Advise(const NGramEmbeddingArguments& p) const {
+    size_t tables = table_rows_.size();
+    if (advised_.exchange(p.tables[0].rows.data) == p.tables[0].rows.data) {
+        return;
+    }
+    ReadScattered(p.word.data, static_cast<size_t>(p.vocabulary) * p.hidden * SizeOf(p.word.type));
+    for (size_t i = 0; i < tables; i++) {
+        ReadScattered(p.tables[i].rows.data, static_cast<size_t>(p.tables[i].row_count) * p.table_width * SizeOf(p.tables[i].rows.type));
+    }
 }
 
 void NGramEmbeddingOp::Compute(Context& context) const {
@@ -80,6 +91,7 @@ void NGramEmbeddingOp::Compute(Context& context) const {
         list[i].projection = Projection(context.In(4 + tables + i, "projection"), p.hidden, p.table_width);
     }
     p.tables = list.data();
+    Advise(p);
     p.embedding = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
     Check(NGramEmbedding(path_, p, context.Scratch(NGramEmbeddingWorkspace(p)), context.Threads()));
 }

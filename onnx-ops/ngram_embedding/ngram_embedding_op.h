@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "../ort/custom_op.h"
+#include "longcat/ngram_embedding.h"
 
 namespace longcat::ops {
 
@@ -26,8 +28,10 @@ class NGramEmbeddingOp {
     int neighbor_num_, split_num_;
     std::vector<int64_t> table_rows_;
     WeightLayout layout_;
+    mutable std::atomic<const void*> advised_{nullptr};  // the first table that the system was told about
 
     Weights Projection(const Input& input, int64_t hidden, int64_t width) const;
+    void Advise(const NGramEmbeddingArguments& p) const;
 };
 
 }  // namespace longcat::ops

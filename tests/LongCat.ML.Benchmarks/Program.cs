@@ -1,14 +1,20 @@
 using System.Diagnostics;
 using LongCat.ML.Benchmarks;
+using LongCat.ML.Benchmarks.Scale;
 
 if (args.Contains("--help"))
 {
-    Console.WriteLine(BenchmarkOptions.Usage);
+    Console.WriteLine(args is ["scale", ..] ? ScaleBenchmark.Usage : BenchmarkOptions.Usage);
     return 0;
 }
 
 try
 {
+    if (args is ["scale" or ScaleChild.Verb, ..])
+    {
+        return args[0] == "scale" ? ScaleBenchmark.Run(args[1..]) : ScaleChild.Run(args[1..]);
+    }
+
     BenchmarkOptions options = BenchmarkOptions.Parse(args);
 
     // Models are made first: neither time nor load of that belongs to any figure.

@@ -35,7 +35,8 @@ internal static class RandomCheckpoint
         return folder;
     }
 
-    private static JsonObject Config(RandomCheckpointOptions options)
+    /// <summary>The config.json of these options.</summary>
+    internal static JsonObject Config(RandomCheckpointOptions options)
     {
         JsonObject config = new()
         {

@@ -3,14 +3,20 @@ using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.Onnx;
 
-/// <summary>A file being written: hashes what passes, reports progress and stops when cancelled, at least once every <see cref="BlockBytes"/>.</summary>
+/// <summary>
+/// A file being written: hashes what passes, reports progress and stops when cancelled, at least once every <see cref="BlockBytes"/>.
+/// From the second block on, hashing and writing have a thread each, so that the longest of reading, hashing and writing is what an export takes, not their sum.
+/// </summary>
 internal sealed class ExportFile(string path, CancellationToken cancellationToken, IProgress<ExportProgress>? progress = null, long totalBytes = 0) : Stream
 {
     private const int BlockBytes = 1 << 20;
+    private const int Blocks = 8;
     private const long ReportEveryBytes = 16L << 20;
 
-    private readonly FileStream _file = new(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 1 << 16);
+    private readonly FileStream _file = new(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private ExportBlock _block = new(new byte[BlockBytes]);
+    private ExportPipeline? _pipeline;
     private long _written;
     private long _reported;
 
@@ -35,16 +41,16 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     {
         while (!buffer.IsEmpty)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            ReadOnlySpan<byte> block = buffer[..Math.Min(buffer.Length, BlockBytes)];
-            _file.Write(block);
-            _hash.AppendData(block);
-            _written += block.Length;
-            buffer = buffer[block.Length..];
-            if (_written - _reported >= ReportEveryBytes)
+            if (_block.Count == BlockBytes)
             {
-                Report();
+                Pass();
             }
+
+            int count = Math.Min(buffer.Length, BlockBytes - _block.Count);
+            buffer[..count].CopyTo(_block.Bytes.AsSpan(_block.Count));
+            _block.Count += count;
+            _written += count;
+            buffer = buffer[count..];
         }
     }
 
@@ -54,12 +60,26 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     public ManifestFile Complete()
     {
         cancellationToken.ThrowIfCancellationRequested();
+        if (_pipeline is null)
+        {
+            _file.Write(_block.Content);
+            _hash.AppendData(_block.Content);
+        }
+        else
+        {
+            _pipeline.Pass(_block);
+            _pipeline.Complete();
+        }
+
         _file.Flush(flushToDisk: true);
         Report();
         return new ManifestFile(_written, Convert.ToHexStringLower(_hash.GetHashAndReset()));
     }
 
-    public override void Flush() => _file.Flush();
+    /// <summary>What passed is written in the order in which it came; nothing is to be done before the end.</summary>
+    public override void Flush()
+    {
+    }
 
     public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
@@ -71,11 +91,24 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     {
         if (disposing)
         {
+            // The threads end before what they use is closed.
+            _pipeline?.Dispose();
             _hash.Dispose();
             _file.Dispose();
         }
 
         base.Dispose(disposing);
+    }
+
+    private void Pass()
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        _pipeline ??= new ExportPipeline(Blocks, BlockBytes, block => _hash.AppendData(block.Content), block => _file.Write(block.Content));
+        _block = _pipeline.Pass(_block);
+        if (_written - _reported >= ReportEveryBytes)
+        {
+            Report();
+        }
     }
 
     private void Report()
