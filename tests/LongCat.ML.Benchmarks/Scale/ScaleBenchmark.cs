@@ -111,8 +111,20 @@ internal static class ScaleBenchmark
         }
 
         Console.WriteLine($"  needed of the tables: {rows} rows, {rows * 4096 / 1e6:F1} MB if each lies in a page of its own");
+        Console.WriteLine($"  needed of the other weights by one token: about {TokenBytes(config) / 1e6:F0} MB (every matrix once, of the experts those that are chosen if all are chosen equally often)");
         Console.WriteLine(
             $"  read from the disk, read-ahead included: {run["disk loaded"] / 1e6:F0} MB when loaded, {run["disk first"] / 1e6:F0} MB after a token, {run["disk decoded"] / 1e6:F0} MB at the end");
+    }
+
+    private static double TokenBytes(LongcatFlashConfig config)
+    {
+        double chosen = (double)config.MoeTopK / (config.NumRoutedExperts + config.NumZeroExperts);
+        return config.ExpectedTensors(withMtp: false).Sum(tensor => tensor.Group switch
+        {
+            TensorGroup.Experts => 2 * chosen * tensor.ElementCount,
+            _ when tensor.Name.Contains("embed", StringComparison.Ordinal) && !tensor.Name.Contains("proj", StringComparison.Ordinal) => 0,
+            _ => (tensor.Shape.Count == 1 || tensor.Group == TensorGroup.Router ? 4.0 : 2.0) * tensor.ElementCount,
+        });
     }
 
     private static double Number(string[] arguments, string name, double otherwise, double least)
