@@ -38,11 +38,12 @@ public sealed partial class LongCatCatalog
             Temperature = temperature,
         });
 
-    /// <summary>Completes a text column.</summary>
+    /// <summary>Completes a text column, or a column of chats (<see cref="GenerateOptions.RolesColumnName"/>).</summary>
     /// <param name="options">The settings; do not change them afterwards.</param>
     /// <returns>The estimator.</returns>
     /// <exception cref="ArgumentException">A setting is out of range; the message names it.</exception>
-    /// <exception cref="Checkpoints.CheckpointException">There is no model in the folder, or it is damaged.</exception>
+    /// <exception cref="Checkpoints.CheckpointException">There is no model in the folder, or it is damaged; or chats are to be completed and it has no chat template.</exception>
+    /// <exception cref="Checkpoints.ChatTemplateException">The folder's chat template is malformed.</exception>
     public GenerateEstimator Generate(GenerateOptions options) => new(context, options ?? throw new ArgumentNullException(nameof(options)));
 
     /// <summary>The log-likelihood of a text, or of a continuation after a text.</summary>
