@@ -61,6 +61,7 @@ class Random {
 class Tensor {
   public:
     Tensor(WeightType type, const std::vector<float>& values) : type_(type), floats_(values) {
+        halves_.reserve(values.size());  // not a byte more: a sanitizer sees what goes beyond
         for (float value : values) {
             uint32_t bits;
             std::memcpy(&bits, &value, 4);

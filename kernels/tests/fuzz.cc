@@ -1,0 +1,377 @@
+// Random steps of every kernel: valid ones against the reference, spoiled ones must be refused and leave everything alone. Sizes, types,
+// layouts, lengths, block tables, paths and numbers of threads are drawn; buffers are as long as the contract says and not a byte longer,
+// so that a sanitizer sees what goes beyond. `./run sanitize` builds it with them.
+//
+//   longcat_fuzz [cases] [first case]      a case is drawn from its number alone: `longcat_fuzz 1 371` repeats case 371
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <new>
+
+#include "harness.h"
+#include "longcat/expert_mixture.h"
+#include "longcat/latent_attention.h"
+#include "longcat/matmul.h"
+#include "longcat/ngram_embedding.h"
+#include "paged_case.h"
+
+using namespace longcat;
+using namespace longcat::test;
+
+namespace {
+
+// 64-byte aligned, exactly as long as asked for.
+class Workspace {
+  public:
+    explicit Workspace(size_t bytes) : memory_(bytes == 0 ? nullptr : ::operator new (bytes, std::align_val_t{64})) {
+        if (bytes > 0) {
+            std::memset(memory_, 0xff, bytes);  // NaN, -1: what is read before it is written shows
+        }
+    }
+    Workspace(const Workspace&) = delete;
+    ~Workspace() {
+        if (memory_ != nullptr) {
+            ::operator delete (memory_, std::align_val_t{64});
+        }
+    }
+    void* get() const { return memory_; }
+
+  private:
+    void* memory_;
+};
+
+// One case of one kernel: how it runs on a path, what it wrote, and how it can be spoiled.
+struct Step {
+    std::string what;
+    std::function<Status(CpuPath, const ParallelFor&)> run;
+    std::function<void()> reset;                 // inputs that are written too become what they were
+    std::function<std::vector<float>()> output;  // everything that was written, as numbers
+    std::vector<std::function<void()>> spoilings;
+};
+
+WeightType Type(Random& random) { return random.Below(2) == 0 ? WeightType::kFloat32 : WeightType::kBFloat16; }
+// Now and then nothing at all.
+int64_t Size(Random& random, int64_t most) { return random.Below(8) == 0 ? 0 : random.Between(1, most); }
+
+std::vector<float> Appended(std::vector<float> numbers, const std::vector<uint8_t>& bytes) {
+    numbers.insert(numbers.end(), bytes.begin(), bytes.end());
+    return numbers;
+}
+
+// ---- MatMul
+
+struct MatMulCase {
+    MatMulArguments p;
+    std::vector<float> a, bias, residual, y;
+    Tensor b{WeightType::kFloat32, {}};
+};
+
+void Make(Random& random, MatMulCase* c, Step* step) {
+    MatMulArguments& p = c->p;
+    p.m = Size(random, random.Below(6) == 0 ? 100 : 20), p.n = Size(random, 90), p.k = Size(random, random.Below(6) == 0 ? 1100 : 80);
+    WeightType type = Type(random);
+    bool panels = random.Below(2) == 0;
+    c->a = random.Floats(p.m * p.k), c->bias = random.Floats(p.n), c->residual = random.Floats(p.m * p.n);
+    std::vector<float> rows = random.Floats(p.n * p.k);
+    c->b = Tensor(type, panels ? InPanels(type, rows, p.n, p.k) : rows);
+    p.a = c->a.data(), p.b = c->b.weights(panels ? WeightLayout::kPanels : WeightLayout::kRows);
+    p.bias = random.Below(2) == 0 ? c->bias.data() : nullptr, p.residual = random.Below(2) == 0 ? c->residual.data() : nullptr;
+    step->what = Text("MatMul m %d, n %d, k %d, %s, %s", (int)p.m, (int)p.n, (int)p.k, Name(type), Name(p.b.layout));
+    step->run = [=](CpuPath path, const ParallelFor& parallel) { return MatMul(path, c->p, parallel); };
+    step->reset = [=] { c->y.assign(static_cast<size_t>(std::max<int64_t>(0, c->p.m * c->p.n)), 0), c->p.y = c->y.data(); };
+    step->output = [=] { return c->y; };
+    step->spoilings = {[=] { c->p.m = -1; }, [=] { c->p.n = -5; }, [=] { c->p.k = INT64_MIN; }};
+}
+
+// ---- NGramEmbedding
+
+struct NGramCase {
+    NGramEmbeddingArguments p;
+    std::vector<int64_t> ids, context;
+    std::vector<int32_t> start{0};
+    std::vector<NGramTable> tables;
+    std::vector<Tensor> owned;
+    std::vector<float> embedding;
+};
+
+void Make(Random& random, NGramCase* c, Step* step) {
+    NGramEmbeddingArguments& p = c->p;
+    p.vocabulary = random.Between(3, 50), p.hidden = random.Between(1, 70), p.table_width = random.Between(1, 40);
+    p.neighbor_num = static_cast<int>(random.Between(2, 4)), p.split_num = static_cast<int>(random.Between(1, 3));
+    p.hash_vocab_size = p.vocabulary, p.eos_token_id = random.Below(3), p.sequences = random.Below(5);
+    for (int64_t s = 0; s < p.sequences; s++) {
+        int64_t length = Size(random, random.Below(6) == 0 ? 80 : 8);
+        for (int64_t t = 0; t < length; t++) {
+            c->ids.push_back(random.Below(p.vocabulary));
+        }
+        for (int i = 1; i < p.neighbor_num; i++) {
+            c->context.push_back(random.Between(-1, p.vocabulary - 1));
+        }
+        c->start.push_back(static_cast<int32_t>(c->ids.size()));
+    }
+    p.tokens = static_cast<int64_t>(c->ids.size());
+    c->ids.shrink_to_fit(), c->context.shrink_to_fit(), c->start.shrink_to_fit();
+    int count = p.split_num * (p.neighbor_num - 1);
+    bool panels = random.Below(2) == 0;
+    c->owned.reserve(static_cast<size_t>(2 * count + 1));
+    auto own = [&](bool in_panels, int64_t n, int64_t k) {
+        WeightType type = Type(random);
+        std::vector<float> rows = random.Floats(n * k);
+        c->owned.emplace_back(type, in_panels ? InPanels(type, rows, n, k) : rows);
+        return c->owned.back().weights(in_panels ? WeightLayout::kPanels : WeightLayout::kRows);
+    };
+    p.word = own(false, p.vocabulary, p.hidden);
+    for (int i = 0; i < count; i++) {
+        NGramTable table;
+        table.modulus = random.Between(1, 40), table.row_count = table.modulus + random.Below(3);
+        table.rows = own(false, table.row_count, p.table_width), table.projection = own(panels, p.hidden, p.table_width);
+        c->tables.push_back(table);
+    }
+    p.input_ids = c->ids.data(), p.query_start = c->start.data(), p.ngram_context = c->context.data(), p.tables = c->tables.data();
+    step->what = Text("NGramEmbedding %d tokens of %d sequences, %d tables of %d, hidden %d", (int)p.tokens, (int)p.sequences, count,
+                      (int)p.table_width, (int)p.hidden);
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(NGramEmbeddingWorkspace(c->p));
+        return NGramEmbedding(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] { c->embedding.assign(c->ids.size() * static_cast<size_t>(c->p.hidden), 0), c->p.embedding = c->embedding.data(); };
+    step->output = [=] { return c->embedding; };
+    step->spoilings = {[=] { c->start[0] = 1; }, [=] { c->start.back() += 1; }, [=] { c->tables[0].modulus = 0; },
+                       [=] { c->tables.back().modulus = c->tables.back().row_count + 1; }};
+    if (!c->ids.empty()) {
+        size_t at = static_cast<size_t>(random.Below(p.tokens));
+        for (int64_t id : {int64_t{-1}, p.vocabulary, INT64_MAX, INT64_MIN}) {
+            step->spoilings.push_back([=] { c->ids[at] = id; });
+        }
+    }
+    if (!c->context.empty()) {
+        step->spoilings.push_back([=] { c->context[0] = -2; });
+        step->spoilings.push_back([=] { c->context.back() = c->p.vocabulary; });
+    }
+}
+
+// ---- the attentions
+
+std::vector<PagedSequence> Sequences(Random& random) {
+    std::vector<PagedSequence> sequences(static_cast<size_t>(random.Below(5)));
+    for (PagedSequence& s : sequences) {
+        s.fresh = Size(random, random.Below(5) == 0 ? 150 : 6);
+        s.context = s.fresh + (random.Below(6) == 0 ? random.Below(1300) : random.Below(90));
+    }
+    return sequences;
+}
+
+// What every step over a paged cache can be spoiled with.
+template <class C>
+void SpoilStep(Random& random, C* c, Step* step) {
+    auto& p = c->p;
+    step->spoilings.insert(step->spoilings.end(), {[=] { c->start[0] = -1; }, [=] { c->start.back() = INT32_MAX; },
+                                                   [=] { c->p.page_size = 0; }, [=] { c->p.pages = INT64_MAX; }});
+    for (int64_t s = 0; s < p.sequences; s++) {
+        int64_t first = c->start[static_cast<size_t>(s)], count = c->start[static_cast<size_t>(s) + 1] - first, at = s;
+        if (count == 0) {
+            continue;
+        }
+        int64_t used = (c->lengths[static_cast<size_t>(s)] + p.page_size - 1) / p.page_size, row = s * p.block_table_width;
+        size_t token = static_cast<size_t>(first + random.Below(count)), entry = static_cast<size_t>(row + random.Below(used));
+        for (int32_t length : {-1, 0, INT32_MAX, INT32_MIN}) {
+            step->spoilings.push_back([=] { c->lengths[static_cast<size_t>(at)] = length; });
+        }
+        for (int64_t position : {int64_t{-1}, INT64_MAX, c->positions[token] + 1}) {
+            step->spoilings.push_back([=] { c->positions[token] = position; });
+        }
+        for (int64_t page : {int64_t{-1}, p.pages, int64_t{INT32_MAX}, int64_t{INT32_MIN}}) {
+            step->spoilings.push_back([=] { c->table[entry] = static_cast<int32_t>(page); });
+        }
+        if (used > 1) {
+            step->spoilings.push_back([=] { c->table[static_cast<size_t>(row)] = c->table[static_cast<size_t>(row + used - 1)]; });
+        }
+    }
+}
+
+struct PagedFuzz : PagedCase {
+    using PagedCase::PagedCase;
+    PagedResult result;
+};
+
+void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
+    constexpr int64_t kPages[] = {1, 3, 4, 16, 16, 24, 32, 48};
+    PagedShape d;
+    d.kv_heads = static_cast<int>(random.Between(1, 3)),
+    d.heads = d.kv_heads * static_cast<int>(random.Between(1, random.Below(8) == 0 ? 40 : 8));
+    d.dim = static_cast<int>(random.Between(1, random.Below(10) == 0 ? 300 : 70)),
+    d.rotary = static_cast<int>(random.Below(d.dim / 2 + 1)) * 2;
+    d.interleaved = random.Below(2) == 0, d.norms = random.Below(2) == 0;
+    d.window = random.Below(2) == 0 ? 0 : static_cast<int>(random.Between(1, random.Below(2) == 0 ? 10 : 700));
+    *owner = std::make_unique<PagedFuzz>(random, d, Sequences(random), kPages[random.Below(8)], Type(random));
+    PagedFuzz* c = owner->get();
+    step->what =
+        Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, pages of %d, %s", (int)c->p.tokens,
+             (int)c->p.sequences, d.heads, d.kv_heads, d.dim, d.rotary, d.window, (int)c->p.page_size, Name(c->p.cache_type));
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(PagedAttentionWorkspace(c->p));
+        return PagedAttention(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] {
+        c->result = {std::vector<float>(c->query.size()), c->Pool()};
+        c->p.output = c->result.output.data(), c->p.cache = c->result.cache.data();
+    };
+    step->output = [=] { return Appended(c->result.output, c->result.cache); };
+    step->spoilings = {[=] { c->p.num_kv_heads = 0; }, [=] { c->p.num_heads = c->p.num_kv_heads * 40'000; }, [=] { c->p.head_dim = 1025; },
+                       [=] { c->p.rotary_dim = c->p.head_dim + 1 + c->p.head_dim % 2; }, [=] { c->p.window = INT32_MIN; }};
+    SpoilStep(random, c, step);
+}
+
+// The step of a PagedCase with the latent inputs.
+struct LatentCase {
+    std::unique_ptr<PagedCase> step;
+    LatentAttentionArguments p;
+    std::vector<float> query, latent, norm, frequencies, cache, output;
+    std::vector<uint8_t> bytes;
+    std::unique_ptr<Tensor> kv_b;
+    std::vector<int32_t>&start, &lengths, &table;
+    std::vector<int64_t>& positions;
+
+    LatentCase(Random& random, int64_t page)
+        : step(std::make_unique<PagedCase>(random, PagedShape{1, 1, 1, 0, false, false, 0}, Sequences(random), page, WeightType::kFloat32)),
+          start(step->start),
+          lengths(step->lengths),
+          table(step->table),
+          positions(step->positions) {
+        p.num_heads = static_cast<int>(random.Between(1, 20)), p.nope = static_cast<int>(random.Between(1, 20));
+        p.rope = 2 * static_cast<int>(random.Between(1, 8)), p.v = static_cast<int>(random.Between(1, 20));
+        p.rank = static_cast<int>(random.Between(1, 70)), p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2,
+        p.softmax_scale = 0.3f;
+        const PagedAttentionArguments& s = step->p;
+        p.tokens = s.tokens, p.sequences = s.sequences, p.pages = s.pages, p.page_size = s.page_size,
+        p.block_table_width = s.block_table_width;
+        p.position_ids = s.position_ids, p.query_start = s.query_start, p.context_length = s.context_length, p.block_table = s.block_table;
+        query = random.Floats(p.tokens * p.num_heads * (p.nope + p.rope)), latent = random.Floats(p.tokens * (p.rank + p.rope));
+        norm = random.Floats(p.rank), frequencies = random.Floats(p.rope / 2), cache = random.Floats(p.pages * page * (p.rank + p.rope));
+        kv_b = std::make_unique<Tensor>(Type(random), random.Floats(int64_t{p.num_heads} * (p.nope + p.v) * p.rank, 0.2f));
+        p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.kv_b = kv_b->weights(),
+        p.inv_freq = frequencies.data();
+        p.cache_type = Type(random);
+    }
+};
+
+void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
+    *owner = std::make_unique<LatentCase>(random, random.Between(1, 20));
+    LatentCase* c = owner->get();
+    step->what =
+        Text("LatentAttention %d tokens of %d sequences, %d heads of %d + %d, %d, rank %d, pages of %d, %s", (int)c->p.tokens,
+             (int)c->p.sequences, c->p.num_heads, c->p.nope, c->p.rope, c->p.v, c->p.rank, (int)c->p.page_size, Name(c->p.cache_type));
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(LatentAttentionWorkspace(c->p));
+        return LatentAttention(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] {
+        Tensor pool(c->p.cache_type, c->cache);
+        const uint8_t* data = static_cast<const uint8_t*>(pool.weights().data);
+        c->bytes.assign(data, data + c->cache.size() * SizeOf(c->p.cache_type));
+        c->output.assign(c->positions.size() * static_cast<size_t>(c->p.num_heads * c->p.v), 0);
+        c->p.output = c->output.data(), c->p.cache = c->bytes.data();
+    };
+    step->output = [=] { return Appended(c->output, c->bytes); };
+    step->spoilings = {[=] { c->p.num_heads = 32'769; }, [=] { c->p.rank = INT32_MAX; }, [=] { c->p.rope = 3; }, [=] { c->p.v = 0; }};
+    SpoilStep(random, c, step);
+}
+
+// ---- ExpertMixture
+
+struct MixtureCase {
+    ExpertMixtureArguments p;
+    std::vector<float> x, router, bias, y;
+    std::vector<Tensor> owned;
+};
+
+void Make(Random& random, MixtureCase* c, Step* step) {
+    ExpertMixtureArguments& p = c->p;
+    p.tokens = Size(random, random.Below(5) == 0 ? 150 : 12), p.hidden = random.Between(1, 90), p.intermediate = random.Between(1, 90);
+    p.experts = static_cast<int>(random.Between(1, 9)), p.zero_experts = static_cast<int>(random.Below(4));
+    int all = p.experts + p.zero_experts;
+    p.top_k = static_cast<int>(random.Between(1, all)), p.routed_scaling_factor = 1.5f, p.normalize = random.Below(2) == 0;
+    p.identity = random.Below(2) == 0;
+    c->x = random.Floats(p.tokens * p.hidden), c->router = random.Floats(all * p.hidden), c->bias = random.Floats(all, 0.05f);
+    p.x = c->x.data(), p.router = c->router.data(), p.correction_bias = random.Below(2) == 0 ? c->bias.data() : nullptr;
+    c->owned.reserve(3);
+    for (Weights* weights : {&p.gate, &p.up, &p.down}) {
+        c->owned.emplace_back(Type(random), random.Floats(p.experts * p.hidden * p.intermediate, 0.4f));
+        *weights = c->owned.back().weights();
+    }
+    step->what = Text("ExpertMixture %d tokens of %d, %d + %d experts of %d, top %d", (int)p.tokens, (int)p.hidden, p.experts,
+                      p.zero_experts, (int)p.intermediate, p.top_k);
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(ExpertMixtureWorkspace(c->p));
+        return ExpertMixture(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] { c->y.assign(c->x.size(), 0), c->p.y = c->y.data(); };
+    step->output = [=] { return c->y; };
+    step->spoilings = {[=] { c->p.tokens = -1; },      [=] { c->p.tokens = INT64_MAX; },
+                       [=] { c->p.hidden = 0; },       [=] { c->p.intermediate = -7; },
+                       [=] { c->p.top_k = 0; },        [=] { c->p.top_k = c->p.experts + c->p.zero_experts + 1; },
+                       [=] { c->p.zero_experts = -1; }};
+}
+
+// ---- what is done with each
+
+struct Counts {
+    int valid = 0, spoiled = 0;
+};
+
+template <class C>
+void Run(const char* name, int64_t number, Comparison* comparison, Counts* counts) {
+    Random random(static_cast<uint64_t>(number) * 1000 + std::strlen(name));
+    C c{};
+    Step step;
+    Make(random, &c, &step);
+    std::string what = Text("case %d: %s", (int)number, step.what.c_str());
+    step.reset();
+    Status status = step.run(CpuPath::kReference, {});
+    EXPECT(status.ok(), "%s: %s", what.c_str(), status.message);
+    std::vector<float> want = step.output();
+    for (CpuPath path : FastPaths()) {
+        int threads = static_cast<int>(random.Between(1, 4));
+        Threads pool(threads);
+        ParallelFor parallel = threads == 1 ? ParallelFor{} : pool.parallel();
+        step.reset();
+        status = step.run(path, parallel);
+        EXPECT(status.ok(), "%s: %s", what.c_str(), status.message);
+        comparison->Add(step.output(), want, what);
+        counts->valid++;
+    }
+    if (step.spoilings.empty()) {
+        return;
+    }
+    step.reset();
+    std::vector<float> before = step.output();
+    size_t spoiling = static_cast<size_t>(random.Below(static_cast<int64_t>(step.spoilings.size())));
+    step.spoilings[spoiling]();
+    Threads pool(2);
+    status = step.run(BestCpuPath(), pool.parallel());
+    EXPECT(!status.ok() && status.message[0] != '\0', "%s: spoiling %d was taken for valid", what.c_str(), (int)spoiling);
+    EXPECT(SameBits(before, step.output()), "%s: spoiling %d: an error must leave everything alone", what.c_str(), (int)spoiling);
+    counts->spoiled++;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    int64_t cases = count > 1 ? std::atoll(arguments[1]) : 300, first = count > 2 ? std::atoll(arguments[2]) : 0;
+    auto all = [&](auto* kind, const char* name, double tolerance, const char* why) {
+        using C = std::remove_pointer_t<decltype(kind)>;
+        Comparison comparison(Text("%s, random", name).c_str(), tolerance, why);
+        Counts counts;
+        for (int64_t i = first; i < first + cases && failures == 0; i++) {
+            Run<C>(name, i, &comparison, &counts);
+        }
+        std::printf("%-16s %d valid and %d spoiled steps\n", name, counts.valid, counts.spoiled);
+    };
+    const char* why = "float32 sums in another order";
+    all(static_cast<MatMulCase*>(nullptr), "MatMul", 5e-5, why);
+    all(static_cast<NGramCase*>(nullptr), "NGramEmbedding", 5e-5, why);
+    all(static_cast<std::unique_ptr<LatentCase>*>(nullptr), "LatentAttention", 5e-5, why);
+    all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
+    all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
+    return Report();
+}
