@@ -247,7 +247,9 @@ class PagedAttentionRun {
             int64_t count = Smaller(kBlock, to - from), next = Larger(0, Smaller(kBlock, end - from - kBlock));
             const Lines<C>& here = lines[at];
             Lines<C>& ahead = lines[1 - at];
-            Find(tile, from + kBlock, next, &ahead);
+            if (next > 0) {  // a walk looks its first page up where it begins: it must exist
+                Find(tile, from + kBlock, next, &ahead);
+            }
             for (int64_t j = next; j < kBlock; j++) {  // nothing there: what is asked for is here already
                 ahead.values[j] = here.values[0];
             }
