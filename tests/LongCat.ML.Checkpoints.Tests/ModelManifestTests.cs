@@ -44,6 +44,20 @@ public sealed class ModelManifestTests : IDisposable
         Assert.Equal(expected, Sample().ContentHash);
     }
 
+    [Fact]
+    public void Names_that_are_no_text_are_refused()
+    {
+        Sample().Write(Folder());
+        string path = Path.Combine(Folder(), ModelManifest.FileName);
+        string text = File.ReadAllText(path);
+
+        // Half of a two-byte character in the name of a key; half of a surrogate pair in a value.
+        File.WriteAllBytes(path, System.Text.Encoding.Latin1.GetBytes(text.Replace("vocab_size", "vocab\u00C7size", StringComparison.Ordinal)));
+        Assert.Contains("no valid Unicode", Assert.Throws<CheckpointException>(() => ModelManifest.Read(Folder())).Message, StringComparison.Ordinal);
+        File.WriteAllText(path, text.Replace("\"bf16\"", "\"\\ud800\"", StringComparison.Ordinal).Replace("\"f32\"", "\"\\ud800\"", StringComparison.Ordinal));
+        Assert.Contains("no valid Unicode", Assert.Throws<CheckpointException>(() => ModelManifest.Read(Folder())).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("format_version", "2", "format_version is 2")]
     [InlineData("format_version", "\"1\"", "format_version")]

@@ -19,13 +19,14 @@ public sealed partial class ChatTemplate
     /// names: <c>default</c>, and <c>tool_use</c> which renders whenever tools are given). Special tokens come from <c>tokenizer_config.json</c>, else
     /// <c>special_tokens_map.json</c>.
     /// </summary>
-    /// <param name="folder">The folder of the model: a checkpoint's, or an exported one.</param>
+    /// <param name="folder">The folder of the model: a checkpoint's (a Hugging Face cache's too), or an exported one.</param>
     /// <returns>The template; null where the folder has none.</returns>
     /// <exception cref="ChatTemplateException">The template is malformed or uses what is not supported.</exception>
     /// <exception cref="CheckpointException">A file cannot be read or is no JSON of the expected form.</exception>
     public static ChatTemplate? Load(string folder)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
+        folder = HuggingFaceCache.Resolve(folder);
         string templatePath = Path.Combine(folder, TemplateFile), configPath = Path.Combine(folder, ConfigFile), tokensPath = Path.Combine(folder, TokensFile);
         using JsonDocument? config = File.Exists(configPath) ? ReadObject(configPath) : null;
         ChatTemplate? template = File.Exists(templatePath) ? Parse(ReadText(templatePath), templatePath) : null;

@@ -5,6 +5,9 @@ namespace LongCat.ML.Checkpoints;
 
 public sealed partial record ModelManifest
 {
+    /// <summary>A manifest has some kilobytes; a larger file is none.</summary>
+    private const long LongestManifest = 16L << 20;
+
     /// <summary>
     /// Reads and checks <c>longcat.json</c>: every key is known, present and in range, the content hash is the one of the file list,
     /// and every listed file lies in the folder with its recorded length. The content of the files is not read; see <see cref="VerifyFiles"/>.
@@ -28,12 +31,17 @@ public sealed partial record ModelManifest
         ModelManifest manifest;
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });
+            using JsonDocument document = JsonDocument.Parse(BoundedFile.Read(path, LongestManifest), new JsonDocumentOptions { AllowDuplicateProperties = false });
             manifest = ManifestReader.Read(document.RootElement, path);
         }
         catch (JsonException exception)
         {
             throw new CheckpointException(path, $"not valid JSON: {exception.Message} Export the model again.", exception);
+        }
+        catch (InvalidOperationException exception)
+        {
+            // A name or text that is no text: bytes that are no UTF-8, or an escaped lone surrogate.
+            throw new CheckpointException(path, $"a text is no valid Unicode: {exception.Message} Export the model again.", exception);
         }
 
         manifest.CheckLengths(folder);

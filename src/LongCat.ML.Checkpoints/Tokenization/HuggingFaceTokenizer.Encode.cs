@@ -111,23 +111,16 @@ public sealed partial class HuggingFaceTokenizer
                 continue;
             }
 
-            if (normalize && _normalizer is not null)
+            try
             {
-                stretch = _normalizer.Normalize(stretch);
+                EncodeText(stretch, inner, isFirst: start == 0, normalize, preTokenize, limit, encoding);
             }
-
-            inner.Clear();
-            Stretches(_normalizedMatcher, stretch, inner);
-            foreach ((int from, int to, AddedToken? normalized) in inner)
+            catch (System.Text.RegularExpressions.RegexMatchTimeoutException error)
             {
-                if (normalized is not null)
-                {
-                    encoding.Append(normalized.Id, stretch[from..to]);
-                }
-                else
-                {
-                    EncodeStretch(stretch[from..to], isFirst: start == 0 && from == 0, preTokenize, limit, encoding);
-                }
+                throw new CheckpointException(
+                    _file,
+                    $"the pattern {CheckpointException.Printable(error.Pattern)} needs more than {RegexTranslator.LongestMatch.TotalSeconds} s for one match in this text; expected one that does not backtrack without end",
+                    error);
             }
         }
 
@@ -140,6 +133,29 @@ public sealed partial class HuggingFaceTokenizer
         }
 
         encoding.Limit(limit);
+    }
+
+    /// <summary>Encodes what lies between added tokens of the text as given.</summary>
+    private void EncodeText(ReadOnlySpan<char> stretch, List<(int Start, int End, AddedToken? Token)> inner, bool isFirst, bool normalize, bool preTokenize, int limit, EncodedText encoding)
+    {
+        if (normalize && _normalizer is not null)
+        {
+            stretch = _normalizer.Normalize(stretch);
+        }
+
+        inner.Clear();
+        Stretches(_normalizedMatcher, stretch, inner);
+        foreach ((int from, int to, AddedToken? normalized) in inner)
+        {
+            if (normalized is not null)
+            {
+                encoding.Append(normalized.Id, stretch[from..to]);
+            }
+            else
+            {
+                EncodeStretch(stretch[from..to], isFirst: isFirst && from == 0, preTokenize, limit, encoding);
+            }
+        }
     }
 
     private static void Stretches(AddedTokenMatcher? matcher, ReadOnlySpan<char> text, List<(int Start, int End, AddedToken? Token)> output)

@@ -8,7 +8,8 @@ namespace LongCat.ML.Checkpoints;
 /// assumed from the model's name.
 /// </summary>
 /// <remarks>
-/// <para>Encoding never fails, whatever the text: lone surrogates count as U+FFFD. Special tokens written out in the text become their ids.</para>
+/// <para>Encoding never fails, whatever the text: lone surrogates count as U+FFFD. Special tokens written out in the text become their ids. The one exception
+/// is the file's fault: a pattern in it that needs more than five seconds for one match ends in a <see cref="CheckpointException"/>.</para>
 /// <para>Decoding follows the reference: ids without a token decode to nothing, bytes that are no UTF-8 to U+FFFD.</para>
 /// <para>Immutable and thread-safe; holds no resources that need disposal.</para>
 /// </remarks>
@@ -27,8 +28,11 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     private readonly Dictionary<string, int> _special;
     private readonly HashSet<int> _specialIds;
 
-    private HuggingFaceTokenizer(TokenizerParts parts)
+    private readonly string _file;
+
+    private HuggingFaceTokenizer(TokenizerParts parts, string file)
     {
+        _file = file;
         _model = parts.Model;
         _preTokenizer = parts.PreTokenizer;
         _normalizer = parts.Normalizer;
@@ -84,7 +88,8 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     public static HuggingFaceTokenizer Load(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        return new HuggingFaceTokenizer(TokenizerParts.Read(Directory.Exists(path) ? Path.Combine(HuggingFaceCache.Resolve(path), "tokenizer.json") : path));
+        string file = Directory.Exists(path) ? Path.Combine(HuggingFaceCache.Resolve(path), "tokenizer.json") : path;
+        return new HuggingFaceTokenizer(TokenizerParts.Read(file), file);
     }
 
     /// <summary>The id of a token.</summary>

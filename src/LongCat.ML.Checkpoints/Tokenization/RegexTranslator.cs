@@ -43,8 +43,11 @@ internal sealed class RegexTranslator
         }
     }
 
+    /// <summary>A pattern that backtracks without end on some text must not hang who encodes it; the patterns of published files need microseconds.</summary>
+    public static readonly TimeSpan LongestMatch = TimeSpan.FromSeconds(5);
+
     /// <summary>Compiles a translated pattern with the options under which it means what Oniguruma means.</summary>
-    public static Regex Compile(string pattern) => new(pattern, RegexOptions.Compiled | RegexOptions.CultureInvariant | RegexOptions.Multiline);
+    public static Regex Compile(string pattern) => new(pattern, RegexOptions.Compiled | RegexOptions.CultureInvariant | RegexOptions.Multiline, LongestMatch);
 
     /// <summary>Translates a pattern.</summary>
     /// <exception cref="ArgumentException">The pattern is malformed or uses what .NET cannot express.</exception>

@@ -44,7 +44,7 @@ internal readonly struct TokenizerNode(JsonElement element, string key, string f
     /// <summary>A token id. The bound keeps a damaged file from asking for gigabytes.</summary>
     public int Id()
     {
-        const int Limit = 1 << 24;
+        const int Limit = 1 << 22;
         return Element.ValueKind == JsonValueKind.Number && Element.TryGetInt32(out int id) && id is >= 0 and < Limit ? id : throw Expected($"a token id from 0 to {Limit - 1}");
     }
 

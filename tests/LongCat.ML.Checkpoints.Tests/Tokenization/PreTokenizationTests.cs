@@ -80,4 +80,13 @@ public sealed class PreTokenizationTests
         HuggingFaceTokenizer tokenizer = SampleTokenizer.Json().WithSplit(SampleTokenizer.Qwen2Pattern).Load();
         Assert.Equal(["it", "'s", " HE", "'S", " he", "'ſ", " we", "'LL"], tokenizer.Pieces("it's HE'S he'ſ we'LL"));
     }
+
+    [Fact]
+    public void A_pattern_that_backtracks_without_end_is_stopped()
+    {
+        HuggingFaceTokenizer tokenizer = SampleTokenizer.Json().WithSplit(@"(\p{L}+)+!").Load();
+        CheckpointException error = Assert.Throws<CheckpointException>(() => tokenizer.Encode(new string('a', 100)));
+        Assert.Contains("needs more than 5 s for one match", error.Message, StringComparison.Ordinal);
+        Assert.Equal(3, tokenizer.Encode("aa!").Count);
+    }
 }
