@@ -204,7 +204,7 @@ void Measure(const ParallelFor& parallel, int threads) {
 
 void MatMuls(CpuPath path, WeightType type, const ParallelFor& parallel) {
     Random random(1);
-    for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels})
+    for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
         for (auto [n, k] : {std::pair<int64_t, int64_t>{256, 256}, {3072, 3072}, {4096, 4096}, {2048, 5632}, {5632, 2048}, {131072, 256}}) {
             for (int64_t m : {1, 2, 4, 8, 16, 128, 512}) {
                 if (m * n * k > (int64_t{9} << 30)) {
@@ -213,8 +213,7 @@ void MatMuls(CpuPath path, WeightType type, const ParallelFor& parallel) {
                 std::vector<float> a = random.Floats(m * k), y(static_cast<size_t>(m * n));
                 MatMulArguments p;
                 p.m = m, p.n = n, p.k = k, p.a = a.data(), p.y = y.data();
-                Line(test::Text("MatMul %s %s [%d, %d] x [%d, %d]", test::Name(type), layout == WeightLayout::kRows ? "rows" : "panels",
-                                (int)m, (int)k, (int)n, (int)k),
+                Line(test::Text("MatMul %s %s [%d, %d] x [%d, %d]", test::Name(type), test::Name(layout), (int)m, (int)k, (int)n, (int)k),
                      path, static_cast<double>(n * k) * static_cast<double>(SizeOf(type)), static_cast<double>(m * n * k), [&] {
                          p.b = Take(type, n * k);  // all n are whole panels, all k even
                          p.b.layout = layout;
@@ -222,6 +221,7 @@ void MatMuls(CpuPath path, WeightType type, const ParallelFor& parallel) {
                      });
             }
         }
+    }
 }
 
 void Embeddings(CpuPath path, WeightType type, const ParallelFor& parallel) {
@@ -386,11 +386,15 @@ void Mixtures(CpuPath path, WeightType type, const ParallelFor& parallel) {
         double pairs = static_cast<double>(tokens) * kTop * kExperts / (kExperts + kZero),
                read = std::min(pairs, static_cast<double>(kExperts));
         double expert = 3.0 * kIntermediate * kHidden;
-        Line(test::Text("ExpertMixture %s, %d tokens, 16 + 8 experts, top 6, H 3072, I 1024", test::Name(type), (int)tokens), path,
-             read * expert * static_cast<double>(SizeOf(type)), pairs * expert, [&] {
-                 p.gate = Take(type, matrix), p.up = Take(type, matrix), p.down = Take(type, matrix);
-                 (void)ExpertMixture(path, p, workspace.data(), parallel);
-             });
+        for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
+            Line(test::Text("ExpertMixture %s %s, %d tokens, 16 + 8 experts, top 6, H 3072, I 1024", test::Name(type), test::Name(layout),
+                            (int)tokens),
+                 path, read * expert * static_cast<double>(SizeOf(type)), pairs * expert, [&] {
+                     p.gate = Take(type, matrix), p.up = Take(type, matrix), p.down = Take(type, matrix);
+                     p.gate.layout = p.up.layout = p.down.layout = layout;
+                     (void)ExpertMixture(path, p, workspace.data(), parallel);
+                 });
+        }
     }
 }
 

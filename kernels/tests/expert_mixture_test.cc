@@ -9,18 +9,38 @@ using namespace longcat::test;
 
 namespace {
 
+// A stack [experts, outputs, k] as a tensor of either layout.
+Tensor Stack(WeightType type, WeightLayout layout, const std::vector<float>& rows, int experts, int64_t outputs, int64_t k) {
+    if (layout == WeightLayout::kRows) {
+        return Tensor(type, rows);
+    }
+    std::vector<float> panels;
+    for (int e = 0; e < experts; e++) {
+        std::vector<float> one =
+            InPanels(type, std::vector<float>(rows.begin() + e * outputs * k, rows.begin() + (e + 1) * outputs * k), outputs, k, 7e20f);
+        panels.insert(panels.end(), one.begin(), one.end());
+    }
+    return Tensor(type, panels);
+}
+
 struct Case {
     ExpertMixtureArguments p;
+    WeightLayout layout;
     std::vector<float> x, router, bias;
     Tensor gate, up, down;
 
-    Case(Random& random, int64_t tokens, int64_t hidden, int64_t intermediate, int experts, int zero, int top_k, WeightType type)
-        : x(random.Floats(tokens * hidden)),
+    Case(Random& random, int64_t tokens, int64_t hidden, int64_t intermediate, int experts, int zero, int top_k, WeightType type,
+         WeightLayout as = WeightLayout::kRows)
+        : layout(as),
+          x(random.Floats(tokens * hidden)),
           router(random.Floats((experts + zero) * hidden)),
           bias(random.Floats(experts + zero, 0.05f)),
-          gate(type, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(hidden)))),
-          up(type, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(hidden)))),
-          down(type, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(intermediate)))) {
+          gate(Stack(type, as, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(hidden))), experts,
+                     intermediate, hidden)),
+          up(Stack(type, as, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(hidden))), experts,
+                   intermediate, hidden)),
+          down(Stack(type, as, random.Floats(experts * intermediate * hidden, 2 / std::sqrt(static_cast<float>(intermediate))), experts,
+                     hidden, intermediate)) {
         p.tokens = tokens, p.hidden = hidden, p.intermediate = intermediate, p.experts = experts, p.zero_experts = zero, p.top_k = top_k;
         p.routed_scaling_factor = 6;
         Bind();
@@ -28,7 +48,7 @@ struct Case {
     Case(const Case&) = delete;
     void Bind() {
         p.x = x.data(), p.router = router.data(), p.correction_bias = bias.data();
-        p.gate = gate.weights(), p.up = up.weights(), p.down = down.weights();
+        p.gate = gate.weights(layout), p.up = up.weights(layout), p.down = down.weights(layout);
     }
 };
 
@@ -46,32 +66,37 @@ std::vector<float> Run(CpuPath path, const ExpertMixtureArguments& p, const Para
     return y;
 }
 
-void Parity(CpuPath path, WeightType type) {
-    Comparison comparison(Text("ExpertMixture %s %s", Name(path), Name(type)).c_str(), 3e-5,
+void Parity(CpuPath path, WeightType type, WeightLayout layout) {
+    Comparison comparison(Text("ExpertMixture %s %s %s", Name(path), Name(type), Name(layout)).c_str(), 3e-5,
                           "two float32 products in a row, times a factor of 6");
     Random random(41);
     struct {
         int64_t tokens, hidden, intermediate;
         int experts, zero, top_k;
-    } shapes[] = {{0, 8, 8, 2, 1, 1},     {1, 16, 8, 4, 2, 2},    {3, 33, 17, 5, 0, 3},   {5, 40, 50, 8, 4, 4},
-                  {70, 48, 100, 6, 3, 5}, {150, 30, 20, 2, 2, 2}, {7, 100, 9, 37, 3, 12}, {2, 1100, 30, 3, 1, 2}};
+    } shapes[] = {{0, 8, 8, 2, 1, 1},     {1, 16, 8, 4, 2, 2},    {3, 33, 17, 5, 0, 3},   {5, 40, 50, 8, 4, 4},    {70, 48, 100, 6, 3, 5},
+                  {150, 30, 20, 2, 2, 2}, {7, 100, 9, 37, 3, 12}, {2, 1100, 30, 3, 1, 2}, {130, 145, 150, 1, 1, 1}};
     for (auto& s : shapes) {
         for (bool normalize : {false, true}) {
             for (bool identity : {false, true}) {
-                Case c(random, s.tokens, s.hidden, s.intermediate, s.experts, s.zero, s.top_k, type);
-                c.p.normalize = normalize, c.p.identity = identity;
+                // Two generators in step: the same numbers in both layouts, and the specification reads them row by row.
+                Random again = random;
+                Case c(random, s.tokens, s.hidden, s.intermediate, s.experts, s.zero, s.top_k, type, layout);
+                Case rows(again, s.tokens, s.hidden, s.intermediate, s.experts, s.zero, s.top_k, type);
+                c.p.normalize = rows.p.normalize = normalize, c.p.identity = rows.p.identity = identity;
                 if (identity == normalize) {
-                    c.p.correction_bias = nullptr;
+                    c.p.correction_bias = rows.p.correction_bias = nullptr;
                 }
-                comparison.Add(Run(path, c.p), Run(CpuPath::kReference, c.p), Text("%d tokens, hidden %d", (int)s.tokens, (int)s.hidden));
+                EXPECT(SameBits(Run(CpuPath::kReference, c.p), Run(CpuPath::kReference, rows.p)), "the layouts hold one model");
+                comparison.Add(Run(path, c.p), Run(CpuPath::kReference, rows.p),
+                               Text("%d tokens, hidden %d", (int)s.tokens, (int)s.hidden));
             }
         }
     }
 }
 
-void Invariance(CpuPath path, WeightType type) {
+void Invariance(CpuPath path, WeightType type, WeightLayout layout) {
     Random random(42);
-    Case c(random, 90, 70, 60, 7, 3, 4, type);
+    Case c(random, 90, 70, 60, 7, 3, 4, type, layout);
     std::vector<float> whole = Run(path, c.p);
     for (int threads : {2, 5}) {
         Threads pool(threads);
@@ -149,7 +174,10 @@ void Errors() {
     std::vector<float> y;
     Case c(random, 2, 4, 3, 3, 1, 5, WeightType::kFloat32);
     EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "top_k is 5, expected 1..4");
-    c.p.top_k = 2, c.p.intermediate = 0;
+    c.p.top_k = 2, c.p.up.layout = WeightLayout::kPanels;
+    EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "gate, up and down must have one layout");
+    c.Bind();
+    c.p.intermediate = 0;
     EXPECT_ERROR(Run(CpuPath::kReference, c.p, &y), "gate 3 experts of 0");
     // No memory stands behind the number of tokens when the width is 0.
     c.p.hidden = 0, c.p.tokens = INT64_MAX;
@@ -169,8 +197,10 @@ int main() {
         Ties(path);
         Normalized(path);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
-            Parity(path, type);
-            Invariance(path, type);
+            for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
+                Parity(path, type, layout);
+                Invariance(path, type, layout);
+            }
         }
     }
     return Report();

@@ -2,7 +2,10 @@
 
 namespace longcat::ops {
 
-ExpertMixtureOp::ExpertMixtureOp(const Attributes& attributes) : path_(SelectPath()) {
+ExpertMixtureOp::ExpertMixtureOp(const Attributes& attributes) : path_(SelectPath()), layout_(attributes.Layout("layout")) {
+    if (layout_ == WeightLayout::kPanels) {
+        attributes_.intermediate = attributes.Positive("intermediate_size");
+    }
     attributes_.top_k = attributes.Positive("top_k");
     attributes_.experts = attributes.Positive("num_experts");
     int64_t zero = attributes.Integer("num_zero_experts");
@@ -30,16 +33,26 @@ void ExpertMixtureOp::Compute(Context& context) const {
     x.HasRank(2);
     p.tokens = x.Dimension(0);
     p.hidden = x.Dimension(1);
-    gate.HasShape({experts, -1, p.hidden});
-    p.intermediate = gate.Dimension(1);
+    if (layout_ == WeightLayout::kRows) {
+        gate.HasShape({experts, -1, p.hidden});
+        p.intermediate = gate.Dimension(1);
+    }
     p.x = x.Floats();
     p.router = context.In(1, "router").HasShape({all, p.hidden}).Floats();
     if (context.HasInput(2)) {
         p.correction_bias = context.In(2, "correction_bias").HasShape({all}).Floats();
     }
-    p.gate = gate.AsWeights();
-    p.up = context.In(4, "up").HasShape({experts, p.intermediate, p.hidden}).AsWeights();
-    p.down = context.In(5, "down").HasShape({experts, p.hidden, p.intermediate}).AsWeights();
+    auto stack = [&](const Input& input, int64_t outputs, int64_t inputs) {
+        Weights weights = input.AsWeights();
+        weights.layout = layout_;
+        Shape shape = layout_ == WeightLayout::kRows ? Shape{outputs, inputs} : PanelShape(weights.type, outputs, inputs);
+        shape.insert(shape.begin(), experts);
+        input.HasShape(shape);
+        return weights;
+    };
+    p.gate = stack(gate, p.intermediate, p.hidden);
+    p.up = stack(context.In(4, "up"), p.intermediate, p.hidden);
+    p.down = stack(context.In(5, "down"), p.hidden, p.intermediate);
     p.y = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
     Check(ExpertMixture(path_, p, context.Scratch(ExpertMixtureWorkspace(p)), context.Threads()));
 }

@@ -18,6 +18,7 @@ class ExpertMixtureOp {
 
   private:
     CpuPath path_;
+    WeightLayout layout_;
     ExpertMixtureArguments attributes_;  // only what attributes hold
 };
 

@@ -8,11 +8,11 @@ MatMulOp::MatMulOp(const Attributes& attributes) : path_(SelectPath()), layout_(
     }
 }
 
-// Sizes out of panels: float32 [ceil(n / 16), k, 16], bfloat16 [ceil(n / 16), ceil(k / 2), 16, 2].
+// Sizes out of panels.
 void MatMulOp::FitPanels(const Input& a, const Input& b, MatMulArguments& p) const {
-    int64_t panels = (out_features_ + kPanelOutputs - 1) / kPanelOutputs;
-    bool pairs = b.AsWeights().type == WeightType::kBFloat16;
-    b.HasShape(pairs ? Shape{panels, -1, kPanelOutputs, 2} : Shape{panels, -1, kPanelOutputs});
+    WeightType type = b.AsWeights().type;
+    bool pairs = type == WeightType::kBFloat16;
+    b.HasShape(PanelShape(type, out_features_, -1));
     p.n = out_features_;
     p.k = a.shape().empty() ? -1 : a.shape().back();
     int64_t steps = b.Dimension(1);

@@ -38,6 +38,11 @@ std::string Text(const Shape& shape) {
     return text + "]";
 }
 
+Shape PanelShape(WeightType type, int64_t n, int64_t k) {
+    int64_t panels = n / kPanelOutputs + (n % kPanelOutputs != 0);
+    return type == WeightType::kFloat32 ? Shape{panels, k, kPanelOutputs} : Shape{panels, k < 0 ? k : k / 2 + k % 2, kPanelOutputs, 2};
+}
+
 CpuPath SelectPath() {
 #if defined(_WIN32)
     // The C library's getenv has a copy from the start of the process; what .NET or a script set since is in the system's block alone.

@@ -26,6 +26,9 @@ using Shape = std::vector<int64_t>;
 
 std::string Text(const Shape& shape);
 
+// How a matrix [n, k] lies in panels: float32 [ceil(n / 16), k, 16], bfloat16 [ceil(n / 16), ceil(k / 2), 16, 2]; -1 for k leaves it open.
+Shape PanelShape(WeightType type, int64_t n, int64_t k);
+
 // What a node's attributes hold; a missing or mistyped attribute is a Failure that names it. With a default an attribute may be missing.
 class Attributes {
   public:

@@ -1,4 +1,5 @@
 using LongCat.ML.Onnx;
+using LongCat.ML.Onnx.Messages;
 using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
 
 namespace LongCat.ML.Native.Tests;
@@ -183,22 +184,35 @@ internal static class FuzzCases
             new("correction_bias", Floats(random, all), all), Weights(random, "gate", experts, inner, hidden), Weights(random, "up", experts, inner, hidden),
             Weights(random, "down", experts, hidden, inner),
         ];
+        bool panels = random.Next(2) == 0;
+        if (panels)
+        {
+            inputs = [.. inputs.Select(input => input.Shape.Length == 3 ? StackInPanels(input) : input)];
+        }
+
+        List<Spoiling> spoilings =
+        [
+            Rank("x", "input 0 (x)"), Resize("x", tokens, hidden + 2, panels ? "input 1 (router)" : "input 3 (gate)"),
+            Resize("router", all + 1, hidden, "input 1 (router)"), Resize("correction_bias", all + 1, "input 2 (correction_bias)"),
+            Rank("gate", "input 3 (gate)"), Type("gate", "input 3 (gate)"), Type("up", "input 4 (up)"), Type("down", "input 5 (down)"), Rank("up", "input 4 (up)"),
+        ];
+        foreach ((Feed stack, int i) in inputs.Select((input, i) => (input, i)).Skip(3))
+        {
+            // An expert too many, and every other axis one longer; without panels the gate's second one says what the others must be.
+            spoilings.AddRange(Enumerable.Range(0, stack.Shape.Length).Where(axis => panels || i > 3 || axis != 1).Select(axis => new Spoiling(
+                $"input {i} ({stack.Name})",
+                fuzz => Change(fuzz, stack.Name, old => Sized(old, [.. old.Shape.Select((size, at) => at == axis ? size + 1 : size)])))));
+        }
+
         return new FuzzCase(
             "ExpertMixture", inputs, [("y", ElementType.Float)],
             [
                 NodeAttribute.Int("top_k", top), NodeAttribute.Int("num_experts", experts), NodeAttribute.Int("num_zero_experts", zero),
                 NodeAttribute.Float("routed_scaling_factor", 1.5), NodeAttribute.Int("normalize", random.Next(2)),
                 NodeAttribute.String("zero_expert_type", random.Next(2) == 0 ? "identity" : "drop"),
+                .. panels ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("intermediate_size", inner)] : Array.Empty<AttributeProto>(),
             ],
-            [
-                Rank("x", "input 0 (x)"), Resize("x", tokens, hidden + 1, "input 3 (gate)"), Resize("router", all + 1, hidden, "input 1 (router)"),
-                Resize("correction_bias", all + 1, "input 2 (correction_bias)"), Rank("gate", "input 3 (gate)"), Type("gate", "input 3 (gate)"),
-                Type("up", "input 4 (up)"), Type("down", "input 5 (down)"), Rank("up", "input 4 (up)"),
-                new("input 3 (gate)", fuzz => Change(fuzz, "gate", old => Sized(old, experts + 1, inner, hidden))),
-                new("input 4 (up)", fuzz => Change(fuzz, "up", old => Sized(old, experts, inner + 1, hidden))),
-                new("input 5 (down)", fuzz => Change(fuzz, "down", old => Sized(old, experts, hidden + 1, inner))),
-            ],
-            $"{tokens} tokens of {hidden}, {experts} + {zero} experts of {inner}, top {top}, {inputs[3].Type}");
+            [.. spoilings], $"{tokens} tokens of {hidden}, {experts} + {zero} experts of {inner}, top {top}, {inputs[3].Type}{(panels ? " in panels" : "")}");
     }
 
     // Now and then nothing at all.
@@ -235,6 +249,26 @@ internal static class FuzzCases
         }
 
         return new Feed(rows.Name, data, together == 1 ? [panels, steps, 16] : [panels, steps, 16, 2]);
+    }
+
+    /// <summary>The same for each matrix of a stack.</summary>
+    private static Feed StackInPanels(Feed stack)
+    {
+        (long count, long n, long k) = (stack.Shape[0], stack.Shape[1], stack.Shape[2]);
+        Array[] parts = [.. Enumerable.Range(0, (int)count).Select(i =>
+        {
+            Array rows = Array.CreateInstance(stack.Data.GetType().GetElementType()!, n * k);
+            Array.Copy(stack.Data, i * n * k, rows, 0, n * k);
+            return InPanels(new Feed(stack.Name, rows, n, k)).Data;
+        })];
+        Array all = Array.CreateInstance(stack.Data.GetType().GetElementType()!, parts.Sum(part => part.Length));
+        for (int i = 0; i < parts.Length; i++)
+        {
+            parts[i].CopyTo(all, i * parts[i].Length);
+        }
+
+        long panels = (n + 15) / 16;
+        return new Feed(stack.Name, all, stack.Data is float[] ? [count, panels, k, 16] : [count, panels, (k + 1) / 2, 16, 2]);
     }
 
     internal static Feed[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed.Name == name ? change(feed) : feed)];

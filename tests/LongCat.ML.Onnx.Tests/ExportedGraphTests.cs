@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Onnx.Messages;
 using LongCat.ML.TestShared;
@@ -99,9 +100,17 @@ public sealed class ExportedGraphTests : IDisposable
         using Checkpoint checkpoint = Checkpoint.Open(_folder["in"]);
         TensorProto stacked = model.Graph.Initializer.Single(tensor => tensor.Name == "model.layers.0.mlp.experts.down_proj.weight");
 
-        Assert.Equal([4, 48, 32], stacked.Dims);
-        byte[] expected = [.. Enumerable.Range(0, 4).SelectMany(e => checkpoint.GetBytes($"model.layers.0.mlp.experts.{e}.down_proj.weight").ToArray())];
-        Assert.Equal(expected, Bytes(stacked));
+        // [E, H, I] = [4, 48, 32]: three panels of 16 outputs each.
+        Assert.Equal([4, 3, 32, 16], stacked.Dims);
+        float[] packed = MemoryMarshal.Cast<byte, float>(Bytes(stacked)).ToArray();
+        for (int e = 0; e < 4; e++)
+        {
+            float[] rows = checkpoint.ReadFloat32($"model.layers.0.mlp.experts.{e}.down_proj.weight");
+            Assert.Equal(rows, Enumerable.Range(0, rows.Length).Select(i => packed[(((((e * 3) + (i / 32 / 16)) * 32) + (i % 32)) * 16) + (i / 32 % 16)]));
+        }
+
+        NodeProto mixture = model.Graph.Node.First(node => node.OpType == "ExpertMixture");
+        Assert.Equal((1, 32), (mixture.Attribute.Single(a => a.Name == "layout").I, mixture.Attribute.Single(a => a.Name == "intermediate_size").I));
     }
 
     [Fact]

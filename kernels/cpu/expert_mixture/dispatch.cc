@@ -19,6 +19,9 @@ Status Check(const ExpertMixtureArguments& p) {
         return Status::Error(StatusCode::kInvalidArgument, "x has %lld tokens, expected at most %d with top_k %d", L{p.tokens},
                              INT32_MAX / p.top_k, p.top_k);
     }
+    if (p.gate.layout != p.up.layout || p.gate.layout != p.down.layout) {
+        return Status::Error(StatusCode::kInvalidArgument, "gate, up and down must have one layout");
+    }
     return {};
 }
 

@@ -7,12 +7,19 @@
 namespace longcat {
 namespace {
 
-double Dot(const float* x, const Weights& weights, int64_t offset, int64_t count) {
+double Dot(const float* x, const Weights& weights, int64_t row, int64_t count) {
     double sum = 0;
     for (int64_t i = 0; i < count; i++) {
-        sum += static_cast<double>(x[i]) * WeightAt(weights, offset + i);
+        sum += static_cast<double>(x[i]) * WeightOf(weights, row, i, count);
     }
     return sum;
+}
+
+// One expert's matrix [outputs, count] of a stack.
+Weights OfExpert(const Weights& stack, int64_t expert, int64_t outputs, int64_t count) {
+    int64_t elements =
+        stack.layout == WeightLayout::kRows ? outputs * count : CeilDivide(outputs, kPanelOutputs) * PanelElements(stack.type, count);
+    return {Offset(stack, expert * elements), stack.type, stack.layout};
 }
 
 }  // namespace
@@ -22,19 +29,20 @@ void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, f
     For(parallel, static_cast<size_t>(p.tokens), [&](size_t t) {
         float* scores = r.scores + t * all;
         for (int e = 0; e < all; e++) {
-            scores[e] = static_cast<float>(Dot(p.x + t * p.hidden, {p.router, WeightType::kFloat32}, e * p.hidden, p.hidden));
+            scores[e] = static_cast<float>(Dot(p.x + t * p.hidden, {p.router, WeightType::kFloat32}, e, p.hidden));
         }
         SelectExperts(p, scores, r.chosen + t * p.top_k);
     });
     GroupByExpert(p, r);
 
     For(parallel, static_cast<size_t>(p.experts), [&](size_t e) {
+        int64_t expert = static_cast<int64_t>(e);
+        Weights gates = OfExpert(p.gate, expert, p.intermediate, p.hidden), ups = OfExpert(p.up, expert, p.intermediate, p.hidden);
         for (int32_t pair = r.first[e]; pair < r.first[e + 1]; pair++) {
             const float* x = p.x + r.token[pair] * p.hidden;
             for (int64_t i = 0; i < p.intermediate; i++) {
-                int64_t row = static_cast<int64_t>(e) * p.intermediate + i;
-                double gate = Dot(x, p.gate, row * p.hidden, p.hidden);
-                double up = Dot(x, p.up, row * p.hidden, p.hidden);
+                double gate = Dot(x, gates, i, p.hidden);
+                double up = Dot(x, ups, i, p.hidden);
                 activation[pair * p.intermediate + i] = static_cast<float>(gate / (1 + std::exp(-gate)) * up);
             }
         }
@@ -46,8 +54,9 @@ void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, f
             p.y[t * p.hidden + h] = 0;
         }
         for (int e = 0; e < p.experts; e++) {
+            Weights downs = OfExpert(p.down, e, p.hidden, p.intermediate);
             for (int32_t pair = r.first[e]; pair < r.first[e + 1]; pair++) {
-                double down = Dot(activation + pair * p.intermediate, p.down, (e * p.hidden + h) * p.intermediate, p.intermediate);
+                double down = Dot(activation + pair * p.intermediate, downs, h, p.intermediate);
                 p.y[r.token[pair] * p.hidden + h] += r.weight[pair] * static_cast<float>(down);
             }
         }

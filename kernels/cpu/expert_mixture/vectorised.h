@@ -3,6 +3,7 @@
 
 #include "../common/parallel.h"
 #include "../simd/exp.h"
+#include "../simd/panels.h"
 #include "../simd/tiles.h"
 #include "routing.h"
 
@@ -13,6 +14,9 @@ constexpr int kRouterTokens = 4, kRouterExperts = 4, kRouterTask = 32;
 constexpr int kGateColumns = 48;                         // rows of gate and of up per task
 constexpr int kDownColumns = 24, kManyDownColumns = 96;  // rows of down per task; many where activations are read again for each
 constexpr int64_t kManyTokens = 64;
+// The same of weights in panels: a tile of one token takes up to eight at once.
+constexpr int kGatePanelColumns = 128, kDownPanelColumns = 64, kManyDownPanelColumns = 128;
+constexpr int kMostPairs = kMostRows > kProductRows ? kMostRows : kProductRows;  // of one expert at once, of either layout
 
 // logits[t, e] = x_t · router_e in double: products of two float32 are exact there, so which path or batch it was hardly ever shows.
 template <int T, int E>
@@ -98,6 +102,18 @@ inline void Activate(const float* gate, const float* up, int count, float* resul
     }
 }
 
+// c[i, j] = a_i · (output `column + j` of an expert's matrix [outputs, k]), for j < columns; in panels columns are filled up to whole
+// panels.
+inline void ExpertProduct(const float* const* a, int count, const Weights& weights, int64_t expert, int64_t outputs, int64_t column,
+                          int columns, int64_t k, float* c, int64_t stride) {
+    if (weights.layout == WeightLayout::kPanels) {
+        int64_t first = expert * CeilDivide(outputs, kPanelOutputs) + column / kPanelOutputs;
+        PanelProduct(a, count, weights, first, static_cast<int>(CeilDivide(columns, kPanelOutputs)), k, c, stride);
+    } else {
+        Product(a, count, weights, expert * outputs + column, columns, k, c, stride);
+    }
+}
+
 inline void ExpertMixtureVectorised(const ExpertMixtureArguments& p, const Routing& r, float* activation, const ParallelFor& parallel) {
     int64_t all = p.experts + p.zero_experts;
     RouterLogits(p, r.scores, parallel);
@@ -114,26 +130,29 @@ inline void ExpertMixtureVectorised(const ExpertMixtureArguments& p, const Routi
     }
     bool small = r.first[p.experts] * p.hidden * p.intermediate < kInlineWork;
 
-    int64_t blocks = CeilDivide(p.intermediate, kGateColumns);
+    bool panels = p.gate.layout == WeightLayout::kPanels;
+    int most = panels ? kMostRows : kProductRows, gate_columns = panels ? kGatePanelColumns : kGateColumns;
+    int64_t blocks = CeilDivide(p.intermediate, gate_columns);
     For(Unless(small, parallel), static_cast<size_t>(actives * blocks), [&](size_t index) {
-        int64_t expert = active[static_cast<int64_t>(index) / blocks], column = static_cast<int64_t>(index) % blocks * kGateColumns;
-        int columns = static_cast<int>(Smaller(kGateColumns, p.intermediate - column));
-        float gate[kProductRows * kGateColumns], up[kProductRows * kGateColumns];
-        for (int32_t pair = r.first[expert]; pair < r.first[expert + 1]; pair += kProductRows) {
-            int count = Least(kProductRows, r.first[expert + 1] - pair);
-            const float* a[kProductRows];
+        int64_t expert = active[static_cast<int64_t>(index) / blocks], column = static_cast<int64_t>(index) % blocks * gate_columns;
+        int columns = static_cast<int>(Smaller(gate_columns, p.intermediate - column));
+        float gate[kMostPairs * kGatePanelColumns], up[kMostPairs * kGatePanelColumns];
+        for (int32_t pair = r.first[expert]; pair < r.first[expert + 1]; pair += most) {
+            int count = Least(most, r.first[expert + 1] - pair);
+            const float* a[kMostPairs];
             for (int i = 0; i < count; i++) {
                 a[i] = p.x + r.token[pair + i] * p.hidden;
             }
-            Product(a, count, p.gate, expert * p.intermediate + column, columns, p.hidden, gate, kGateColumns);
-            Product(a, count, p.up, expert * p.intermediate + column, columns, p.hidden, up, kGateColumns);
+            ExpertProduct(a, count, p.gate, expert, p.intermediate, column, columns, p.hidden, gate, gate_columns);
+            ExpertProduct(a, count, p.up, expert, p.intermediate, column, columns, p.hidden, up, gate_columns);
             for (int i = 0; i < count; i++) {
-                Activate(gate + i * kGateColumns, up + i * kGateColumns, columns, activation + (pair + i) * p.intermediate + column);
+                Activate(gate + i * gate_columns, up + i * gate_columns, columns, activation + (pair + i) * p.intermediate + column);
             }
         }
     });
 
-    int64_t width = p.tokens < kManyTokens ? kDownColumns : kManyDownColumns;
+    bool many = p.tokens >= kManyTokens;
+    int64_t width = panels ? (many ? kManyDownPanelColumns : kDownPanelColumns) : (many ? kManyDownColumns : kDownColumns);
     For(Unless(small, parallel), static_cast<size_t>(CeilDivide(p.hidden, width)), [&](size_t index) {
         int64_t column = static_cast<int64_t>(index) * width;
         int columns = static_cast<int>(Smaller(width, p.hidden - column));
@@ -142,21 +161,21 @@ inline void ExpertMixtureVectorised(const ExpertMixtureArguments& p, const Routi
                 p.y[t * p.hidden + column + x] = 0;
             }
         }
-        float down[kProductRows * kManyDownColumns];
+        float down[kMostPairs * kManyDownPanelColumns];
         for (int64_t i = 0; i < actives; i++) {
             int64_t expert = active[i];
-            for (int32_t pair = r.first[expert]; pair < r.first[expert + 1]; pair += kProductRows) {
-                int count = Least(kProductRows, r.first[expert + 1] - pair);
-                const float* a[kProductRows];
+            for (int32_t pair = r.first[expert]; pair < r.first[expert + 1]; pair += most) {
+                int count = Least(most, r.first[expert + 1] - pair);
+                const float* a[kMostPairs];
                 for (int j = 0; j < count; j++) {
                     a[j] = activation + (pair + j) * p.intermediate;
                 }
-                Product(a, count, p.down, expert * p.hidden + column, columns, p.intermediate, down, kManyDownColumns);
+                ExpertProduct(a, count, p.down, expert, p.hidden, column, columns, p.intermediate, down, width);
                 for (int j = 0; j < count; j++) {
                     float* y = p.y + r.token[pair + j] * p.hidden + column;
                     float weight = r.weight[pair + j];
                     for (int x = 0; x < columns; x++) {
-                        y[x] += weight * down[j * kManyDownColumns + x];
+                        y[x] += weight * down[j * width + x];
                     }
                 }
             }

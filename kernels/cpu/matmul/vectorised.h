@@ -66,8 +66,10 @@ inline void MatMulFinish(const MatMulArguments& p, const float* c, int64_t c_str
 inline void MatMulPanels(const MatMulArguments& p, const ParallelFor& parallel) {
     int64_t all = CeilDivide(p.n, kPanelOutputs);
     int64_t row_blocks = CeilDivide(p.m, kMostRows), rows = CeilDivide(p.m, row_blocks);
-    int64_t panels = Smaller(
-        kMostPanels, Larger(kFewestPanels, kPanelTaskElements / Larger(1, p.k * kPanelOutputs * CeilDivide(rows, Simd::kPanelRows))));
+    // Several tiles of rows: as many panels as there is room for, since the rows are packed anew for each block of panels.
+    int64_t panels = rows > Simd::kPanelRows
+                         ? kMostPanels
+                         : Smaller(kMostPanels, Larger(kFewestPanels, kPanelTaskElements / Larger(1, p.k * kPanelOutputs)));
     int64_t width = kTileWidths[WidestTile(static_cast<int>(Smaller(rows, Simd::kPanelRows)))];
     panels = Larger(panels / width, 1) * width;
     int64_t panel_blocks = CeilDivide(all, panels);

@@ -173,6 +173,15 @@ inline void PackRows(const float* const* a, int m, int64_t at, int64_t count, fl
     }
 }
 
+// Asks for columns [at, at + count) of rows that will be packed soon: many rows a page or more apart are no stream to the processor.
+inline void FetchRows(const float* const* a, int from, int to, int64_t at, int64_t count) {
+    for (int i = from; i < to; i++) {
+        for (int64_t k = 0; k < count; k += 16) {
+            _mm_prefetch(reinterpret_cast<const char*>(a[i] + at + k), _MM_HINT_T1);
+        }
+    }
+}
+
 template <class B>
 void PanelProductOf(const float* const* a, int m, const B* b, int panels, int64_t k, float* c, int64_t c_stride) {
     static constexpr PanelTiles<B> kTiles = MakePanelTiles<B>();
@@ -191,11 +200,18 @@ void PanelProductOf(const float* const* a, int m, const B* b, int panels, int64_
                 PackRows(a + i, height, at, count, packed);
                 x = packed;
             }
-            int width = WidestTile(height);
+            // While this tile computes, the rows of the next one come: of this cut, or of the next.
+            bool same = i + rows < m;
+            int soon = same ? i + rows : 0, soon_end = tiles == 1 ? soon : same ? static_cast<int>(Smaller(m, i + 2 * rows)) : rows;
+            int64_t soon_at = same ? at : at + count, soon_count = same ? count : Smaller(pass, k - soon_at);
+            int width = WidestTile(height), step = static_cast<int>(CeilDivide((soon_end - soon) * kTileWidths[width], panels));
             for (int panel = 0; panel < panels; panel += kTileWidths[width]) {
                 while (panel + kTileWidths[width] > panels) {
                     width--;
                 }
+                int until = soon + step < soon_end ? soon + step : soon_end;
+                FetchRows(a, soon, until, soon_at, soon_count);
+                soon = until;
                 // The first tile brings the panels, the others find them in a cache.
                 const B* from = b + panel * stride + at * kPanelOutputs;
                 int next = panel + kTileWidths[width];

@@ -7,7 +7,8 @@
 //
 // The last term is absent when identity is false (zero experts then drop their share).
 //
-//   x, y [T, H]    router [E+Z, H] float32    gate, up [E, I, H]    down [E, H, I] float32 or bfloat16
+//   x, y [T, H]    router [E+Z, H] float32    gate, up [E, I, H]    down [E, H, I] float32 or bfloat16,
+//   row-major or all three in panels of outputs (longcat/weights.h), the panels of one expert after those of another
 //
 // Stages: (1) router logits with double accumulation, so that every path and every batch selects the same experts; (2) the tokens
 // of each expert are listed in ascending order; (3) gate and up per expert and block of I for all of its tokens at once; (4) one task
@@ -33,7 +34,7 @@ struct ExpertMixtureArguments {
     const float* x = nullptr;
     const float* router = nullptr;
     const float* correction_bias = nullptr;  // may be null: p alone selects
-    Weights gate, up, down;
+    Weights gate, up, down;  // of one layout
     float* y = nullptr;  // must not be x
 };
 

@@ -20,6 +20,9 @@ internal sealed class StackedTensor : TensorSource
         _parts = parts;
     }
 
+    /// <summary>What each part is when they are packed in panels, null when they are not.</summary>
+    public PanelTensor? Panels => _parts[0] as PanelTensor;
+
     public override void CopyTo(Stream destination)
     {
         foreach (TensorSource part in _parts)

@@ -38,8 +38,8 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>Rows of a tensor, all of them.</summary>
     public RowRange AllRows(string name) => new(name, 0, checkpoint.Tensors[name].Shape[0]);
 
-    /// <summary>Equal matrices one after another as [count, …].</summary>
-    public TensorSource Stack(string key, IEnumerable<string> names) => new StackedTensor(key, [.. names.Select(Matrix)]);
+    /// <summary>Equal matrices one after another, each in panels, as [count, …]: the experts of a layer.</summary>
+    public TensorSource ProjectionStack(string key, IEnumerable<string> names) => new StackedTensor($"{key}:panels", [.. names.Select(Projection)]);
 
     private sealed class CheckpointTensor(Checkpoint checkpoint, string name, ElementType type)
         : TensorSource($"{name}:{type}", type, checkpoint.Tensors[name].Shape)

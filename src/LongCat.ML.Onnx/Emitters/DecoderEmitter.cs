@@ -87,7 +87,7 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
         Value Experts(string projection, Func<int, int, string> name)
         {
             string key = $"model.layers.{layer}.{mixture.BlockName}.experts.{projection}.weight";
-            return graph.Weight(key, weights.Stack(key, Enumerable.Range(0, mixture.NumExperts).Select(expert => name(layer, expert))));
+            return graph.Weight(key, weights.ProjectionStack(key, Enumerable.Range(0, mixture.NumExperts).Select(expert => name(layer, expert))));
         }
     }
 }

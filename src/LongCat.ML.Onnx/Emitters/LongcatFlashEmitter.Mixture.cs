@@ -27,7 +27,7 @@ internal sealed partial class LongcatFlashEmitter
         Value Experts(string projection)
         {
             string key = $"{prefix}.experts.{projection}.weight";
-            return graph.Weight(key, weights.Stack(key, Enumerable.Range(0, config.NumRoutedExperts).Select(e => $"{prefix}.experts.{e}.{projection}.weight")));
+            return graph.Weight(key, weights.ProjectionStack(key, Enumerable.Range(0, config.NumRoutedExperts).Select(e => $"{prefix}.experts.{e}.{projection}.weight")));
         }
     }
 }

@@ -80,16 +80,22 @@ internal sealed partial class GraphBuilder
         return (new Value(output), new Value(cacheOutput));
     }
 
+    /// <summary>The experts' stacks lie as in the checkpoint, or all three in panels, which the node then says.</summary>
     public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, string output) =>
         Single(
             LongCatDomain,
             "ExpertMixture",
             [inputs.X, inputs.Router, inputs.CorrectionBias, inputs.Gate, inputs.Up, inputs.Down],
             output,
-            NodeAttribute.Int("top_k", attributes.TopK),
-            NodeAttribute.Int("num_experts", attributes.Experts),
-            NodeAttribute.Int("num_zero_experts", attributes.ZeroExperts),
-            NodeAttribute.Float("routed_scaling_factor", attributes.RoutedScalingFactor),
-            NodeAttribute.Int("normalize", attributes.Normalize ? 1 : 0),
-            NodeAttribute.String("zero_expert_type", attributes.ZeroExpertType));
+            [
+                NodeAttribute.Int("top_k", attributes.TopK),
+                NodeAttribute.Int("num_experts", attributes.Experts),
+                NodeAttribute.Int("num_zero_experts", attributes.ZeroExperts),
+                NodeAttribute.Float("routed_scaling_factor", attributes.RoutedScalingFactor),
+                NodeAttribute.Int("normalize", attributes.Normalize ? 1 : 0),
+                NodeAttribute.String("zero_expert_type", attributes.ZeroExpertType),
+                .. _panels.TryGetValue(inputs.Gate.Name, out PanelTensor? panels)
+                    ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("intermediate_size", panels.OutFeatures)]
+                    : Array.Empty<Messages.AttributeProto>(),
+            ]);
 }

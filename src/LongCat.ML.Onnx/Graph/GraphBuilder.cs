@@ -52,7 +52,7 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
         tensor.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = Text(region.Offset) });
         tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = Text(region.Length) });
         _graph.Initializer.Add(tensor);
-        if (source is PanelTensor panels)
+        if ((source is StackedTensor stack ? stack.Panels : source as PanelTensor) is { } panels)
         {
             _panels.Add(name, panels);
         }
