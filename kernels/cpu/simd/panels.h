@@ -29,7 +29,7 @@ inline Simd::Vector LoadFirsts(const float* b) { return Simd::Load(b); }
 inline Simd::Vector LoadFirsts(const uint16_t* b) { return Simd::LoadFirsts(b); }
 
 // Rows from which on a tile computes longer than its panels take to come: it fetches the next ones meanwhile. With fewer the processor's
-// own streams are faster.
+// own streams keep up with memory.
 constexpr int kRowsAhead = 4;
 
 // a: cuts one after another, each M rows of kRowStride; a single row is not packed. b: panels of `stride` elements. ahead: what b will be
