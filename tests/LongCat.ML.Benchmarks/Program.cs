@@ -23,14 +23,22 @@ try
     OtherLoad others = new();
 
     // The start first, because only the first load of a process pays for what the runtime compiles.
-    List<Figure> figures =
+    IEnumerable<IEnumerable<Figure>> parts =
     [
-        .. options.Parts.Contains("start") ? StartBenchmark.Run(models, options) : [],
-        .. options.Parts.Contains("engine") ? EngineBenchmark.Run(models, options) : [],
-        .. options.Parts.Contains("matmul") ? MatMulBenchmark.Run(models, options) : [],
-        .. options.Parts.Contains("ngram") ? NGramBenchmark.Run(models, options) : [],
-        .. options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
+         options.Parts.Contains("start") ? StartBenchmark.Run(models, options) : [],
+        options.Parts.Contains("engine") ? EngineBenchmark.Run(models, options) : [],
+        options.Parts.Contains("matmul") ? MatMulBenchmark.Run(models, options) : [],
+        options.Parts.Contains("ngram") ? NGramBenchmark.Run(models, options) : [],
+        options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
     ];
+    List<Figure> figures = [];
+    foreach (Figure figure in parts.SelectMany(part => part))
+    {
+        // A run takes long: whoever waits sees what is known.
+        Console.Error.WriteLine($"  {figure}");
+        figures.Add(figure);
+    }
+
     Report report = new(MachineFacts.Read(), options.Quick, $"{DateTime.UtcNow:yyyy-MM-dd}", time.Elapsed.TotalSeconds, others.Cores(), figures);
     Console.WriteLine(report.ToMarkdown());
     return !options.Save || report.TrySave() ? 0 : 1;

@@ -50,4 +50,8 @@ internal sealed class Series(bool higherIsBetter, IReadOnlyList<double> values)
 
 /// <summary>One line of the report. <see cref="Threads"/> is 0 where it does not matter.</summary>
 internal sealed record Figure(
-    string Part, string Name, int Threads, string Unit, double Best, double Median, double Spread, int Runs, IReadOnlyDictionary<string, double> More);
+    string Part, string Name, int Threads, string Unit, double Best, double Median, double Spread, int Runs, IReadOnlyDictionary<string, double> More)
+{
+    public override string ToString() => FormattableString.Invariant(
+        $"{Name}, {Threads} threads: {Best:G4} {Unit}{string.Concat(More.Select(entry => FormattableString.Invariant($"; {entry.Key} {entry.Value:G3}")))}");
+}
