@@ -17,6 +17,9 @@ internal sealed class Prompts(int vocabSize)
         Options = new GenerationOptions { MaxNewTokens = newTokens, IgnoreEos = true },
     };
 
+    /// <summary>About sixteen bytes: where every byte is a token, as many tokens as a real tokenizer makes of <see cref="Text"/>.</summary>
+    public string Short() => $"{++texts}. {Pick(Verbs)} the";
+
     public string Text() => $"{++texts}. {Pick(Verbs)} the {Pick(Nouns)} of the current {Pick(Nouns)}. It";
 
     private string Pick(string[] words) => words[random.Next(words.Length)];
