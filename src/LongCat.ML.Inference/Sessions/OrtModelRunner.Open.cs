@@ -11,57 +11,18 @@ internal sealed unsafe partial class OrtModelRunner
     public static OrtModelRunner Open(string folder, ModelManifest manifest, EngineOptions options, EngineCapacity capacity)
     {
         string path = Path.Combine(folder, ModelManifest.ModelFileName);
-        InferenceSession? session = null;
-        try
+        return ModelSession.Open(path, options, Configure, session =>
         {
-            using SessionOptions sessionOptions = CreateSessionOptions(options);
-            session = new InferenceSession(path, sessionOptions);
             CheckNames(path, session, manifest);
             return new OrtModelRunner(session, manifest, capacity, options, session.OutputNames.Contains("hidden"));
-        }
-        catch (OnnxRuntimeException exception)
-        {
-            session?.Dispose();
-            throw new InferenceException($"{path}: ONNX Runtime {OrtEnv.Instance().GetVersionString()} cannot open the model: {exception.Message}", exception);
-        }
-        catch (DllNotFoundException exception)
-        {
-            throw new InferenceException($"{path}: a native library is missing: {exception.Message}", exception);
-        }
-        catch (InferenceException)
-        {
-            session?.Dispose();
-            throw;
-        }
+        });
     }
 
-    private static SessionOptions CreateSessionOptions(EngineOptions options)
+    private static void Configure(SessionOptions session)
     {
-        SessionOptions session = new()
-        {
-            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
-            ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
-            IntraOpNumThreads = options.Threads == 0 ? Environment.ProcessorCount : options.Threads,
-            InterOpNumThreads = 1,
-
-            // Shapes change with every step: a memory plan for each of them would be kept and never used again.
-            EnableMemoryPattern = false,
-        };
-        try
-        {
-            // Pre-packing copies weights out of the file mapping: start-up time and memory grow with the model.
-            session.AddSessionConfigEntry("session.disable_prepacking", "1");
-
-            // Threads that spin between operators steal the cores that other processes' threads wait for: on a busy machine steps took eight times as long.
-            session.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
-            session.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
-            return session;
-        }
-        catch
-        {
-            session.Dispose();
-            throw;
-        }
+        // Pre-packing copies weights out of the file mapping: start-up time and memory grow with the model.
+        session.AddSessionConfigEntry("session.disable_prepacking", "1");
+        session.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
     }
 
     private static void CheckNames(string path, InferenceSession session, ModelManifest manifest)

@@ -1,0 +1,52 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace LongCat.ML.Inference.Sessions;
+
+/// <summary>Opening a model, as every runner does it: the options that all share, and errors that name the file.</summary>
+internal static class ModelSession
+{
+    /// <summary>Opens the graph and makes a runner of it, which then owns the session.</summary>
+    /// <param name="path">model.onnx.</param>
+    /// <param name="options">The engine's options.</param>
+    /// <param name="configure">Adds the runner's own session options.</param>
+    /// <param name="create">Makes the runner; what it throws closes the session.</param>
+    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, a native library is missing, or <paramref name="create"/> refused the graph.</exception>
+    public static T Open<T>(string path, EngineOptions options, Action<SessionOptions> configure, Func<InferenceSession, T> create)
+    {
+        InferenceSession? session = null;
+        try
+        {
+            using SessionOptions sessionOptions = new()
+            {
+                LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
+                ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
+                IntraOpNumThreads = options.Threads == 0 ? Environment.ProcessorCount : options.Threads,
+                InterOpNumThreads = 1,
+
+                // Shapes change with every step: a memory plan for each of them would be kept and never used again.
+                EnableMemoryPattern = false,
+            };
+
+            // Threads that spin between operators steal the cores that other processes' threads wait for: on a busy machine steps took eight times as long.
+            sessionOptions.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
+            configure(sessionOptions);
+            session = new InferenceSession(path, sessionOptions);
+            return create(session);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            session?.Dispose();
+            throw new InferenceException($"{path}: ONNX Runtime {OrtEnv.Instance().GetVersionString()} cannot open the model: {exception.Message}", exception);
+        }
+        catch (DllNotFoundException exception)
+        {
+            session?.Dispose();
+            throw new InferenceException($"{path}: a native library is missing: {exception.Message}", exception);
+        }
+        catch
+        {
+            session?.Dispose();
+            throw;
+        }
+    }
+}
