@@ -4,7 +4,11 @@ using Xunit.Abstractions;
 
 namespace LongCat.ML.RepositoryTests.CrossBuilds;
 
-/// <summary>The operator library for other systems, built by <c>./run cross</c> with the kernels' tests, which run there under an emulator.</summary>
+/// <summary>
+/// The operator library for other systems, built by <c>./run cross</c> with the kernels' tests, which run there under an emulator.
+/// One collection with the tests of packages: those pack the libraries that this one writes, so the two never run at the same time.
+/// </summary>
+[Collection("native libraries")]
 public sealed class CrossBuildTests(ITestOutputHelper output)
 {
     [CrossBuildTheory]

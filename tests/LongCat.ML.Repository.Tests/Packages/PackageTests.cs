@@ -10,6 +10,7 @@ using Xunit.Abstractions;
 namespace LongCat.ML.RepositoryTests.Packages;
 
 /// <summary>The packages as a user meets them: what they hold, a project elsewhere that references them, the tool installed from them.</summary>
+[Collection("native libraries")]
 public sealed partial class PackageTests(PackedPackages packages, ITestOutputHelper output) : IClassFixture<PackedPackages>
 {
     private static readonly string[] Libraries =
