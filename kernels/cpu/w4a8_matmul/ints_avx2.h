@@ -31,9 +31,9 @@ struct Ints {
         __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(low, first), _mm256_maddubs_epi16(high, second));
         return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
-    static Sums Dot(Sums sums, const Weights& w, int32_t first, int32_t second) {
+    static void Dot(Sums& sums, const Weights& w, const int32_t& first, const int32_t& second) {
         __m256i a = _mm256_set1_epi32(first), b = _mm256_set1_epi32(second);
-        return {Dot(sums.left, w.left_low, w.left_high, a, b), Dot(sums.right, w.right_low, w.right_high, a, b)};
+        sums = {Dot(sums.left, w.left_low, w.left_high, a, b), Dot(sums.right, w.right_low, w.right_high, a, b)};
     }
     static Sums GroupScales(const uint8_t* scales, int bytes) {
         if (bytes == 1) {

@@ -80,31 +80,22 @@ class W4A8Run {
         }
     }
 
+    template <int R = 1>
     void Multiply(int64_t panel, int64_t first, int64_t rows, bool fetch) {
-        switch (rows) {
-            case 1:
-                return Block<1>(panel, first, fetch);
-            case 2:
-                return Block<2>(panel, first, fetch);
-            case 3:
-                return Block<3>(panel, first, fetch);
-            case 4:
-                return Block<4>(panel, first, fetch);
-            case 5:
-                return Block<5>(panel, first, fetch);
-            default:
-                return Block<6>(panel, first, fetch);
+        if constexpr (R < Ints::kRows) {
+            if (rows > R) {
+                return Multiply<R + 1>(panel, first, rows, fetch);
+            }
         }
+        Block<R>(panel, first, fetch);
     }
 
     template <int R>
     void Block(int64_t panel, int64_t first, bool fetch) {
-        if constexpr (R <= Ints::kRows) {
-            constexpr int kTiles = Ints::Tiles(R);
-            for (int tile = 0; tile < kW4A8PanelColumns / 16; tile += kTiles) {
-                if (panel * kW4A8PanelColumns + tile * 16 < p.layout.n) {
-                    fetch ? Tiles<R, kTiles, true>(panel, first, tile) : Tiles<R, kTiles, false>(panel, first, tile);
-                }
+        constexpr int kTiles = Ints::Tiles(R);
+        for (int tile = 0; tile < kW4A8PanelColumns / 16; tile += kTiles) {
+            if (panel * kW4A8PanelColumns + tile * 16 < p.layout.n) {
+                fetch ? Tiles<R, kTiles, true>(panel, first, tile) : Tiles<R, kTiles, false>(panel, first, tile);
             }
         }
     }
@@ -139,7 +130,7 @@ class W4A8Run {
                 for (int c = 0; c < C; c++) {
                     typename Ints::Weights weights = Ints::Load(w + c * 64);
                     for (int r = 0; r < R; r++) {
-                        sum[r][c] = Ints::Dot(sum[r][c], weights, a[r], a[R + r]);
+                        Ints::Dot(sum[r][c], weights, a[r], a[R + r]);
                     }
                 }
                 w += 256;
