@@ -113,6 +113,61 @@ void Invariance(CpuPath path, WeightType type, WeightLayout layout) {
     }
 }
 
+// The optional outputs: what was chosen, and what each chosen expert made inside, against sums of its own in double.
+void Choices(CpuPath path, WeightLayout layout) {
+    Comparison comparison(Text("ExpertMixture %s %s, inner", Name(path), Name(layout)).c_str(), 1e-5, "a float32 product");
+    Random random(46);
+    for (auto [tokens, top_k] : {std::pair<int64_t, int>{1, 3}, {70, 4}, {9, 9}}) {
+        Random again = random;
+        Case c(random, tokens, 30, 21, 6, 3, top_k, WeightType::kFloat32, layout);
+        Case rows(again, tokens, 30, 21, 6, 3, top_k, WeightType::kFloat32);
+        std::vector<float> without = Run(path, c.p), inner(static_cast<size_t>(tokens * top_k * 21), 777), want;
+        std::vector<int32_t> selected(static_cast<size_t>(tokens * top_k), -7), choice;
+        c.p.selected = selected.data(), c.p.inner = inner.data();
+        Threads pool(3);
+        EXPECT(SameBits(without, Run(path, c.p, pool.parallel())), "%s: y depends on the optional outputs", Name(path));
+        auto product = [&](const Tensor& stack, int e, const float* x, int64_t row) {
+            const float* w = static_cast<const float*>(stack.weights().data) + (e * 21 + row) * 30;
+            double sum = 0;
+            for (int i = 0; i < 30; i++) {
+                sum += static_cast<double>(w[i]) * x[i];
+            }
+            return sum;
+        };
+        for (int64_t t = 0; t < tokens; t++) {
+            const float* x = c.x.data() + t * 30;
+            std::vector<double> p(9);
+            double total = 0;
+            for (int e = 0; e < 9; e++) {
+                double logit = 0;
+                for (int i = 0; i < 30; i++) {
+                    logit += static_cast<double>(c.router[static_cast<size_t>(e * 30 + i)]) * x[i];
+                }
+                total += p[static_cast<size_t>(e)] = std::exp(logit);
+            }
+            std::vector<int> order;
+            for (int e = 0; e < 9; e++) {
+                order.push_back(e);
+            }
+            std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+                return p[static_cast<size_t>(a)] / total + c.bias[static_cast<size_t>(a)] >
+                       p[static_cast<size_t>(b)] / total + c.bias[static_cast<size_t>(b)];
+            });
+            std::sort(order.begin(), order.begin() + top_k);
+            for (int i = 0; i < top_k; i++) {
+                int e = order[static_cast<size_t>(i)];
+                choice.push_back(e);
+                for (int64_t j = 0; j < 21; j++) {
+                    double gate = e < 6 ? product(rows.gate, e, x, j) : 0;
+                    want.push_back(e < 6 ? static_cast<float>(gate / (1 + std::exp(-gate)) * product(rows.up, e, x, j)) : 0);
+                }
+            }
+        }
+        EXPECT(selected == choice, "%s: chosen experts, top %d", Name(path), top_k);
+        comparison.Add(inner, want, Text("top %d", top_k));
+    }
+}
+
 // Mixtral and Qwen: no bias, no zero experts, the chosen weights add up to 1.
 void Normalized(CpuPath path) {
     Random random(45);
@@ -193,9 +248,12 @@ int main() {
     Errors();
     Ties(CpuPath::kReference);
     Normalized(CpuPath::kReference);
+    Choices(CpuPath::kReference, WeightLayout::kRows);
     for (CpuPath path : FastPaths()) {
         Ties(path);
         Normalized(path);
+        Choices(path, WeightLayout::kRows);
+        Choices(path, WeightLayout::kPanels);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
                 Parity(path, type, layout);

@@ -281,7 +281,8 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
 
 struct MixtureCase {
     ExpertMixtureArguments p;
-    std::vector<float> x, router, bias, y;
+    std::vector<float> x, router, bias, y, inner;
+    std::vector<int32_t> selected;
     std::vector<Tensor> owned;
 };
 
@@ -305,8 +306,20 @@ void Make(Random& random, MixtureCase* c, Step* step) {
         Workspace workspace(ExpertMixtureWorkspace(c->p));
         return ExpertMixture(path, c->p, workspace.get(), parallel);
     };
-    step->reset = [=] { c->y.assign(c->x.size(), 0), c->p.y = c->y.data(); };
-    step->output = [=] { return c->y; };
+    bool choices = random.Below(2) == 0;
+    step->reset = [=] {
+        c->y.assign(c->x.size(), 0), c->p.y = c->y.data();
+        if (choices) {
+            c->selected.assign(static_cast<size_t>(c->p.tokens * c->p.top_k), -1), c->p.selected = c->selected.data();
+            c->inner.assign(c->selected.size() * static_cast<size_t>(c->p.intermediate), 0), c->p.inner = c->inner.data();
+        }
+    };
+    step->output = [=] {
+        std::vector<float> all = c->y;
+        all.insert(all.end(), c->selected.begin(), c->selected.end());
+        all.insert(all.end(), c->inner.begin(), c->inner.end());
+        return all;
+    };
     step->spoilings = {[=] { c->p.tokens = -1; },      [=] { c->p.tokens = INT64_MAX; },
                        [=] { c->p.hidden = 0; },       [=] { c->p.intermediate = -7; },
                        [=] { c->p.top_k = 0; },        [=] { c->p.top_k = c->p.experts + c->p.zero_experts + 1; },

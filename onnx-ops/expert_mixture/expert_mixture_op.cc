@@ -54,6 +54,8 @@ void ExpertMixtureOp::Compute(Context& context) const {
     p.up = stack(context.In(4, "up"), p.intermediate, p.hidden);
     p.down = stack(context.In(5, "down"), p.hidden, p.intermediate);
     p.y = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
+    p.selected = static_cast<int32_t*>(context.OptionalOut(1, {p.tokens, p.top_k}));
+    p.inner = static_cast<float*>(context.OptionalOut(2, {p.tokens, p.top_k, p.intermediate}));
     Check(ExpertMixture(path_, p, context.Scratch(ExpertMixtureWorkspace(p)), context.Threads()));
 }
 

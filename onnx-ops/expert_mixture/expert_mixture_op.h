@@ -11,7 +11,7 @@ class ExpertMixtureOp {
     static constexpr const char* kName = "ExpertMixture";
     static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat, INPUT_OUTPUT_OPTIONAL},
                                        {"gate", kAny}, {"up", kAny},       {"down", kAny}};
-    static constexpr Port kOutputs[] = {{"y", kFloat}};
+    static constexpr Port kOutputs[] = {{"y", kFloat}, {"selected", kInt32, INPUT_OUTPUT_OPTIONAL}, {"inner", kFloat, INPUT_OUTPUT_OPTIONAL}};
 
     explicit ExpertMixtureOp(const Attributes& attributes);
     void Compute(Context& context) const;

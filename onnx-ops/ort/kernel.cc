@@ -307,6 +307,21 @@ void* Context::Out(size_t index, const Shape& shape) const {
     return data;
 }
 
+void* Context::OptionalOut(size_t index, const Shape& shape) const {
+    size_t count;
+    Check(api->KernelContext_GetOutputCount(context_, &count));
+    OrtValue* value = nullptr;
+    if (index < count) {
+        Check(api->KernelContext_GetOutput(context_, index, shape.data(), shape.size(), &value));
+    }
+    if (value == nullptr) {
+        return nullptr;
+    }
+    void* data;
+    Check(api->GetTensorMutableData(value, &data));
+    return data;
+}
+
 void* Context::Scratch(size_t bytes) {
     if (bytes == 0) {
         return nullptr;

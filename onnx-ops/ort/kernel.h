@@ -83,6 +83,7 @@ class Context {
     bool HasInput(size_t index) const;  // optional inputs may be absent
     Input In(size_t index, const char* name) const;
     void* Out(size_t index, const Shape& shape) const;
+    void* OptionalOut(size_t index, const Shape& shape) const;  // null where the node has no such output
 
     // From ONNX Runtime's arena, 64-byte aligned, freed with the context.
     void* Scratch(size_t bytes);

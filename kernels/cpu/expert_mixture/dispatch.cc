@@ -58,6 +58,7 @@ Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* worksp
         default:
             return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));
     }
+    WriteChoices(p, routing, activation, parallel);
     return {};
 }
 

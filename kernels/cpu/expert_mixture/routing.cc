@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../common/parallel.h"
+
 namespace longcat {
 namespace {
 
@@ -13,7 +15,7 @@ size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 size_t RoutingBytes(const ExpertMixtureArguments& p) {
     size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
     size_t experts = static_cast<size_t>(p.experts);
-    return Aligned((experts + 1) * 4) + Aligned(pairs * 4) * 3 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(experts * 4);
+    return Aligned((experts + 1) * 4) + Aligned(pairs * 4) * 4 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(experts * 4);
 }
 
 Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
@@ -28,6 +30,7 @@ Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
     Routing r;
     r.first = static_cast<int32_t*>(take((experts + 1) * 4));
     r.token = static_cast<int32_t*>(take(pairs * 4));
+    r.place = static_cast<int32_t*>(take(pairs * 4));
     r.weight = static_cast<float*>(take(pairs * 4));
     r.chosen = static_cast<int32_t*>(take(pairs * 4));
     r.identity = static_cast<float*>(take(tokens * 4));
@@ -97,14 +100,36 @@ void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {
             float weight = scores[chosen[i]] / divisor * p.routed_scaling_factor;
             if (chosen[i] >= p.experts) {
                 identity += weight;
+                r.place[t * p.top_k + i] = -1;
             } else {
                 int32_t place = r.cursor[chosen[i]]++;
                 r.token[place] = static_cast<int32_t>(t);
                 r.weight[place] = weight;
+                r.place[t * p.top_k + i] = place;
             }
         }
         r.identity[t] = p.identity ? identity : 0;
     }
+}
+
+void WriteChoices(const ExpertMixtureArguments& p, const Routing& r, const float* activation, const ParallelFor& parallel) {
+    if (p.selected != nullptr) {
+        std::copy(r.chosen, r.chosen + p.tokens * p.top_k, p.selected);
+    }
+    if (p.inner == nullptr) {
+        return;
+    }
+    For(parallel, static_cast<size_t>(p.tokens), [&](size_t t) {
+        for (int64_t i = static_cast<int64_t>(t) * p.top_k, end = i + p.top_k; i < end; i++) {
+            float* to = p.inner + i * p.intermediate;
+            if (r.place[i] < 0) {
+                std::fill(to, to + p.intermediate, 0.0f);
+            } else {
+                const float* from = activation + r.place[i] * p.intermediate;
+                std::copy(from, from + p.intermediate, to);
+            }
+        }
+    });
 }
 
 }  // namespace longcat

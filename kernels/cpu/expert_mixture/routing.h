@@ -11,6 +11,7 @@ namespace longcat {
 struct Routing {
     int32_t* first;   // [experts + 1]
     int32_t* token;   // [tokens · top_k]
+    int32_t* place;   // [tokens · top_k]: of a token's choice, its pair; -1 for zero experts
     float* weight;    // [tokens · top_k]
     float* identity;  // [tokens]: summed weight of the zero experts
     float* scores;    // scratch [tokens · (experts + zero_experts)]: logits, then probabilities
@@ -25,5 +26,7 @@ Routing PlaceRouting(const ExpertMixtureArguments& arguments, void* memory);
 void SelectExperts(const ExpertMixtureArguments& arguments, float* scores, int32_t* chosen);
 // From probabilities and choices to the lists of pairs and the identity weights.
 void GroupByExpert(const ExpertMixtureArguments& arguments, const Routing& routing);
+// The optional outputs, from the choices and the activation [pairs, intermediate].
+void WriteChoices(const ExpertMixtureArguments& arguments, const Routing& routing, const float* activation, const ParallelFor& parallel);
 
 }  // namespace longcat

@@ -35,7 +35,9 @@ struct ExpertMixtureArguments {
     const float* router = nullptr;
     const float* correction_bias = nullptr;  // may be null: p alone selects
     Weights gate, up, down;  // of one layout
-    float* y = nullptr;  // must not be x
+    float* y = nullptr;            // must not be x
+    int32_t* selected = nullptr;   // [tokens, top_k], may be null: sel of each token, ascending
+    float* inner = nullptr;        // [tokens, top_k, I], may be null: silu(gate_e x) ⊙ up_e x of each of sel; zeros for zero experts
 };
 
 size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& arguments);
