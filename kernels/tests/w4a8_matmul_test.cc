@@ -1,6 +1,7 @@
 #include "longcat/w4a8_matmul.h"
 
 #include <algorithm>
+#include <array>
 
 #include "harness.h"
 
@@ -112,6 +113,46 @@ void Extremes(CpuPath path) {
     EXPECT(std::fabs(got[0] - want) <= 1e-6 * std::fabs(want), "%s: %g, expected %g", Name(path), got[0], want);
 }
 
+// Rows quantized before give what the rows themselves give: bit for bit.
+void QuantizedRows(CpuPath path) {
+    Random random(36);
+    Threads pool(2);
+    for (auto [m, k, group, bytes] :
+         {std::array<int64_t, 4>{1, 128, 128, 1}, {3, 333, 64, 1}, {7, 1031, 2048, 0}, {16, 256, 32, 2}, {29, 8, 8, 1}}) {
+        Case c(random, m, 70, k, group, static_cast<int>(bytes));
+        c.p.bias = c.bias.data();
+        std::fill(c.x.begin() + (m - 1) * k, c.x.end(), 0.0f);
+        if (m > 1) {
+            c.x[static_cast<size_t>(k)] = __builtin_nanf("");
+        }
+        int64_t groups = W4A8Groups(c.p.layout);
+        std::vector<int8_t> xq(static_cast<size_t>(m * k));
+        std::vector<float> x_scale(static_cast<size_t>(m));
+        std::vector<int32_t> x_sums(static_cast<size_t>(m * groups));
+        for (int64_t r = 0; r < m; r++) {
+            const float* x = c.x.data() + r * k;
+            float largest = 0;
+            bool finite = true;
+            for (int64_t i = 0; i < k; i++) {
+                finite = finite && std::isfinite(x[i]);
+                largest = std::fmax(largest, std::fabs(x[i]));
+            }
+            x_scale[static_cast<size_t>(r)] = finite ? largest / 127.0f : __builtin_nanf("");
+            for (int64_t i = 0; i < k && finite && largest > 0; i++) {
+                int8_t a = static_cast<int8_t>(std::nearbyint(x[i] * (127.0f / largest)));
+                xq[static_cast<size_t>(r * k + i)] = a;
+                x_sums[static_cast<size_t>(r * groups + i / group)] += a;
+            }
+        }
+        std::vector<float> want = Run(path, c.p);
+        c.p.x = nullptr, c.p.xq = xq.data(), c.p.x_scale = x_scale.data(), c.p.x_sums = x_sums.data();
+        std::string what = Text("%s: m %d, k %d, rows quantized before", Name(path), (int)m, (int)k);
+        EXPECT(SameBits(want, Run(path, c.p)), "%s", what.c_str());
+        EXPECT(SameBits(want, Run(path, c.p, pool.parallel())), "%s, two threads", what.c_str());
+        EXPECT(SameBits(want, Run(CpuPath::kReference, c.p)), "%s, reference", what.c_str());
+    }
+}
+
 // A row's result does not depend on the rows beside it, and NaN stays in its row.
 void Rows(CpuPath path) {
     Random random(33);
@@ -158,6 +199,11 @@ void Errors() {
     expect([](W4A8MatMulArguments& p) { p.layout.group_scale_bytes = 0; }, "group is 32 without group scales");
     expect([](W4A8MatMulArguments& p) { p.static_scale = -1; }, "static scale is -1");
     expect([](W4A8MatMulArguments& p) { p.weights = nullptr; }, "must not be null");
+    expect([](W4A8MatMulArguments& p) { p.x = nullptr; }, "must not be null");
+    static const int8_t kRow[128] = {};
+    expect([](W4A8MatMulArguments& p) { p.xq = kRow; }, "both x and xq");
+    expect([](W4A8MatMulArguments& p) { p.x = nullptr, p.xq = kRow; }, "x_scale and x_sums");
+    expect([](W4A8MatMulArguments& p) { p.x = nullptr, p.xq = kRow, p.static_scale = 1; }, "static scale is 1 beside quantized rows");
 }
 
 }  // namespace
@@ -168,6 +214,7 @@ int main() {
         SameAsReference(path);
         Extremes(path);
         Rows(path);
+        QuantizedRows(path);
         ActivationsAreBytes(path);
     }
     return Report();

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "vnni.h"
+
 namespace longcat {
 namespace {
 
@@ -36,6 +38,14 @@ bool IsSupported(CpuPath path) {
     return false;
 #else
     return path == CpuPath::kReference;
+#endif
+}
+
+bool HasAvx512Vnni() {
+#if defined(LONGCAT_X86)
+    return IsSupported(CpuPath::kAvx512) && __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
 #endif
 }
 

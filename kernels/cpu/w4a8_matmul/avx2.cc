@@ -1,4 +1,4 @@
-#include "ints_avx2.h"
+#include "../simd/ints_avx2.h"
 #include "vectorised.h"
 
 namespace longcat {

@@ -1,4 +1,4 @@
-#include "ints_vnni.h"
+#include "../simd/ints_vnni.h"
 #include "vectorised.h"
 
 namespace longcat {

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "../common/vnni.h"
 #include "paths.h"
 
 namespace longcat {
@@ -37,13 +38,24 @@ Status Check(const W4A8MatMulArguments& p) {
         return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g, expected a positive number, or 0 for dynamic scales",
                              static_cast<double>(p.static_scale));
     }
-    if (p.m > 0 && layout.n > 0 && (p.y == nullptr || p.scale == nullptr || (layout.k > 0 && (p.x == nullptr || p.weights == nullptr)))) {
-        return Status::Error(StatusCode::kInvalidArgument, "x, weights, scale and y must not be null");
+    if (p.x != nullptr && p.xq != nullptr) {
+        return Status::Error(StatusCode::kInvalidArgument, "both x and xq are given, expected one of them");
+    }
+    if (p.xq != nullptr && p.static_scale > 0) {
+        return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g beside quantized rows, which bring their own scales",
+                             static_cast<double>(p.static_scale));
+    }
+    if (p.m == 0 || layout.n == 0) {
+        return {};
+    }
+    if (p.y == nullptr || p.scale == nullptr || (layout.k > 0 && ((p.x == nullptr && p.xq == nullptr) || p.weights == nullptr))) {
+        return Status::Error(StatusCode::kInvalidArgument, "x (or xq), weights, scale and y must not be null");
+    }
+    if (p.xq != nullptr && (p.x_scale == nullptr || p.x_sums == nullptr)) {
+        return Status::Error(StatusCode::kInvalidArgument, "x_scale and x_sums must not be null beside xq");
     }
     return {};
 }
-
-int64_t Groups(const W4A8Layout& layout) { return CeilDivide(layout.k, layout.group); }
 
 // k of the packed form: every group filled up to whole steps. Only the last one can be short.
 int64_t PackedDepth(const W4A8Layout& layout) { return CeilDivide(layout.k, kW4A8StepDepth) * kW4A8StepDepth; }
@@ -52,14 +64,16 @@ size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
+int64_t W4A8Groups(const W4A8Layout& layout) { return CeilDivide(layout.k, layout.group); }
+
 int64_t W4A8PanelBytes(const W4A8Layout& layout) {
-    return PackedDepth(layout) / kW4A8StepDepth * 256 + Groups(layout) * layout.group_scale_bytes * kW4A8PanelColumns;
+    return PackedDepth(layout) / kW4A8StepDepth * 256 + W4A8Groups(layout) * layout.group_scale_bytes * kW4A8PanelColumns;
 }
 
 int64_t W4A8PackedBytes(const W4A8Layout& layout) { return CeilDivide(layout.n, kW4A8PanelColumns) * W4A8PanelBytes(layout); }
 
 void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const uint16_t* group_scales, uint8_t* packed) {
-    int64_t groups = Groups(layout);
+    int64_t groups = W4A8Groups(layout);
     for (int64_t panel = 0; panel * kW4A8PanelColumns < layout.n; panel++) {
         for (int64_t g = 0; g < groups; g++) {
             int64_t first = g * layout.group, length = Smaller(layout.group, layout.k - first);
@@ -91,7 +105,7 @@ int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales) {
     if (group_scales == nullptr) {
         return 127 * 8 * layout.k;
     }
-    int64_t groups = Groups(layout), most = 0;
+    int64_t groups = W4A8Groups(layout), most = 0;
     for (int64_t n = 0; n < layout.n; n++) {
         int64_t sum = 0;
         for (int64_t g = 0; g < groups; g++) {
@@ -104,23 +118,15 @@ int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales) {
 
 W4A8Plan PlanW4A8(const W4A8MatMulArguments& p) {
     W4A8Plan plan;
-    plan.groups = Groups(p.layout);
+    plan.groups = W4A8Groups(p.layout);
     plan.depth = PackedDepth(p.layout);
-    plan.sums = Aligned(static_cast<size_t>(p.m) * sizeof(float));
-    plan.rows = plan.sums + Aligned(static_cast<size_t>(p.m * plan.groups) * sizeof(int32_t));
+    plan.starts = Aligned(static_cast<size_t>(p.m) * sizeof(float));
+    plan.rows = plan.starts + Aligned(static_cast<size_t>(p.m * plan.groups) * sizeof(int32_t));
     plan.bytes = plan.rows + Aligned(static_cast<size_t>(p.m * plan.depth));
     return plan;
 }
 
 size_t W4A8MatMulWorkspace(const W4A8MatMulArguments& p) { return CheckSizes(p).ok() ? PlanW4A8(p).bytes : 0; }
-
-bool HasAvx512Vnni() {
-#if defined(LONGCAT_X86)
-    return IsSupported(CpuPath::kAvx512) && __builtin_cpu_supports("avx512vnni");
-#else
-    return false;
-#endif
-}
 
 Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] void* workspace, const ParallelFor& parallel) {
     if (Status status = Check(p); !status.ok()) {

@@ -12,15 +12,19 @@ void W4A8MatMulReference(const W4A8MatMulArguments& p, const ParallelFor& parall
     int64_t panel_bytes = W4A8PanelBytes(layout), group = Smaller(layout.group, Larger(layout.k, 1));
     For(parallel, static_cast<size_t>(p.m), [&](size_t index) {
         const float* x = p.x + static_cast<int64_t>(index) * layout.k;
+        const int8_t* xq = p.xq == nullptr ? nullptr : p.xq + static_cast<int64_t>(index) * layout.k;
         float largest = 0;
         bool finite = true;
-        for (int64_t k = 0; k < layout.k; k++) {
+        for (int64_t k = 0; k < layout.k && xq == nullptr; k++) {
             finite = finite && std::isfinite(x[k]);
             largest = std::fmax(largest, std::fabs(x[k]));
         }
-        float scale = p.static_scale > 0 ? p.static_scale : largest / 127.0f;
+        float scale = xq != nullptr ? p.x_scale[index] : p.static_scale > 0 ? p.static_scale : largest / 127.0f;
         float inverse = p.static_scale > 0 ? 1.0f / scale : largest > 0 ? 127.0f / largest : 0.0f;
         auto activation = [&](int64_t k) {
+            if (xq != nullptr) {
+                return static_cast<int64_t>(xq[k]);
+            }
             float value = std::nearbyint(x[k] * inverse);
             return static_cast<int64_t>(std::fmin(std::fmax(value, -127.0f), 127.0f));
         };

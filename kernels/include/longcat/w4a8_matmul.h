@@ -11,6 +11,8 @@
 //   t[m, n] = Σ_g group_scale[n, g] · Σ_{k in g} a[m, k] · q[n, k]    int32, exact whatever the order
 //   y[m, n] = (float(t[m, n]) · (s[m] · scale[n]) + bias[n]) + residual[m, n]
 //
+// The result of quantized rows (xq) is that of the rows they were quantized from, bit for bit.
+//
 // Overflow: |t| <= 127 · 8 · max_n Σ_g |g| · group_scale[n, g], which must stay below 2^31. The exporter proves it, W4A8Bound computes it.
 //
 // Packed weights (layout version 1): panels of 64 outputs, each contiguous and read once from its beginning to its end.
@@ -49,14 +51,20 @@ struct W4A8Layout {
 struct W4A8MatMulArguments {
     int64_t m = 0;
     W4A8Layout layout;
-    const float* x = nullptr;          // [m, k]
+    const float* x = nullptr;          // [m, k]; either x, or the three that follow, are given
+    const int8_t* xq = nullptr;        // [m, k], -127..127: rows that were quantized before (longcat/quantize_rows.h)
+    const float* x_scale = nullptr;    // [m]: their scales
+    const int32_t* x_sums = nullptr;   // [m, groups]: Σ xq over each group of the layout
     const uint8_t* weights = nullptr;  // packed, W4A8PackedBytes
     const float* scale = nullptr;      // [n]
-    float static_scale = 0;            // above 0: every row's s; 0: dynamic
+    float static_scale = 0;            // above 0: every row's s; 0: dynamic (with x only)
     const float* bias = nullptr;       // [n], may be null
     const float* residual = nullptr;   // [m, n], may be null; may be y itself
     float* y = nullptr;                // [m, n]
 };
+
+// Groups of a row: ceil(k / group).
+int64_t W4A8Groups(const W4A8Layout& layout);
 
 // Bytes of one panel, and of all of them.
 int64_t W4A8PanelBytes(const W4A8Layout& layout);
@@ -71,7 +79,8 @@ int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales);
 // Bytes of scratch W4A8MatMul wants, 64-byte aligned.
 size_t W4A8MatMulWorkspace(const W4A8MatMulArguments& arguments);
 
-// kInvalidArgument: sizes, group, group_scale_bytes, missing pointers, a static scale that is negative or not finite.
+// kInvalidArgument: sizes, group, group_scale_bytes, missing pointers, both or neither of x and xq, a static scale that
+// is negative or not finite or given with xq.
 Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 }  // namespace longcat

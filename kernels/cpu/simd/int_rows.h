@@ -1,0 +1,80 @@
+// Rows of int8 activations in the order in which the tiles of w4a8_panels.h and w8a8_panels.h read them. Include after ints_avx2.h or
+// ints_vnni.h.
+//
+// Rows are cut into blocks of nearly equal height. Within a block four values of k of all its rows lie side by side, then the next four:
+// one dot product takes four bytes, and rows whose addresses differ by multiples of 4 KiB would share one set of the first-level cache.
+//
+//   IntBlocks blocks = W4A8Blocks(m);                                  how m rows are cut (W8A8Blocks: the other kernel's cut)
+//   values: m · depth bytes, starts: m · groups int32, scale: m        memory of the caller, values aligned to 64 bytes
+//   PutRow(blocks, r, a, k, depth, values)                             row r of m; different rows may be put by different threads
+//   starts[r · groups + g] = Start · Σ_{k in g} a[r, k]                what a group's sum begins at
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "../common/numbers.h"
+
+namespace longcat {
+namespace {
+
+struct IntBlocks {
+    int64_t m, count;
+    int64_t First(int64_t block) const { return block * m / count; }
+    int64_t Rows(int64_t block) const { return First(block + 1) - First(block); }
+    int64_t Of(int64_t row) const { return ((row + 1) * count - 1) / m; }
+};
+
+// Of m rows in IntBlocks' order.
+struct IntRows {
+    const int8_t* values = nullptr;   // [m, depth], interleaved
+    const int32_t* starts = nullptr;  // [m, groups]
+    const float* scale = nullptr;     // [m]
+};
+
+// Four values each to `to`, `to + stride`, …; beyond k up to depth there are zeros.
+inline void Interleave(const int8_t* a, int64_t k, int64_t depth, int64_t stride, int32_t* to) {
+    int64_t i = 0;
+    for (; i + 4 <= k; i += 4, to += stride) {
+        std::memcpy(to, a + i, 4);
+    }
+    for (; i < depth; i += 4, to += stride) {
+        int8_t four[4] = {};
+        for (int64_t j = 0; j < 4 && i + j < k; j++) {
+            four[j] = a[i + j];
+        }
+        std::memcpy(to, four, 4);
+    }
+}
+
+inline void PutRow(const IntBlocks& blocks, int64_t row, const int8_t* a, int64_t k, int64_t depth, int8_t* values) {
+    int64_t block = blocks.Of(row), first = blocks.First(block);
+    Interleave(a, k, depth, blocks.Rows(block), reinterpret_cast<int32_t*>(values + first * depth) + (row - first));
+}
+
+// What becomes of a panel's totals: y[r, c] = (float(t) · (row scale · scale[c]) + bias[c]) + residual[r, c].
+struct IntOutput {
+    const float* scale = nullptr;     // of the panel's columns, as are all of these
+    const float* bias = nullptr;      // may be null
+    const float* residual = nullptr;  // [m, stride], may be null, may be y
+    float* y = nullptr;               // [m, stride], row 0 of all rows
+    int64_t stride = 0;
+    int64_t columns = 64;  // of the panel that exist; nothing beyond is read or written
+
+    IntOutput Row(int64_t row) const {
+        IntOutput moved = *this;
+        moved.residual = residual == nullptr ? nullptr : residual + row * stride;
+        moved.y = y + row * stride;
+        return moved;
+    }
+    void Finish(Ints::Sums total, int64_t row, int64_t column, float row_scale) const {
+        if (column < columns) {
+            int64_t at = row * stride + column;
+            Ints::Finish(total, row_scale, scale + column, bias == nullptr ? nullptr : bias + column,
+                         residual == nullptr ? nullptr : residual + at, y + at, Smaller(16, columns - column));
+        }
+    }
+};
+
+}  // namespace
+}  // namespace longcat
