@@ -29,6 +29,12 @@ public sealed record EngineOptions
     /// <summary>Whether loading recomputes the SHA-256 of every file (it reads the whole model). Default false: lengths are compared only.</summary>
     public bool VerifyWeights { get; init; }
 
+    /// <summary>
+    /// In which memory the weights lie; <see cref="WeightPages.Mapped"/> by default. Where <see cref="WeightPages.Huge"/> cannot be had (other systems, pages switched off, too little
+    /// memory, folders of standard operators) the engine runs on the mapping; <see cref="InferenceEngine.Weights"/> says why.
+    /// </summary>
+    public WeightPages WeightPages { get; init; }
+
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range.</exception>
     internal void Check()
     {
@@ -39,6 +45,11 @@ public sealed record EngineOptions
         ArgumentOutOfRangeException.ThrowIfGreaterThan(MaxStepTokens, 1 << 20, nameof(MaxStepTokens));
         ArgumentOutOfRangeException.ThrowIfLessThan(PageSize, 1, nameof(PageSize));
         ArgumentOutOfRangeException.ThrowIfLessThan(Threads, 0, nameof(Threads));
+        if (!Enum.IsDefined(WeightPages))
+        {
+            throw new ArgumentOutOfRangeException(nameof(WeightPages), WeightPages, $"{nameof(WeightPages)} is {WeightPages}, expected {WeightPages.Mapped} or {WeightPages.Huge}");
+        }
+
         if (Device != "cpu")
         {
             throw new InferenceException($"EngineOptions.Device is '{Device}'; this version runs on 'cpu' only.");

@@ -49,6 +49,9 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
     /// <summary>The folder's tokenizer, or null when it holds no tokenizer.json: then prompts are token ids.</summary>
     public HuggingFaceTokenizer? Tokenizer { get; }
 
+    /// <summary>Where the weights lie, and why not in huge pages where they were asked for.</summary>
+    public WeightPlacement Weights => _runner.Weights;
+
     /// <summary>Counters; a snapshot taken after the last finished step.</summary>
     public EngineStatistics Statistics => Volatile.Read(ref _statistics);
 }

@@ -141,6 +141,23 @@ public sealed class RealModelTests : IClassFixture<RealModelTests.Exported>
     }
 
     [Fact]
+    public void Weights_in_huge_pages_complete_the_same_and_the_log_hears_where_there_are_none()
+    {
+        IDataView data = context.Data.LoadFromEnumerable(CountedRows.Make(3));
+        string[] expected = [.. Read(context, context.LongCat().Generate(Options()).Fit(data).Transform(data)).Select(row => row.Completion)];
+        List<string> log = [];
+        context.Log += (_, message) => log.Add(message.Message);
+        GenerateOptions options = Options();
+        options.Engine = new EngineSettings { WeightPages = WeightPages.Huge };
+        Assert.Equal(expected, Read(context, context.LongCat().Generate(options).Fit(data).Transform(data)).Select(row => row.Completion));
+        using InferenceEngine engine = InferenceEngine.Load(model.Folder, new EngineOptions { WeightPages = WeightPages.Huge });
+        Assert.Equal(engine.Weights.Fallback is not null, log.Any(message => message.Contains("stay in the file mapping", StringComparison.Ordinal)));
+
+        options.Engine = new EngineSettings { WeightPages = (WeightPages)7 };
+        Assert.Throws<ArgumentOutOfRangeException>(() => context.LongCat().Generate(options));
+    }
+
+    [Fact]
     public void A_gpu_that_is_not_there_falls_back_to_the_cpu_and_says_so()
     {
         var onGpu = new MLContext { GpuDeviceId = 0, FallbackToCpu = true };

@@ -75,6 +75,22 @@ public sealed class LongCatVerbTests(ExportedFolder folder) : IClassFixture<Expo
     }
 
     [Fact]
+    public void Weights_in_huge_pages_give_the_same_text()
+    {
+        string[] arguments = ["generate", folder.Onnx, "--prompt", "abc", "--max-new-tokens", "8", "--ignore-eos"];
+        ToolProcess mapped = ToolProcess.LongCat(arguments);
+        ToolProcess huge = ToolProcess.LongCat([.. arguments, "--weight-pages", "huge"]);
+        Assert.True(huge.ExitCode == 0, huge.Error);
+        Assert.Equal(mapped.Output, huge.Output);
+
+        // Where the system has no such pages, one line says so.
+        Assert.True(huge.Error.Length == 0 || huge.Error.StartsWith("note: weights stay in the file mapping: ", StringComparison.Ordinal), huge.Error);
+        ToolProcess wrong = ToolProcess.LongCat([.. arguments, "--weight-pages", "large"]);
+        Assert.Equal(2, wrong.ExitCode);
+        Assert.Contains("--weight-pages", wrong.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Logits_of_modules_and_of_the_exported_graph_agree()
     {
         string exported = folder.File("onnx-logits.safetensors");

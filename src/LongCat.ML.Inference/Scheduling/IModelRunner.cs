@@ -9,6 +9,9 @@ internal interface IModelRunner : IDisposable
     /// <summary>H, the width of a row of hidden states; 0 where the graph gives none: then no step asks for them.</summary>
     int HiddenSize { get; }
 
+    /// <summary>Where the weights lie.</summary>
+    WeightPlacement Weights => new();
+
     /// <summary>Computes a step and writes its cache entries.</summary>
     /// <exception cref="Exception">The step failed; the cache entries of its tokens are undefined, all others are untouched.</exception>
     void Run(PackedStep step);

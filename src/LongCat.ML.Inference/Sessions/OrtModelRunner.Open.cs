@@ -6,16 +6,33 @@ namespace LongCat.ML.Inference.Sessions;
 
 internal sealed unsafe partial class OrtModelRunner
 {
-    /// <summary>Opens model.onnx; its weights stay in the file mapping.</summary>
+    /// <summary>Opens model.onnx; its weights stay in the file mapping unless the options ask for huge pages.</summary>
     /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, or the graph and longcat.json disagree.</exception>
     public static OrtModelRunner Open(string folder, ModelManifest manifest, EngineOptions options, EngineCapacity capacity)
     {
         string path = Path.Combine(folder, ModelManifest.ModelFileName);
-        return ModelSession.Open(path, options, Configure, session =>
+        HugePageWeights? weights = HugePageWeights.TryLoad(path, options, out WeightPlacement placement);
+        try
         {
-            CheckNames(path, session, manifest);
-            return new OrtModelRunner(session, manifest, capacity, options, session.OutputNames.Contains("hidden"));
-        });
+            return ModelSession.Open(
+                path,
+                options,
+                session =>
+                {
+                    Configure(session);
+                    weights?.AddTo(session);
+                },
+                session =>
+                {
+                    CheckNames(path, session, manifest);
+                    return new OrtModelRunner(session, manifest, capacity, options, session.OutputNames.Contains("hidden")) { Weights = placement, _weights = weights };
+                });
+        }
+        catch
+        {
+            weights?.Dispose();
+            throw;
+        }
     }
 
     private static void Configure(SessionOptions session)

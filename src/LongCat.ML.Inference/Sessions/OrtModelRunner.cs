@@ -24,6 +24,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     private readonly NativeBuffer _logits;
     private readonly NativeBuffer? _hidden;
     private readonly Lock _abort = new();
+    private HugePageWeights? _weights;
     private bool _disposed;
 
     private OrtModelRunner(InferenceSession session, ModelManifest manifest, EngineCapacity capacity, EngineOptions options, bool givesHidden)
@@ -57,6 +58,8 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     public int VocabSize { get; }
 
     public int HiddenSize { get; }
+
+    public WeightPlacement Weights { get; private init; } = new();
 
     /// <summary>Where cache i lies.</summary>
     internal nint CachePointer(int cache) => _caches[cache].Pointer;
@@ -141,6 +144,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
             _cacheValues.ForEach(value => value.Dispose());
             _runOptions.Dispose();
             _session.Dispose();
+            _weights?.Dispose();
             _caches.ForEach(cache => cache.Dispose());
             _logits.Dispose();
             _hidden?.Dispose();

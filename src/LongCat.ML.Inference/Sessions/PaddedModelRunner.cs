@@ -39,6 +39,10 @@ internal sealed unsafe partial class PaddedModelRunner : IModelRunner
         _caches = caches;
         VocabSize = manifest.VocabSize;
         HiddenSize = manifest.HiddenSize;
+        Weights = new WeightPlacement
+        {
+            Fallback = options.WeightPages == WeightPages.Huge ? "ONNX Runtime packs the matrices of a folder of standard operators into memory of its own" : null,
+        };
         _binding = session.CreateIoBinding();
         _hiddenBinding = session.CreateIoBinding();
         _takesPositions = session.InputNames.Contains("position_ids");
@@ -54,6 +58,8 @@ internal sealed unsafe partial class PaddedModelRunner : IModelRunner
     public int VocabSize { get; }
 
     public int HiddenSize { get; }
+
+    public WeightPlacement Weights { get; }
 
     /// <summary>The caches, for tests.</summary>
     internal SlotCaches Caches => _caches;

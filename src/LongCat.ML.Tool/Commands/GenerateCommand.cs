@@ -25,9 +25,10 @@ internal static class GenerateCommand
         Option<bool> ignoreEos = new("--ignore-eos") { Description = "Go on after the end-of-sequence token." };
         Option<bool> json = new("--json") { Description = "Only JSON on standard output: ids, text, finish_reason, timings." };
         Option<int> threads = EngineArguments.Threads();
+        Option<WeightPages> pages = EngineArguments.WeightPages();
         Command command = new("generate", "Complete a prompt.")
         {
-            folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads,
+            folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads, pages,
         };
         command.SetAction(async (result, cancellationToken) =>
         {
@@ -53,7 +54,10 @@ internal static class GenerateCommand
                     IgnoreEos = result.GetValue(ignoreEos),
                 },
             };
-            await using InferenceEngine engine = InferenceEngine.Load(result.GetRequiredValue(folder), new EngineOptions { Threads = result.GetValue(threads) });
+            await using InferenceEngine engine = EngineArguments.Load(
+                result.GetRequiredValue(folder),
+                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages) },
+                result.InvocationConfiguration.Error);
             TextWriter output = result.InvocationConfiguration.Output;
             if (result.GetValue(json))
             {

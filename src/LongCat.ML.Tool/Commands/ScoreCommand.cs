@@ -30,9 +30,10 @@ internal static class ScoreCommand
         };
         Option<int> inFlight = EngineArguments.Number("--rows-in-flight", "Rows in the engine at once.", 32, value => value >= 1, "1 or more");
         Option<int> threads = EngineArguments.Threads();
+        Option<WeightPages> pages = EngineArguments.WeightPages();
         Command command = new("score", "Run the model over a file of rows.")
         {
-            folder, input, output, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads,
+            folder, input, output, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads, pages,
         };
         command.SetAction(async (result, cancellationToken) =>
         {
@@ -51,7 +52,10 @@ internal static class ScoreCommand
             string inputPath = result.GetRequiredValue(input), outputPath = result.GetRequiredValue(output);
             CheckPaths(inputPath, outputPath);
 
-            await using InferenceEngine engine = InferenceEngine.Load(result.GetRequiredValue(folder), new EngineOptions { Threads = result.GetValue(threads) });
+            await using InferenceEngine engine = EngineArguments.Load(
+                result.GetRequiredValue(folder),
+                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages) },
+                result.InvocationConfiguration.Error);
             string text = result.GetRequiredValue(column);
             PromptOverflow whenTooLong = result.GetValue(overflow);
             RowScorer scorer = chosen switch

@@ -7,6 +7,9 @@ namespace LongCat.ML.Engines;
 /// <summary>What the steps need of an engine. Thread-safe: many requests at once are its purpose.</summary>
 internal interface ITextEngine : IDisposable
 {
+    /// <summary>What was asked for when the engine was opened and could not be had, with the reason; null where nothing was.</summary>
+    string? Warning => null;
+
     /// <summary>Completes a prompt.</summary>
     Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken);
 

@@ -21,9 +21,11 @@ internal sealed class InferenceTextEngine : ITextEngine
         longest = (int)Math.Min(engine.Manifest.MaxPositions, ((long)engine.Statistics.PagesTotal * pageSize) + 1);
     }
 
+    public string? Warning => engine.Weights.Fallback is { } reason ? $"its weights stay in the file mapping: {reason}." : null;
+
     public static InferenceTextEngine Open(string folder, EngineSettings settings, string device)
     {
-        var options = new EngineOptions { MaxSequences = settings.MaxSequences, Threads = settings.Threads, Device = device };
+        var options = new EngineOptions { MaxSequences = settings.MaxSequences, Threads = settings.Threads, Device = device, WeightPages = settings.WeightPages };
         if (settings.CacheBytes is { } bytes)
         {
             options = options with { MemoryBudgetBytes = bytes };

@@ -1,3 +1,5 @@
+using LongCat.ML.Inference;
+
 namespace LongCat.ML;
 
 /// <summary>How the engine behind a step is set up. Steps with the same model and equal settings share one engine.</summary>
@@ -19,10 +21,20 @@ public sealed record EngineSettings
     /// <summary>Whether every byte of the weights is compared with the manifest when the model is opened. Models up to 64 MiB are always compared.</summary>
     public bool VerifyWeights { get; init; }
 
+    /// <summary>
+    /// Whether the weights are copied into pages of 2 MiB, which decodes faster and takes memory of its own (<see cref="WeightPages.Huge"/>). Where the system has none, the
+    /// model runs on the file mapping and <c>MLContext.Log</c> hears why.
+    /// </summary>
+    public WeightPages WeightPages { get; init; }
+
     internal void Validate()
     {
         Throw.IfOutside(CacheBytes ?? 1, 1, long.MaxValue, nameof(CacheBytes));
         Throw.IfOutside(MaxSequences, 1, 4096, nameof(MaxSequences));
         Throw.IfOutside(Threads, 0, 4096, nameof(Threads));
+        if (!Enum.IsDefined(WeightPages))
+        {
+            throw new ArgumentOutOfRangeException(nameof(WeightPages), WeightPages, $"{nameof(WeightPages)} is {WeightPages}, expected {WeightPages.Mapped} or {WeightPages.Huge}");
+        }
     }
 }

@@ -90,6 +90,11 @@ internal sealed class StepSession
         long started = Environment.TickCount64;
         IDisposable model = Open(path);
         Log(ChannelMessageKind.Info, $"Opened the {(Model.Kind == ModelKind.Engine ? "model" : "tokenizer")} in '{path}' in {Environment.TickCount64 - started} ms.");
+        if (model is ITextEngine { Warning: { } warning })
+        {
+            Log(ChannelMessageKind.Warning, $"The model in '{path}': {warning}");
+        }
+
         return model;
     }
 
