@@ -11,7 +11,7 @@ public sealed class UsedMembersTests(ITestOutputHelper output)
 {
     private static readonly string[] Users =
     [
-        "LongCat.ML.Checkpoints", "LongCat.ML.Modules", "LongCat.ML.Training", "LongCat.ML.Onnx", "LongCat.ML.Inference", "LongCat.ML",
+        "LongCat.ML.Checkpoints", "LongCat.ML.Quantization", "LongCat.ML.Modules", "LongCat.ML.Training", "LongCat.ML.Onnx", "LongCat.ML.Inference", "LongCat.ML",
         "QuickStart", "OnnxExport", "BatchScoring",
     ];
 

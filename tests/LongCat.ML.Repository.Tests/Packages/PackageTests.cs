@@ -15,7 +15,8 @@ public sealed partial class PackageTests(PackedPackages packages, ITestOutputHel
 {
     private static readonly string[] Libraries =
     [
-        "LongCat.ML", "LongCat.ML.Checkpoints", "LongCat.ML.Inference", "LongCat.ML.Modules", "LongCat.ML.Native", "LongCat.ML.Onnx", "LongCat.ML.Training",
+        "LongCat.ML", "LongCat.ML.Checkpoints", "LongCat.ML.Inference", "LongCat.ML.Modules", "LongCat.ML.Native", "LongCat.ML.Onnx", "LongCat.ML.Quantization",
+        "LongCat.ML.Training",
     ];
 
     private static readonly string[] Tools = ["LongCat.ML.Tool", "LongCat.ML.Training.Tool"];

@@ -10,7 +10,8 @@ namespace LongCat.ML.RepositoryTests.PublicApi;
 public sealed class ApiListingTests
 {
     public static TheoryData<string> Packages { get; } = new(
-        "LongCat.ML", "LongCat.ML.Checkpoints", "LongCat.ML.Inference", "LongCat.ML.Modules", "LongCat.ML.Native", "LongCat.ML.Onnx", "LongCat.ML.Training");
+        "LongCat.ML", "LongCat.ML.Checkpoints", "LongCat.ML.Inference", "LongCat.ML.Modules", "LongCat.ML.Native", "LongCat.ML.Onnx", "LongCat.ML.Quantization",
+        "LongCat.ML.Training");
 
     [Theory]
     [MemberData(nameof(Packages))]

@@ -1,0 +1,125 @@
+namespace LongCat.ML.Quantization;
+
+/// <summary>Quantizes the matrices of a model one after another. Thread-safe; a matrix is worked on by all cores.</summary>
+public sealed class MatrixQuantizer
+{
+    private readonly QuantizationOptions _options;
+    private readonly IStatisticsSource? _statistics;
+
+    /// <summary>Creates a quantizer.</summary>
+    /// <param name="resolved">What is quantized and how; resolved here if it is not yet.</param>
+    /// <param name="statistics">Statistics of a calibration run; null without.</param>
+    /// <exception cref="ArgumentException">An option has a value that is not allowed.</exception>
+    /// <exception cref="QuantizationException">The recipe needs statistics and there are none.</exception>
+    public MatrixQuantizer(QuantizationOptions resolved, IStatisticsSource? statistics)
+    {
+        ArgumentNullException.ThrowIfNull(resolved);
+        _options = resolved.Resolve();
+        _statistics = statistics;
+        if (statistics is null && _options.NeedsStatistics)
+        {
+            throw new QuantizationException($"recipe {_options.Recipe}", "needs statistics of a calibration run and there are none; calibrate, on text or on random tokens, or choose RoundToNearest");
+        }
+    }
+
+    /// <summary>Threads per matrix; -1: all cores. The result does not depend on it.</summary>
+    internal int Threads { get; init; } = -1;
+
+    /// <summary>Quantizes a matrix to 4 bits.</summary>
+    /// <param name="name">The matrix, as the checkpoint names it.</param>
+    /// <param name="weights">[N, K], row-major; not changed.</param>
+    /// <param name="n">N, outputs.</param>
+    /// <param name="k">K, inputs.</param>
+    /// <param name="site">The value that the matrix reads.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>The quantized matrix with its report.</returns>
+    /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
+    /// <exception cref="QuantizationException">A weight is not finite, statistics do not fit, or the kernel's sums could overflow.</exception>
+    public QuantizedMatrix Quantize(string name, float[] weights, int n, int k, LinearSite site, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(site);
+        Check(name, weights, n, k);
+        if (site.Channels != k)
+        {
+            throw new QuantizationException(name, $"has {k} inputs, but its site {site.Name} has {site.Channels} channels");
+        }
+
+        SiteStatistics? statistics = StatisticsLookup.Find(_statistics, site, _options.NeedsGram);
+        if (statistics is not null && statistics.SumOfSquares.Length != k)
+        {
+            throw new QuantizationException(name, $"has {k} inputs, but the statistics of {statistics.Site.Name} have {statistics.SumOfSquares.Length}; calibrate this model again");
+        }
+
+        MatrixProblem problem = new()
+        {
+            Name = name,
+            Site = site,
+            Weights = weights,
+            OutFeatures = n,
+            InFeatures = k,
+            Options = _options,
+            Statistics = statistics,
+            Importance = _options.Clipping == WeightClipping.None ? null : ImportanceOf(statistics),
+            Threads = Threads,
+        };
+        WeightGrid grid = WeightGridSearch.Find(problem, _options.Clipping == WeightClipping.None ? new MinMaxSteps() : new GridSteps(), cancellationToken);
+        sbyte[] levels = new sbyte[weights.Length];
+        IWeightRounding rounding = new NearestRounding();
+        rounding.Round(problem, grid, levels, cancellationToken);
+        long bound = W4A8Packing.CheckBound(name, k, _options.GroupSize!.Value, grid.GroupScales, n);
+        ActivationPlan activations = ActivationPlan.Choose(_options, statistics);
+        return new QuantizedMatrix(n, k, _options.GroupSize.Value, grid.GroupScales is null ? 0 : grid.GroupScales.AsSpan().IndexOfAnyExceptInRange<ushort>(0, 255) < 0 ? 1 : 2,
+            levels, grid.GroupScales, grid.Scales, activations.Scale, QuantizationError.Report(problem, grid, levels, rounding.Scheme, activations, bound));
+    }
+
+    /// <summary>Quantizes a matrix, or some rows of one, to 8 bits with a scale per row.</summary>
+    /// <param name="name">The matrix, as the checkpoint names it.</param>
+    /// <param name="weights">[N, K], row-major; not changed.</param>
+    /// <param name="n">N, rows.</param>
+    /// <param name="k">K, the width of a row.</param>
+    /// <param name="firstRow">Index of the first row in the whole matrix, for messages.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>The quantized rows.</returns>
+    /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
+    /// <exception cref="QuantizationException">A weight is not finite.</exception>
+    public QuantizedInt8Matrix QuantizeInt8(string name, float[] weights, int n, int k, long firstRow = 0, CancellationToken cancellationToken = default)
+    {
+        Check(name, weights, n, k, firstRow);
+        sbyte[] levels = new sbyte[weights.Length];
+        float[] scales = new float[n];
+        Parallel.For(0, n, new ParallelOptions { CancellationToken = cancellationToken, MaxDegreeOfParallelism = Threads }, row =>
+        {
+            ReadOnlySpan<float> values = weights.AsSpan(checked((int)((long)row * k)), k);
+            float scale = StepMath.Largest(values) / 127;
+            scales[row] = scale;
+            for (int i = 0; scale > 0 && i < k; i++)
+            {
+                levels[((long)row * k) + i] = (sbyte)Math.Clamp(MathF.Round(values[i] / scale), -127, 127);
+            }
+        });
+        return new QuantizedInt8Matrix(n, k, levels, scales);
+    }
+
+    private static float[]? ImportanceOf(SiteStatistics? statistics)
+    {
+        double mean = statistics is null ? 0 : statistics.SumOfSquares.Average();
+        return mean > 0 && double.IsFinite(mean) ? [.. statistics!.SumOfSquares.Select(sum => (float)(sum / mean))] : null;
+    }
+
+    private static void Check(string name, float[] weights, int n, int k, long firstRow = 0)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentNullException.ThrowIfNull(weights);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(n);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(k);
+        QuantizedMatrix.Length(nameof(weights), weights.Length, (long)n * k);
+        for (int i = 0; i < weights.Length; i++)
+        {
+            if (!float.IsFinite(weights[i]))
+            {
+                throw new QuantizationException($"tensor {name}", FormattableString.Invariant(
+                    $"the weight at row {firstRow + (i / k)}, column {i % k} is {weights[i]}, expected a finite number; the checkpoint is damaged or its training diverged"));
+            }
+        }
+    }
+}
