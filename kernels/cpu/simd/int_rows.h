@@ -52,7 +52,7 @@ inline void PutRow(const IntBlocks& blocks, int64_t row, const int8_t* a, int64_
     Interleave(a, k, depth, blocks.Rows(block), reinterpret_cast<int32_t*>(values + first * depth) + (row - first));
 }
 
-// What becomes of a panel's totals: y[r, c] = (float(t) · (row scale · scale[c]) + bias[c]) + residual[r, c].
+// What becomes of a panel's totals t, once they are floats: y[r, c] = (t · (row scale · scale[c]) + bias[c]) + residual[r, c].
 struct IntOutput {
     const float* scale = nullptr;     // of the panel's columns, as are all of these
     const float* bias = nullptr;      // may be null
@@ -67,7 +67,7 @@ struct IntOutput {
         moved.y = y + row * stride;
         return moved;
     }
-    void Finish(Ints::Sums total, int64_t row, int64_t column, float row_scale) const {
+    void Finish(Ints::Floats total, int64_t row, int64_t column, float row_scale) const {
         if (column < columns) {
             int64_t at = row * stride + column;
             Ints::Finish(total, row_scale, scale + column, bias == nullptr ? nullptr : bias + column,

@@ -35,6 +35,18 @@ struct Ints {
         __m256i a = _mm256_set1_epi32(first), b = _mm256_set1_epi32(second);
         sums = {Dot(sums.left, w.left_low, w.left_high, a, b), Dot(sums.right, w.right_low, w.right_high, a, b)};
     }
+    // Bytes up to 255 times 127 saturate 16 bits: their upper and lower four bits are multiplied apart.
+    using Bytes = Weights;
+    static constexpr int kByteRows = 2, kByteTiles = 1;
+    static Bytes LoadBytes(const uint8_t* tile) { return Load(tile); }
+    static __m256i DotBytes(__m256i sums, __m256i low, __m256i high, __m256i a) {
+        __m256i lower = _mm256_madd_epi16(_mm256_maddubs_epi16(low, a), _mm256_set1_epi16(1));
+        return _mm256_add_epi32(sums, _mm256_add_epi32(lower, _mm256_madd_epi16(_mm256_maddubs_epi16(high, a), _mm256_set1_epi16(16))));
+    }
+    static void Dot(Sums& sums, const Bytes& w, const int32_t& a) {
+        __m256i all = _mm256_set1_epi32(a);
+        sums = {DotBytes(sums.left, w.left_low, w.left_high, all), DotBytes(sums.right, w.right_low, w.right_high, all)};
+    }
     static Sums GroupScales(const uint8_t* scales, int bytes) {
         if (bytes == 1) {
             __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
@@ -49,7 +61,22 @@ struct Ints {
     }
     static Sums Add(Sums a, Sums b) { return {_mm256_add_epi32(a.left, b.left), _mm256_add_epi32(a.right, b.right)}; }
 
-    static void Finish(Sums total, float row_scale, const float* scale, const float* bias, const float* residual, float* y, int64_t count) {
+    struct Floats {
+        __m256 left, right;
+    };
+    static Floats ToFloats(Sums total) { return {_mm256_cvtepi32_ps(total.left), _mm256_cvtepi32_ps(total.right)}; }
+    // 256 · high + low, which a double holds exactly: rounded once.
+    static __m256 ToFloats(__m256i high, __m256i low) {
+        auto half = [](__m128i h, __m128i l) {
+            return _mm256_cvtpd_ps(_mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(h), _mm256_set1_pd(256)), _mm256_cvtepi32_pd(l)));
+        };
+        return _mm256_set_m128(half(_mm256_extracti128_si256(high, 1), _mm256_extracti128_si256(low, 1)),
+                               half(_mm256_castsi256_si128(high), _mm256_castsi256_si128(low)));
+    }
+    static Floats ToFloats(Sums high, Sums low) { return {ToFloats(high.left, low.left), ToFloats(high.right, low.right)}; }
+
+    static void Finish(Floats total, float row_scale, const float* scale, const float* bias, const float* residual, float* y,
+                       int64_t count) {
         for (int half = 0; half < 2; half++) {
             int64_t first = 8 * half, left = count - first;
             if (left <= 0) {
@@ -58,7 +85,7 @@ struct Ints {
             alignas(32) static constexpr int32_t kLanes[8] = {0, 1, 2, 3, 4, 5, 6, 7};
             __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(left < 8 ? left : 8)),
                                               _mm256_load_si256(reinterpret_cast<const __m256i*>(kLanes)));
-            __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(half == 0 ? total.left : total.right),
+            __m256 value = _mm256_mul_ps(half == 0 ? total.left : total.right,
                                          _mm256_mul_ps(_mm256_set1_ps(row_scale), _mm256_maskload_ps(scale + first, mask)));
             if (bias != nullptr) {
                 value = _mm256_add_ps(value, _mm256_maskload_ps(bias + first, mask));
@@ -93,23 +120,30 @@ struct Ints {
         }
         return largest;
     }
+    // Eight of the values that are left: round(x · inverse) within ±most.
+    static __m256i Rounded(const float* x, int64_t left, float inverse, float most) {
+        alignas(32) float part[8] = {};
+        for (int64_t j = 0; j < left && left < 8; j++) {
+            part[j] = x[j];
+        }
+        __m256 value = _mm256_mul_ps(left < 8 ? _mm256_load_ps(part) : _mm256_loadu_ps(x), _mm256_set1_ps(inverse));
+        return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(value, _mm256_set1_ps(-most)), _mm256_set1_ps(most)));
+    }
+    static void StoreBytes(__m256i a, int8_t* to) {
+        __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(narrow, narrow));
+    }
     static void Quantize(const float* x, int64_t count, float inverse, int8_t* a) {
-        const __m256 factor = _mm256_set1_ps(inverse), least = _mm256_set1_ps(-127), most = _mm256_set1_ps(127);
-        alignas(32) float part[8];
         for (int64_t i = 0; i < count; i += 8) {
-            __m256 value;
-            if (count - i >= 8) {
-                value = _mm256_loadu_ps(x + i);
-            } else {
-                for (int64_t j = 0; j < 8; j++) {
-                    part[j] = i + j < count ? x[i + j] : 0;
-                }
-                value = _mm256_load_ps(part);
-            }
-            value = _mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(value, factor), least), most);
-            __m256i whole = _mm256_cvtps_epi32(value);
-            __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-            _mm_storel_epi64(reinterpret_cast<__m128i*>(a + i), _mm_packs_epi16(narrow, narrow));
+            StoreBytes(Rounded(x + i, count - i, inverse, 127), a + i);
+        }
+    }
+    static void QuantizeDigits(const float* x, int64_t count, float inverse, int8_t* high, int8_t* low) {
+        for (int64_t i = 0; i < count; i += 8) {
+            __m256i a = Rounded(x + i, count - i, inverse, 32512);
+            __m256i upper = _mm256_srai_epi32(_mm256_add_epi32(a, _mm256_set1_epi32(128)), 8);
+            StoreBytes(upper, high + i);
+            StoreBytes(_mm256_sub_epi32(a, _mm256_slli_epi32(upper, 8)), low + i);
         }
     }
     static int32_t Sum(const int8_t* a, int64_t count) {

@@ -24,6 +24,11 @@ struct Ints {
         __m512i both = _mm512_loadu_si512(tile), mask = _mm512_set1_epi8(15);
         return {_mm512_and_si512(both, mask), _mm512_and_si512(_mm512_srli_epi16(both, 4), mask)};
     }
+    using Bytes = __m512i;                               // unsigned: q + 128 of four values of k
+    static constexpr int kByteRows = 6, kByteTiles = 4;  // of a block of 8-bit weights
+    static Bytes LoadBytes(const uint8_t* tile) { return _mm512_loadu_si512(tile); }
+    static void Dot(Sums& sums, const Bytes& w, const int32_t& a) { asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w), "m"(a)); }
+
     // sums += low · first + high · second, each four products per lane. Written out because the compiler would keep the broadcast
     // activations in registers, which the totals need: it then moves those to memory at the end of every group (15 % of the time).
     static void Dot(Sums& sums, const Weights& w, const int32_t& first, const int32_t& second) {
@@ -37,11 +42,22 @@ struct Ints {
     static Sums MultiplyAdd(Sums total, Sums sums, Sums scales) { return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, scales)); }
     static Sums Add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
 
-    // y = (float(total) · (row_scale · scale) + bias) + residual, the first count of 16.
-    static void Finish(Sums total, float row_scale, const float* scale, const float* bias, const float* residual, float* y, int64_t count) {
+    using Floats = __m512;
+    static Floats ToFloats(Sums total) { return _mm512_cvtepi32_ps(total); }
+    // 256 · high + low, which a double holds exactly: rounded once.
+    static Floats ToFloats(Sums high, Sums low) {
+        auto half = [](__m256i h, __m256i l) {
+            return _mm512_cvtpd_ps(_mm512_add_pd(_mm512_mul_pd(_mm512_cvtepi32_pd(h), _mm512_set1_pd(256)), _mm512_cvtepi32_pd(l)));
+        };
+        return _mm512_insertf32x8(_mm512_castps256_ps512(half(_mm512_castsi512_si256(high), _mm512_castsi512_si256(low))),
+                                  half(_mm512_extracti64x4_epi64(high, 1), _mm512_extracti64x4_epi64(low, 1)), 1);
+    }
+
+    // y = (total · (row_scale · scale) + bias) + residual, the first count of 16.
+    static void Finish(Floats total, float row_scale, const float* scale, const float* bias, const float* residual, float* y,
+                       int64_t count) {
         __mmask16 mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
-        __m512 value =
-            _mm512_mul_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(_mm512_set1_ps(row_scale), _mm512_maskz_loadu_ps(mask, scale)));
+        __m512 value = _mm512_mul_ps(total, _mm512_mul_ps(_mm512_set1_ps(row_scale), _mm512_maskz_loadu_ps(mask, scale)));
         if (bias != nullptr) {
             value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, bias));
         }
@@ -73,6 +89,18 @@ struct Ints {
             __m512 value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
             value = _mm512_min_ps(_mm512_max_ps(value, least), most);
             _mm_storeu_si128(reinterpret_cast<__m128i*>(a + i), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value)));
+        }
+    }
+    // The digits of a = clamp(round(x · inverse), -32512, 32512) = 256 · high + low, zeros up to a multiple of 16.
+    static void QuantizeDigits(const float* x, int64_t count, float inverse, int8_t* high, int8_t* low) {
+        const __m512 factor = _mm512_set1_ps(inverse), least = _mm512_set1_ps(-32512), most = _mm512_set1_ps(32512);
+        for (int64_t i = 0; i < count; i += 16) {
+            __mmask16 mask = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
+            __m512 value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
+            __m512i a = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(value, least), most));
+            __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(128)), 8);
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(high + i), _mm512_cvtepi32_epi8(upper));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(low + i), _mm512_cvtepi32_epi8(_mm512_sub_epi32(a, _mm512_slli_epi32(upper, 8))));
         }
     }
     // Σ a of count values, a multiple of 8 that is followed by zeros up to a multiple of 16 … only the count are added.

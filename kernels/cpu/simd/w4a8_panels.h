@@ -93,7 +93,7 @@ void W4A8Tiles(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahea
     }
     for (int r = 0; r < R; r++) {
         for (int c = 0; c < C; c++) {
-            output.Finish(total[r][c], r, (tile + c) * 16, scales[r]);
+            output.Finish(Ints::ToFloats(total[r][c]), r, (tile + c) * 16, scales[r]);
         }
     }
 }
