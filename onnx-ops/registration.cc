@@ -4,6 +4,9 @@
 #include "matmul/matmul_op.h"
 #include "ngram_embedding/ngram_embedding_op.h"
 #include "paged_attention/paged_attention_op.h"
+#include "rms_norm_quantize/rms_norm_quantize_op.h"
+#include "silu_mul_quantize/silu_mul_quantize_op.h"
+#include "w4a8_matmul/w4a8_matmul_op.h"
 
 #if defined(_WIN32)
 #define LONGCAT_EXPORT extern "C" __declspec(dllexport)
@@ -27,6 +30,9 @@ OrtCustomOpDomain* Domain() {
             Describe<PagedAttentionOpOf<kFloat>>(),
             Describe<PagedAttentionOpOf<kBFloat16>>(),
             Describe<ExpertMixtureOp>(),
+            Describe<W4A8MatMulOp>(),
+            Describe<RmsNormQuantizeOp>(),
+            Describe<SiluMulQuantizeOp>(),
         };
         for (OrtCustomOp* op : operators) {
             Check(api->CustomOpDomain_Add(created, op));

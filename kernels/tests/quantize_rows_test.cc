@@ -254,6 +254,28 @@ void RowsAlone(CpuPath path) {
     }
 }
 
+// A product of rows that were quantized here is the product that quantizes them itself, on every path.
+void FeedsTheProduct(CpuPath path) {
+    Random random(45);
+    W4A8MatMulArguments p;
+    p.m = 5, p.layout = {70, 200, 32, 1};
+    std::vector<float> x = Values(random, p.m, 200), scale = random.Floats(70), from_floats(350), from_bytes(350);
+    x[200 + 7] = __builtin_nanf("");
+    std::vector<uint8_t> weights(static_cast<size_t>(W4A8PackedBytes(p.layout)));
+    for (uint8_t& byte : weights) {
+        byte = static_cast<uint8_t>(random.Next());
+    }
+    p.weights = weights.data(), p.scale = scale.data(), p.x = x.data(), p.y = from_floats.data();
+    Scratch scratch(W4A8MatMulWorkspace(p));
+    Status first = W4A8MatMul(path, p, scratch.memory, {});
+    Result rows = Quantize(path, Rows(5, 200, 32), x);
+    p.x = nullptr, p.xq = rows.a.data(), p.x_scale = rows.scale.data(), p.x_sums = rows.sums.data(), p.y = from_bytes.data();
+    Status second = W4A8MatMul(path, p, scratch.memory, {});
+    EXPECT(first.ok() && second.ok(), "%s%s", first.message, second.message);
+    EXPECT(SameBits(from_floats, from_bytes), "%s: the product of quantized rows differs", Name(path));
+    EXPECT(std::isnan(from_floats[70]) && !std::isnan(from_floats[0]), "%s: NaN", Name(path));
+}
+
 // The largest sums: 2^24 values of 127.
 void Extremes(CpuPath path) {
     const int64_t k = int64_t{1} << 24;
@@ -296,6 +318,7 @@ int main() {
         NormParity(path);
         SiluParity(path);
         RowsAlone(path);
+        FeedsTheProduct(path);
         Extremes(path);
     }
     return Report();

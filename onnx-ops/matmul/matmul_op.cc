@@ -38,12 +38,9 @@ void MatMulOp::Compute(Context& context) const {
         p.k = b.Dimension(1);
     }
 
-    p.m = 1;
     Shape shape = a.shape();
     shape.pop_back();
-    for (int64_t dimension : shape) {
-        p.m *= dimension;
-    }
+    p.m = Product(shape);
     shape.push_back(p.n);
 
     p.a = a.Floats();

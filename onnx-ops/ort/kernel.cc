@@ -38,6 +38,14 @@ std::string Text(const Shape& shape) {
     return text + "]";
 }
 
+int64_t Product(const Shape& shape) {
+    int64_t elements = 1;
+    for (int64_t dimension : shape) {
+        elements *= dimension;
+    }
+    return elements;
+}
+
 Shape PanelShape(WeightType type, int64_t n, int64_t k) {
     int64_t panels = n / kPanelOutputs + (n % kPanelOutputs != 0);
     return type == WeightType::kFloat32 ? Shape{panels, k, kPanelOutputs} : Shape{panels, k < 0 ? k : k / 2 + k % 2, kPanelOutputs, 2};
@@ -61,6 +69,29 @@ CpuPath SelectPath() {
 
 // ---- attributes
 
+namespace {
+
+// The runtime says "not found" of an attribute of another type as well: an attribute that is there under one is not missing.
+bool IsThere(const OrtKernelInfo* info, const char* name) {
+    int64_t integer;
+    float number;
+    size_t size = 0;
+    OrtStatus* as_type[] = {api->KernelInfoGetAttribute_int64(info, name, &integer), api->KernelInfoGetAttribute_float(info, name, &number),
+                            api->KernelInfoGetAttribute_string(info, name, nullptr, &size),
+                            api->KernelInfoGetAttributeArray_int64(info, name, nullptr, &size),
+                            api->KernelInfoGetAttributeArray_float(info, name, nullptr, &size)};
+    bool there = false;
+    for (OrtStatus* status : as_type) {
+        there |= status == nullptr;
+        if (status != nullptr) {
+            api->ReleaseStatus(status);
+        }
+    }
+    return there;
+}
+
+}  // namespace
+
 int64_t Attributes::Integer(const char* name) const {
     int64_t value;
     if (OrtStatus* status = api->KernelInfoGetAttribute_int64(info_, name, &value)) {
@@ -77,21 +108,7 @@ int64_t Attributes::Integer(const char* name, int64_t otherwise) const {
         return value;
     }
     api->ReleaseStatus(status);
-    // The runtime says "not found" of an attribute of another type as well: an attribute that is there under one is not missing.
-    float number;
-    size_t size = 0;
-    OrtStatus* other[] = {api->KernelInfoGetAttribute_float(info_, name, &number),
-                          api->KernelInfoGetAttribute_string(info_, name, nullptr, &size),
-                          api->KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size),
-                          api->KernelInfoGetAttributeArray_float(info_, name, nullptr, &size)};
-    bool there = false;
-    for (OrtStatus* as : other) {
-        there |= as == nullptr;
-        if (as != nullptr) {
-            api->ReleaseStatus(as);
-        }
-    }
-    if (there) {
+    if (IsThere(info_, name)) {
         Fail("attribute %s is not an integer", name);
     }
     return otherwise;
@@ -126,6 +143,31 @@ float Attributes::Number(const char* name) const {
         Fail("attribute %s is missing or not a float", name);
     }
     return value;
+}
+
+float Attributes::Number(const char* name, float otherwise) const {
+    float value;
+    OrtStatus* status = api->KernelInfoGetAttribute_float(info_, name, &value);
+    if (status == nullptr) {
+        return value;
+    }
+    api->ReleaseStatus(status);
+    if (IsThere(info_, name)) {
+        Fail("attribute %s is not a float", name);
+    }
+    return otherwise;
+}
+
+int64_t Attributes::OneOf(const char* name, std::initializer_list<int64_t> allowed, int64_t otherwise) const {
+    int64_t value = Integer(name, otherwise);
+    std::string list;
+    for (int64_t candidate : allowed) {
+        if (candidate == value) {
+            return value;
+        }
+        list += (list.empty() ? "" : " or ") + std::to_string(candidate);
+    }
+    Fail("attribute %s is %lld, expected %s", name, static_cast<long long>(value), list.c_str());
 }
 
 std::string Attributes::String(const char* name) const {
@@ -250,6 +292,18 @@ const int32_t* Input::Ints() const {
     return static_cast<const int32_t*>(data_);
 }
 
+const int8_t* Input::SignedBytes() const {
+    Expect(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8);
+    return static_cast<const int8_t*>(data_);
+}
+
+const uint8_t* Input::Bytes() const {
+    Expect(ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
+    return static_cast<const uint8_t*>(data_);
+}
+
+void Input::RefuseType(const char* expected) const { Fail("input %zu (%s) is %s, expected %s", index_, name_, Text(type_), expected); }
+
 Weights Input::AsWeights() const {
     if (type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
         return {data_, WeightType::kFloat32};
@@ -257,7 +311,7 @@ Weights Input::AsWeights() const {
     if (type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16) {
         return {data_, WeightType::kBFloat16};
     }
-    Fail("input %zu (%s) is %s, expected float32 or bfloat16", index_, name_, Text(type_));
+    RefuseType("float32 or bfloat16");
 }
 
 // ---- a call

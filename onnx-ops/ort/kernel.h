@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ using Shape = std::vector<int64_t>;
 
 std::string Text(const Shape& shape);
 
+// How many elements.
+int64_t Product(const Shape& shape);
+
 // How a matrix [n, k] lies in panels: float32 [ceil(n / 16), k, 16], bfloat16 [ceil(n / 16), ceil(k / 2), 16, 2]; -1 for k leaves it open.
 Shape PanelShape(WeightType type, int64_t n, int64_t k);
 
@@ -37,8 +41,10 @@ class Attributes {
     int64_t Integer(const char* name, int64_t otherwise) const;  // `otherwise` where the node has no such attribute
     int Positive(const char* name) const;                        // 1..2^31-1
     int Positive(const char* name, int otherwise) const;
+    int64_t OneOf(const char* name, std::initializer_list<int64_t> allowed, int64_t otherwise) const;  // a Failure lists what is allowed
     WeightLayout Layout(const char* name) const;  // 0, 1; 0 where it is missing
     float Number(const char* name) const;
+    float Number(const char* name, float otherwise) const;
     std::string String(const char* name) const;
     std::vector<int64_t> Integers(const char* name) const;
     std::string NodeName() const;
@@ -60,6 +66,12 @@ class Input {
     const float* Floats() const;
     const int64_t* Longs() const;
     const int32_t* Ints() const;
+    const int8_t* SignedBytes() const;
+    const uint8_t* Bytes() const;
+    bool IsFloats() const { return type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
+    bool IsSignedBytes() const { return type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8; }
+    bool IsBytes() const { return type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8; }
+    [[noreturn]] void RefuseType(const char* expected) const;
     Weights AsWeights() const;  // float32 or bfloat16
 
   private:

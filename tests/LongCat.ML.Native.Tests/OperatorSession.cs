@@ -17,6 +17,8 @@ internal sealed record Feed(string Name, Array Data, params long[] Shape)
         ushort[] => ElementType.Bfloat16,
         long[] => ElementType.Int64,
         int[] => ElementType.Int32,
+        _ when Data.GetType() == typeof(sbyte[]) => ElementType.Int8,  // to a pattern a byte[] is an sbyte[] too
+        _ when Data.GetType() == typeof(byte[]) => ElementType.Uint8,
         _ => throw new ArgumentException($"{Name} is a {Data.GetType()}"),
     };
 
@@ -26,6 +28,8 @@ internal sealed record Feed(string Name, Array Data, params long[] Shape)
         ushort[] data => OrtValue.CreateTensorValueFromMemory(MemoryMarshal.Cast<ushort, BFloat16>(data).ToArray(), Shape),
         long[] data => OrtValue.CreateTensorValueFromMemory(data, Shape),
         int[] data => OrtValue.CreateTensorValueFromMemory(data, Shape),
+        _ when Data.GetType() == typeof(sbyte[]) => OrtValue.CreateTensorValueFromMemory((sbyte[])Data, Shape),
+        _ when Data.GetType() == typeof(byte[]) => OrtValue.CreateTensorValueFromMemory((byte[])Data, Shape),
         _ => throw new ArgumentException($"{Name} is a {Data.GetType()}"),
     };
 }
@@ -54,7 +58,12 @@ internal sealed class OperatorSession : IDisposable
         options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
         Session = new InferenceSession(graph.Build("test").ToByteArray(), options);
 
-        static int Rank(string name) => name is "cache_out" or "inner" ? 3 : 2;
+        static int Rank(string name) => name switch
+        {
+            "cache_out" or "inner" => 3,
+            "y_scale" => 1,
+            _ => 2,
+        };
     }
 
     public InferenceSession Session { get; }
@@ -93,6 +102,7 @@ internal sealed class OperatorSession : IDisposable
             return Session.OutputNames.Zip(results).ToDictionary(pair => pair.First, pair => pair.Second.GetTensorTypeAndShape().ElementDataType switch
             {
                 TensorElementType.Int32 => pair.Second.GetTensorDataAsSpan<int>().ToArray(),
+                TensorElementType.Int8 => pair.Second.GetTensorDataAsSpan<sbyte>().ToArray(),
                 _ => (Array)pair.Second.GetTensorDataAsSpan<float>().ToArray(),
             });
         }

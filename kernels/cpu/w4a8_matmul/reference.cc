@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "../common/parallel.h"
+#include "../common/row_scale.h"
 #include "paths.h"
 
 namespace longcat {
@@ -19,8 +20,8 @@ void W4A8MatMulReference(const W4A8MatMulArguments& p, const ParallelFor& parall
             finite = finite && std::isfinite(x[k]);
             largest = std::fmax(largest, std::fabs(x[k]));
         }
-        float scale = xq != nullptr ? p.x_scale[index] : p.static_scale > 0 ? p.static_scale : largest / 127.0f;
-        float inverse = p.static_scale > 0 ? 1.0f / scale : largest > 0 ? 127.0f / largest : 0.0f;
+        auto [own_scale, inverse] = RowScaleOf(largest, finite, p.static_scale);
+        float scale = xq != nullptr ? p.x_scale[index] : own_scale;
         auto activation = [&](int64_t k) {
             if (xq != nullptr) {
                 return static_cast<int64_t>(xq[k]);

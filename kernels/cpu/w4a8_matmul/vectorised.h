@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/parallel.h"
+#include "../common/row_scale.h"
 #include "../simd/w4a8_panels.h"
 #include "paths.h"
 
@@ -56,9 +57,8 @@ class W4A8Run {
         const float* x = p.x + row * p.layout.k;
         bool finite;
         float largest = Ints::Largest(x, p.layout.k, &finite);
-        float scale = p.static_scale > 0 ? p.static_scale : largest / 127.0f;
-        float inverse = p.static_scale > 0 ? 1.0f / scale : largest > 0 ? 127.0f / largest : 0.0f;
-        scales_[row] = finite ? scale : __builtin_nanf("");
+        RowScale scale = RowScaleOf(largest, finite, p.static_scale);
+        scales_[row] = scale.scale;
         int64_t block = blocks_.Of(row), first = blocks_.First(block), stride = blocks_.Rows(block);
         int32_t* to = reinterpret_cast<int32_t*>(values_ + first * shape_.depth) + (row - first);
         for (int64_t g = 0; g < shape_.groups; g++) {
@@ -68,7 +68,7 @@ class W4A8Run {
                 int64_t count = Smaller(kBuffer, length - at), filled = CeilDivide(count, kW4A8StepDepth) * kW4A8StepDepth;
                 alignas(64) int8_t buffer[kBuffer + 16] = {};
                 if (finite) {
-                    Ints::Quantize(x + from + at, count, inverse, buffer);
+                    Ints::Quantize(x + from + at, count, scale.inverse, buffer);
                 }
                 sum += Ints::Sum(buffer, filled);
                 Interleave(buffer, filled, filled, stride, to);
