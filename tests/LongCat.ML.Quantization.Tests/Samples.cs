@@ -21,4 +21,62 @@ internal static class Samples
     /// <summary>‖a - b‖ / ‖a‖.</summary>
     public static double Relative(float[] exact, float[] got) =>
         Math.Sqrt(exact.Zip(got, (a, b) => Math.Pow((double)a - b, 2)).Sum() / exact.Sum(a => (double)a * a));
+
+    /// <summary>[rows, channels]: a quarter as many sources mixed into the channels, a little noise, and channels of very different sizes.</summary>
+    public static float[] Correlated(int rows, int channels, int seed)
+    {
+        Random random = new(seed);
+        int sources = Math.Max(1, channels / 4);
+        double[] mixing = [.. Enumerable.Range(0, sources * channels).Select(_ => Normal(random) / Math.Sqrt(sources))];
+        double[] sizes = [.. Enumerable.Range(0, channels).Select(_ => Math.Exp(0.7 * Normal(random)))];
+        float[] x = new float[rows * channels];
+        for (int row = 0; row < rows; row++)
+        {
+            double[] source = [.. Enumerable.Range(0, sources).Select(_ => Normal(random))];
+            for (int j = 0; j < channels; j++)
+            {
+                double value = 0.3 * Normal(random);
+                for (int i = 0; i < sources; i++)
+                {
+                    value += source[i] * mixing[(i * channels) + j];
+                }
+
+                x[(row * channels) + j] = (float)(value * sizes[j]);
+            }
+        }
+
+        return x;
+    }
+
+    public static SiteStatistics Statistics(int channels, float[] x)
+    {
+        SiteAccumulator accumulator = new(Site(channels), gram: true);
+        accumulator.Add(x);
+        return accumulator.Complete();
+    }
+
+    /// <summary>‖X·(A - B)ᵀ‖ / ‖X·Aᵀ‖.</summary>
+    public static double OutputError(float[] exact, float[] got, double[] gram, int n, int k)
+    {
+        double error = 0;
+        double output = 0;
+        for (int row = 0; row < n; row++)
+        {
+            for (int i = 0; i < k; i++)
+            {
+                double inner = 0;
+                double whole = 0;
+                for (int j = 0; j < k; j++)
+                {
+                    inner += gram[(i * k) + j] * ((double)exact[(row * k) + j] - got[(row * k) + j]);
+                    whole += gram[(i * k) + j] * exact[(row * k) + j];
+                }
+
+                error += inner * ((double)exact[(row * k) + i] - got[(row * k) + i]);
+                output += whole * exact[(row * k) + i];
+            }
+        }
+
+        return Math.Sqrt(error / output);
+    }
 }

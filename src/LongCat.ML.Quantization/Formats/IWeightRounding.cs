@@ -7,5 +7,6 @@ internal interface IWeightRounding
     string Scheme { get; }
 
     /// <summary>Fills <paramref name="levels"/>; may change the grid's group scales (1..<see cref="MatrixProblem.LargestGroupScale"/>) before it rounds a group.</summary>
-    void Round(MatrixProblem problem, WeightGrid grid, sbyte[] levels, CancellationToken cancellationToken);
+    /// <returns>‖error‖ / ‖exact‖ of the layer's output over calibration, where the rounding knows it; otherwise null.</returns>
+    double? Round(MatrixProblem problem, WeightGrid grid, sbyte[] levels, CancellationToken cancellationToken);
 }

@@ -5,6 +5,7 @@ public sealed class MatrixQuantizer
 {
     private readonly QuantizationOptions _options;
     private readonly IStatisticsSource? _statistics;
+    private readonly SiteFactors? _factors;
 
     /// <summary>Creates a quantizer.</summary>
     /// <param name="resolved">What is quantized and how; resolved here if it is not yet.</param>
@@ -16,6 +17,7 @@ public sealed class MatrixQuantizer
         ArgumentNullException.ThrowIfNull(resolved);
         _options = resolved.Resolve();
         _statistics = statistics;
+        _factors = statistics is null ? null : new SiteFactors(statistics);
         if (statistics is null && _options.NeedsStatistics)
         {
             throw new QuantizationException($"recipe {_options.Recipe}", "needs statistics of a calibration run and there are none; calibrate, on text or on random tokens, or choose RoundToNearest");
@@ -44,7 +46,7 @@ public sealed class MatrixQuantizer
             throw new QuantizationException(name, $"has {k} inputs, but its site {site.Name} has {site.Channels} channels");
         }
 
-        SiteStatistics? statistics = StatisticsLookup.Find(_statistics, site, _options.NeedsGram);
+        SiteStatistics? statistics = StatisticsLookup.Find(_statistics, site, gram: false);
         if (statistics is not null && statistics.SumOfSquares.Length != k)
         {
             throw new QuantizationException(name, $"has {k} inputs, but the statistics of {statistics.Site.Name} have {statistics.SumOfSquares.Length}; calibrate this model again");
@@ -62,14 +64,24 @@ public sealed class MatrixQuantizer
             Importance = _options.Clipping == WeightClipping.None ? null : ImportanceOf(statistics),
             Threads = Threads,
         };
-        WeightGrid grid = WeightGridSearch.Find(problem, _options.Clipping == WeightClipping.None ? new MinMaxSteps() : new GridSteps(), cancellationToken);
+        IGroupSteps steps = _options.Clipping switch
+        {
+            WeightClipping.None => new MinMaxSteps(),
+            WeightClipping.Grid => new GridSteps(),
+            _ => new LearnedSteps(),
+        };
+        WeightGrid grid = WeightGridSearch.Find(problem, steps, cancellationToken);
         sbyte[] levels = new sbyte[weights.Length];
-        IWeightRounding rounding = new NearestRounding();
-        rounding.Round(problem, grid, levels, cancellationToken);
+
+        // Without a calibration row there is no correlation to compensate with: the nearest levels then.
+        IWeightRounding rounding = _options.Compensate == true && statistics is not null
+            ? new CompensatedRounding(_factors!.Get(site, Threads, cancellationToken), steps)
+            : new NearestRounding();
+        double? outputError = rounding.Round(problem, grid, levels, cancellationToken);
         long bound = W4A8Packing.CheckBound(name, k, _options.GroupSize!.Value, grid.GroupScales, n);
         ActivationPlan activations = ActivationPlan.Choose(_options, statistics);
         return new QuantizedMatrix(n, k, _options.GroupSize.Value, grid.GroupScales is null ? 0 : grid.GroupScales.AsSpan().IndexOfAnyExceptInRange<ushort>(0, 255) < 0 ? 1 : 2,
-            levels, grid.GroupScales, grid.Scales, activations.Scale, QuantizationError.Report(problem, grid, levels, rounding.Scheme, activations, bound));
+            levels, grid.GroupScales, grid.Scales, activations.Scale, QuantizationError.Report(problem, grid, levels, rounding.Scheme, activations, bound, outputError));
     }
 
     /// <summary>Quantizes a matrix, or some rows of one, to 8 bits with a scale per row.</summary>

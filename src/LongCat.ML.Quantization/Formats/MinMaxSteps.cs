@@ -5,19 +5,15 @@ namespace LongCat.ML.Quantization;
 /// </summary>
 internal sealed class MinMaxSteps : IGroupSteps
 {
-    public void Choose(MatrixProblem problem, int row, ReadOnlySpan<float> weights, Span<float> steps)
+    public float Choose(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance)
     {
-        for (int g = 0; g < steps.Length; g++)
+        float most = 0, least = 0;
+        foreach (float weight in weights)
         {
-            ReadOnlySpan<float> group = weights.Slice(g * problem.GroupLength, Math.Min(problem.GroupLength, weights.Length - (g * problem.GroupLength)));
-            float most = 0, least = 0;
-            foreach (float weight in group)
-            {
-                most = Math.Max(most, weight);
-                least = Math.Min(least, weight);
-            }
-
-            steps[g] = Math.Max(most / 7, -least / 8);
+            most = Math.Max(most, weight);
+            least = Math.Min(least, weight);
         }
+
+        return Math.Max(most / 7, -least / 8);
     }
 }

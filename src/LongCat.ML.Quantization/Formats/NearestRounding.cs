@@ -5,7 +5,7 @@ internal sealed class NearestRounding : IWeightRounding
 {
     public string Scheme => "nearest";
 
-    public void Round(MatrixProblem problem, WeightGrid grid, sbyte[] levels, CancellationToken cancellationToken)
+    public double? Round(MatrixProblem problem, WeightGrid grid, sbyte[] levels, CancellationToken cancellationToken)
     {
         int length = problem.GroupLength;
         problem.ForRows(() => 0, (n, _) =>
@@ -18,5 +18,6 @@ internal sealed class NearestRounding : IWeightRounding
                 StepMath.Round(row[range], grid.Step(n, g), target[range]);
             }
         }, cancellationToken);
+        return null;
     }
 }

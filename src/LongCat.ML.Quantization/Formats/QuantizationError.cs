@@ -3,7 +3,7 @@ namespace LongCat.ML.Quantization;
 /// <summary>What quantizing a matrix cost.</summary>
 internal static class QuantizationError
 {
-    public static MatrixReport Report(MatrixProblem problem, WeightGrid grid, sbyte[] levels, string scheme, ActivationPlan activations, long bound)
+    public static MatrixReport Report(MatrixProblem problem, WeightGrid grid, sbyte[] levels, string scheme, ActivationPlan activations, long bound, double? outputError)
     {
         double[] errors = new double[problem.OutFeatures], squares = new double[problem.OutFeatures];
         long[] clipped = new long[problem.OutFeatures];
@@ -35,7 +35,7 @@ internal static class QuantizationError
             Activation = activations.Scale > 0 ? "static" : "dynamic",
             Branch = activations.Branch,
             InputMaxAbs = problem.Statistics?.MaxAbs ?? 0,
-            RelativeError = square > 0 ? Math.Sqrt(errors.Sum() / square) : 0,
+            RelativeError = outputError is double known ? known : square > 0 ? Math.Sqrt(errors.Sum() / square) : 0,
             ClippedShare = (double)clipped.Sum() / problem.Weights.Length,
             OverflowShare = bound / (double)(1L << 31),
             CalibrationRows = problem.Statistics?.Rows ?? 0,

@@ -11,6 +11,9 @@ internal static class StepMath
 {
     public const int Lanes = 16;
 
+    /// <summary>The next multiple of <see cref="Lanes"/>.</summary>
+    public static int Padded(int length) => (length + Lanes - 1) / Lanes * Lanes;
+
     /// <summary>Σ h (w - step · level(w))². Both spans have the same length, a multiple of <see cref="Lanes"/>; an empty <paramref name="importance"/> counts all the same.</summary>
     public static float Error(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float step)
     {
@@ -23,6 +26,28 @@ internal static class StepMath
         }
 
         return Sum(sum);
+    }
+
+    /// <summary>
+    /// The error, and its derivative by the step with rounding passed straight through: 2·Σ h (ŵ - w) ∂ŵ/∂step, ∂ŵ/∂step = level - w / step, or the level alone
+    /// where w lies beyond the outermost one. Spans as for <see cref="Error"/>; the step is above 0.
+    /// </summary>
+    public static (float Error, float Slope) ErrorAndSlope(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float step)
+    {
+        Vector512<float> inverse = Vector512.Create(1 / step), width = Vector512.Create(step), errors = Vector512<float>.Zero, slopes = Vector512<float>.Zero;
+        Vector512<float> lowest = Vector512.Create(-8f), highest = Vector512.Create(7f);
+        ReadOnlySpan<Vector512<float>> values = MemoryMarshal.Cast<float, Vector512<float>>(weights), counts = MemoryMarshal.Cast<float, Vector512<float>>(importance);
+        for (int i = 0; i < values.Length; i++)
+        {
+            Vector512<float> quotient = values[i] * inverse, level = Level(quotient);
+            Vector512<float> error = Vector512.FusedMultiplyAdd(level, width, -values[i]);
+            Vector512<float> cost = counts.IsEmpty ? error : error * counts[i];
+            Vector512<float> within = Vector512.GreaterThanOrEqual(quotient, lowest) & Vector512.LessThanOrEqual(quotient, highest);
+            errors = Vector512.FusedMultiplyAdd(cost, error, errors);
+            slopes = Vector512.FusedMultiplyAdd(cost, level - (quotient & within), slopes);
+        }
+
+        return (Sum(errors), 2 * Sum(slopes));
     }
 
     /// <summary>Nearest levels of weights of any length; a step of 0 gives level 0.</summary>

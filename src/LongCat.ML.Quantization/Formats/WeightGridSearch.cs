@@ -9,7 +9,7 @@ internal static class WeightGridSearch
         WeightGrid grid = new(problem.OutFeatures, problem.Groups, grouped);
         int amplifier = problem.Options.Amplifier is > 0 and int given ? given : 1024;
         grid.Amplifier = problem.Options.Scaling == WeightScaling.IntegerScale ? amplifier : 0;
-        problem.ForRows(() => (Row: new float[problem.InFeatures], Steps: new float[problem.Groups]), (n, scratch) =>
+        problem.ForRows(() => new Scratch(problem), (n, scratch) =>
         {
             ReadOnlySpan<float> weights = problem.Row(n);
             float largest = StepMath.Largest(weights);
@@ -20,12 +20,20 @@ internal static class WeightGridSearch
             }
 
             int exponent = Math.ILogB(largest);
-            for (int k = 0; k < weights.Length; k++)
+            double unit = Math.ScaleB(1, -exponent);
+            for (int g = 0; g < problem.Groups; g++)
             {
-                scratch.Row[k] = (float)Math.ScaleB(weights[k], -exponent);
+                int first = g * problem.GroupLength, length = Math.Min(problem.GroupLength, weights.Length - first);
+                Array.Clear(scratch.Weights);
+                for (int i = 0; i < length; i++)
+                {
+                    scratch.Weights[i] = (float)(weights[first + i] * unit);
+                }
+
+                problem.Importance?.AsSpan(first, length).CopyTo(scratch.Importance);
+                scratch.Steps[g] = wanted.Choose(scratch.Weights, scratch.Importance);
             }
 
-            wanted.Choose(problem, n, scratch.Row, scratch.Steps);
             float top = scratch.Steps.Max();
             float scale = problem.Options.Scaling switch
             {
@@ -40,5 +48,15 @@ internal static class WeightGridSearch
             }
         }, cancellationToken);
         return grid;
+    }
+
+    /// <summary>What a thread needs for a row: one padded group, and the steps of all. What lies behind a short last group counts nothing, for its weights are zeros.</summary>
+    private sealed class Scratch(MatrixProblem problem)
+    {
+        public float[] Weights { get; } = new float[StepMath.Padded(problem.GroupLength)];
+
+        public float[] Importance { get; } = new float[problem.Importance is null ? 0 : StepMath.Padded(problem.GroupLength)];
+
+        public float[] Steps { get; } = new float[problem.Groups];
     }
 }

@@ -8,10 +8,10 @@ public sealed partial record QuantizationOptions
 
     /// <summary>Whether calibration statistics are needed. Of resolved options; of others, of what they resolve to.</summary>
     public bool NeedsStatistics => Resolve() is var options
-        && (options.NeedsGram || options.Activations != ActivationScheme.Dynamic || options.Equalize == true);
+        && (options.Compensate == true || options.Clipping == WeightClipping.Learned || options.Activations != ActivationScheme.Dynamic || options.Equalize == true);
 
-    /// <summary>Whether the statistics must hold Gram matrices (compensation, learned clipping). Of resolved options; of others, of what they resolve to.</summary>
-    public bool NeedsGram => Resolve() is var options && (options.Compensate == true || options.Clipping == WeightClipping.Learned);
+    /// <summary>Whether the statistics must hold Gram matrices (compensation). Of resolved options; of others, of what they resolve to.</summary>
+    public bool NeedsGram => Resolve() is { Compensate: true };
 
     /// <summary>These options with everything set: what is null comes from the recipe. Resolving twice changes nothing.</summary>
     /// <returns>Options whose nullable members are all set and fit each other.</returns>

@@ -20,4 +20,7 @@ public sealed class SiteStatistics
 
     /// <summary>[K·K] XᵀX over the rows, both triangles; null where it was not collected.</summary>
     public double[]? Gram { get; init; }
+
+    /// <summary>Where the input's channels were equalized (<see cref="Equalization"/>): the largest magnitude before; null elsewhere.</summary>
+    public float? UnequalizedMaxAbs { get; init; }
 }
