@@ -1,13 +1,13 @@
 // Rows of int8 activations in the order in which the tiles of w4a8_panels.h and w8a8_panels.h read them. Include after ints_avx2.h or
 // ints_vnni.h.
 //
-// Rows are cut into blocks of nearly equal height. Within a block four values of k of all its rows lie side by side, then the next four:
-// one dot product takes four bytes, and rows whose addresses differ by multiples of 4 KiB would share one set of the first-level cache.
+// Rows are cut into blocks of nearly equal height. Of a block there are, group by group, one 32-bit number per row at which its sum begins,
+// then four values of k of all its rows, then the next four, …: one dot product takes four bytes, everything is read once from the
+// beginning to the end, and rows whose addresses differ by multiples of 4 KiB would share one set of the first-level cache.
 //
 //   IntBlocks blocks = W4A8Blocks(m);                                  how m rows are cut (W8A8Blocks: the other kernel's cut)
-//   values: m · depth bytes, starts: m · groups int32, scale: m        memory of the caller, values aligned to 64 bytes
-//   PutRow(blocks, r, a, k, depth, values)                             row r of m; different rows may be put by different threads
-//   starts[r · groups + g] = Start · Σ_{k in g} a[r, k]                what a group's sum begins at
+//   shape.RowBytes() · m bytes                                          memory of the caller, aligned to 4 bytes
+//   PutRow(…)                                                           row r of m; different rows may be put by different threads
 #pragma once
 
 #include <cstdint>
@@ -25,15 +25,14 @@ struct IntBlocks {
     int64_t Of(int64_t row) const { return ((row + 1) * count - 1) / m; }
 };
 
-// Of m rows in IntBlocks' order.
+// m rows in IntBlocks' order.
 struct IntRows {
-    const int8_t* values = nullptr;   // [m, depth], interleaved
-    const int32_t* starts = nullptr;  // [m, groups]
+    const int32_t* values = nullptr;  // blocks one after another
     const float* scale = nullptr;     // [m]
 };
 
-// Four values each to `to`, `to + stride`, …; beyond k up to depth there are zeros.
-inline void Interleave(const int8_t* a, int64_t k, int64_t depth, int64_t stride, int32_t* to) {
+// Four values each to `to`, `to + stride`, …; beyond k up to depth there are zeros. The place of the next four.
+inline int32_t* Interleave(const int8_t* a, int64_t k, int64_t depth, int64_t stride, int32_t* to) {
     int64_t i = 0;
     for (; i + 4 <= k; i += 4, to += stride) {
         std::memcpy(to, a + i, 4);
@@ -45,11 +44,7 @@ inline void Interleave(const int8_t* a, int64_t k, int64_t depth, int64_t stride
         }
         std::memcpy(to, four, 4);
     }
-}
-
-inline void PutRow(const IntBlocks& blocks, int64_t row, const int8_t* a, int64_t k, int64_t depth, int8_t* values) {
-    int64_t block = blocks.Of(row), first = blocks.First(block);
-    Interleave(a, k, depth, blocks.Rows(block), reinterpret_cast<int32_t*>(values + first * depth) + (row - first));
+    return to;
 }
 
 // What becomes of a panel's totals t, once they are floats: y[r, c] = (t · (row scale · scale[c]) + bias[c]) + residual[r, c].

@@ -47,7 +47,11 @@ struct Ints {
         __m256i all = _mm256_set1_epi32(a);
         sums = {DotBytes(sums.left, w.left_low, w.left_high, all), DotBytes(sums.right, w.right_low, w.right_high, all)};
     }
+    // The scales of 16 outputs; ones where there are none.
     static Sums GroupScales(const uint8_t* scales, int bytes) {
+        if (bytes == 0) {
+            return All(1);
+        }
         if (bytes == 1) {
             __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
             return {_mm256_cvtepu8_epi32(all), _mm256_cvtepu8_epi32(_mm_srli_si128(all, 8))};
@@ -55,11 +59,12 @@ struct Ints {
         return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales))),
                 _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + 16)))};
     }
-    static Sums MultiplyAdd(Sums total, Sums sums, Sums scales) {
-        return {_mm256_add_epi32(total.left, _mm256_mullo_epi32(sums.left, scales.left)),
-                _mm256_add_epi32(total.right, _mm256_mullo_epi32(sums.right, scales.right))};
+    // total += sum · scale; sum = next.
+    static void Close(Sums& sum, Sums& total, const Sums& scale, const int32_t& next) {
+        total = {_mm256_add_epi32(total.left, _mm256_mullo_epi32(sum.left, scale.left)),
+                 _mm256_add_epi32(total.right, _mm256_mullo_epi32(sum.right, scale.right))};
+        sum = All(next);
     }
-    static Sums Add(Sums a, Sums b) { return {_mm256_add_epi32(a.left, b.left), _mm256_add_epi32(a.right, b.right)}; }
 
     struct Floats {
         __m256 left, right;

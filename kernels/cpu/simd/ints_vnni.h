@@ -35,12 +35,16 @@ struct Ints {
         asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w.low), "m"(first));
         asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w.high), "m"(second));
     }
+    // The scales of 16 outputs; ones where there are none.
     static Sums GroupScales(const uint8_t* scales, int bytes) {
-        return bytes == 1 ? _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)))
-                          : _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
+        return bytes == 1   ? _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)))
+               : bytes == 2 ? _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)))
+                            : _mm512_set1_epi32(1);
     }
-    static Sums MultiplyAdd(Sums total, Sums sums, Sums scales) { return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, scales)); }
-    static Sums Add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
+    // total += sum · scale; sum = next.
+    static void Close(Sums& sum, Sums& total, const Sums& scale, const int32_t& next) {
+        asm("vpmulld %2, %0, %0\n\tvpaddd %0, %1, %1\n\tvpbroadcastd %3, %0" : "+v"(sum), "+v"(total) : "v"(scale), "m"(next));
+    }
 
     using Floats = __m512;
     static Floats ToFloats(Sums total) { return _mm512_cvtepi32_ps(total); }

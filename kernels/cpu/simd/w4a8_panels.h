@@ -3,8 +3,8 @@
 //
 //   W4A8Shape shape(layout);
 //   IntBlocks blocks = W4A8Blocks(m);
-//   PutRow(blocks, r, a, shape.k, shape.depth, values);                 for every row
-//   starts[r · shape.groups + g] = kW4A8Start · Σ_{k in g} a[r, k];
+//   values: m · shape.row_words int32 of the caller
+//   W4A8PutRow(shape, blocks, r, a, sums, values);                      for every row: a [k] int8, sums [groups] Σ a
 //   W4A8PanelProduct(shape, panel, ahead, blocks, block, rows, output);  for every block and panel
 //
 // A row's result depends on that row alone, bit for bit; everything may be spread over threads in any way.
@@ -19,7 +19,8 @@ namespace {
 constexpr int32_t kW4A8Start = -8;
 
 struct W4A8Shape {
-    int64_t k, depth, group, groups, panel_bytes;  // depth: k filled up to whole steps, bytes of an interleaved row; group: at most depth
+    int64_t k, depth, group, groups, panel_bytes;  // depth: k filled up to whole steps; group: at most depth
+    int64_t row_words;                             // of an interleaved row: its values and a start per group
     int scale_bytes;
 
     explicit W4A8Shape(const W4A8Layout& layout)
@@ -28,70 +29,84 @@ struct W4A8Shape {
           group(Smaller(layout.group, depth)),
           groups(layout.k == 0 ? 0 : CeilDivide(layout.k, layout.group)),
           panel_bytes(W4A8PanelBytes(layout)),
+          row_words(depth / 4 + groups),
           scale_bytes(layout.group_scale_bytes) {}
 };
 
 // As many blocks as are needed, of nearly equal height.
 inline IntBlocks W4A8Blocks(int64_t m) { return {m, CeilDivide(m, m <= 2 * Ints::kFewRows ? Ints::kFewRows : Ints::kRows)}; }
 
+// Row `row` of m from a [k] and the sums of its groups.
+inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t row, const int8_t* a, const int32_t* sums,
+                       int32_t* values) {
+    int64_t block = blocks.Of(row), first = blocks.First(block), height = blocks.Rows(block);
+    int32_t* to = values + first * shape.row_words + (row - first);
+    for (int64_t g = 0; g < shape.groups; g++) {
+        int64_t from = g * shape.group, length = Smaller(shape.group, shape.k - from);
+        *to = kW4A8Start * sums[g];
+        to = Interleave(a + from, length, CeilDivide(length, kW4A8StepDepth) * kW4A8StepDepth, height, to + height);
+    }
+}
+
 // Whether a product with so many rows should fetch the next panel into the second-level cache meanwhile: with fewer rows the processor's
 // own streams keep up with memory.
 inline bool FetchesAhead(int64_t m) { return m >= 3; }
 
+// a: a block of R rows. Sums stay in registers from one group to the next: closing a group multiplies them by the group's scales, adds
+// that to the totals and lets them begin at the next group's starts. The compiler is given no choice there: what it makes of the plain
+// expression moves totals through memory.
 template <int R, int C, bool Fetch>
-void W4A8Tiles(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const int32_t* starts,
-               const float* scales, const IntOutput& output) {
+void W4A8Tiles(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const float* scales,
+               const IntOutput& output) {
     const uint8_t* w = panel + tile * 64;
     ahead += tile * 64;
-    typename Ints::Sums total[R][C];
+    typename Ints::Sums total[R][C], sum[R][C];
+#pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
             total[r][c] = Ints::All(0);
+            sum[r][c] = Ints::All(shape.groups > 0 ? a[r] : 0);
         }
     }
     for (int64_t g = 0; g < shape.groups; g++) {
+        a += R;
         int64_t steps = CeilDivide(Smaller(shape.group, shape.k - g * shape.group), kW4A8StepDepth);
-        typename Ints::Sums sum[R][C];
-        for (int r = 0; r < R; r++) {
-            for (int c = 0; c < C; c++) {
-                sum[r][c] = Ints::All(starts[r * shape.groups + g]);
-            }
-        }
-        for (int64_t step = 0; step < steps; step++) {
+        do {
             if constexpr (Fetch) {
+#pragma GCC unroll 4
                 for (int c = 0; c < C; c++) {
                     __builtin_prefetch(ahead + c * 64, 0, 2);
                 }
                 ahead += 256;
             }
+#pragma GCC unroll 4
             for (int c = 0; c < C; c++) {
                 typename Ints::Weights weights = Ints::Load(w + c * 64);
+#pragma GCC unroll 16
                 for (int r = 0; r < R; r++) {
                     Ints::Dot(sum[r][c], weights, a[r], a[R + r]);
                 }
             }
             w += 256;
             a += 2 * R;
-        }
-        if (shape.scale_bytes == 0) {
+        } while (--steps > 0);
+        const int32_t* next = g + 1 < shape.groups ? a : a - R;  // any address will do after the last group
+        const uint8_t* group_scales = w - tile * 64 + tile * 16 * shape.scale_bytes;
+#pragma GCC unroll 4
+        for (int c = 0; c < C; c++) {
+            typename Ints::Sums scale = Ints::GroupScales(group_scales + c * 16 * shape.scale_bytes, shape.scale_bytes);
+#pragma GCC unroll 16
             for (int r = 0; r < R; r++) {
-                for (int c = 0; c < C; c++) {
-                    total[r][c] = Ints::Add(total[r][c], sum[r][c]);
-                }
+                Ints::Close(sum[r][c], total[r][c], scale, next[r]);
             }
-        } else {
-            const uint8_t* group_scales = w - tile * 64 + tile * 16 * shape.scale_bytes;
-            for (int c = 0; c < C; c++) {
-                typename Ints::Sums scale = Ints::GroupScales(group_scales + c * 16 * shape.scale_bytes, shape.scale_bytes);
-                for (int r = 0; r < R; r++) {
-                    total[r][c] = Ints::MultiplyAdd(total[r][c], sum[r][c], scale);
-                }
-            }
-            w += kW4A8PanelColumns * shape.scale_bytes;
-            ahead += kW4A8PanelColumns * shape.scale_bytes;
         }
+        w += kW4A8PanelColumns * shape.scale_bytes;
+        ahead += kW4A8PanelColumns * shape.scale_bytes;
     }
+#pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
             output.Finish(Ints::ToFloats(total[r][c]), r, (tile + c) * 16, scales[r]);
         }
@@ -99,19 +114,19 @@ void W4A8Tiles(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahea
 }
 
 template <int R = 1>
-void W4A8Block(int64_t height, const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, const int32_t* starts,
-               const float* scales, const IntOutput& output) {
+void W4A8Block(int64_t height, const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, const float* scales,
+               const IntOutput& output) {
     if constexpr (R < Ints::kRows) {
         if (height > R) {
-            return W4A8Block<R + 1>(height, shape, panel, ahead, a, starts, scales, output);
+            return W4A8Block<R + 1>(height, shape, panel, ahead, a, scales, output);
         }
     }
     constexpr int kTiles = Ints::Tiles(R);
     for (int tile = 0; tile < 4 && tile * 16 < output.columns; tile += kTiles) {
         if (ahead != nullptr) {
-            W4A8Tiles<R, kTiles, true>(shape, panel, ahead, tile, a, starts, scales, output);
+            W4A8Tiles<R, kTiles, true>(shape, panel, ahead, tile, a, scales, output);
         } else {
-            W4A8Tiles<R, kTiles, false>(shape, panel, panel, tile, a, starts, scales, output);
+            W4A8Tiles<R, kTiles, false>(shape, panel, panel, tile, a, scales, output);
         }
     }
 }
@@ -121,8 +136,7 @@ void W4A8Block(int64_t height, const W4A8Shape& shape, const uint8_t* panel, con
 inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t block,
                              const IntRows& rows, const IntOutput& output) {
     int64_t first = blocks.First(block);
-    W4A8Block(blocks.Rows(block), shape, panel, ahead, reinterpret_cast<const int32_t*>(rows.values + first * shape.depth),
-              rows.starts + first * shape.groups, rows.scale + first, output.Row(first));
+    W4A8Block(blocks.Rows(block), shape, panel, ahead, rows.values + first * shape.row_words, rows.scale + first, output.Row(first));
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 // ints_avx2.h or ints_vnni.h.
 //
 //   IntBlocks blocks = W8A8Blocks<D>(m);                               D: digits of an activation, 1 or 2
-//   values: m · D · depth bytes, depth = k filled up to whole steps of 4; digit d of row r is row D · r + d of its block
-//   starts[D · r + d] = kW8A8Start · Σ_k digit
+//   values: m · D · (1 + depth / 4) int32, depth = k filled up to whole steps of 4; digit d of row r is row D · r + d of its block,
+//   one group with the start kW8A8Start · Σ_k digit
 //   W8A8PanelProduct<D>(depth, panel, ahead, blocks, block, rows, output);
 #pragma once
 
@@ -21,8 +21,8 @@ inline IntBlocks W8A8Blocks(int64_t m) {
 }
 
 template <int D, int R, bool Fetch>
-void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const int32_t* starts,
-               const float* scales, const IntOutput& output) {
+void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const float* scales,
+               const IntOutput& output) {
     constexpr int C = Ints::kByteTiles;
     const uint8_t* w = panel + tile * 64;
     ahead += tile * 64;
@@ -31,9 +31,10 @@ void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int ti
     for (int r = 0; r < R * D; r++) {
 #pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
-            sum[r][c] = Ints::All(starts[r]);
+            sum[r][c] = Ints::All(a[r]);
         }
     }
+    a += R * D;
     for (int64_t step = 0; step < steps; step++) {
         if constexpr (Fetch) {
 #pragma GCC unroll 4
@@ -71,18 +72,18 @@ void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int ti
 }
 
 template <int D, int R = 1>
-void W8A8Block(int64_t height, int64_t steps, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, const int32_t* starts,
-               const float* scales, const IntOutput& output) {
+void W8A8Block(int64_t height, int64_t steps, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, const float* scales,
+               const IntOutput& output) {
     if constexpr (R < Ints::kByteRows / D) {
         if (height > R) {
-            return W8A8Block<D, R + 1>(height, steps, panel, ahead, a, starts, scales, output);
+            return W8A8Block<D, R + 1>(height, steps, panel, ahead, a, scales, output);
         }
     }
     for (int tile = 0; tile < 4 && tile * 16 < output.columns; tile += Ints::kByteTiles) {
         if (ahead != nullptr) {
-            W8A8Tiles<D, R, true>(steps, panel, ahead, tile, a, starts, scales, output);
+            W8A8Tiles<D, R, true>(steps, panel, ahead, tile, a, scales, output);
         } else {
-            W8A8Tiles<D, R, false>(steps, panel, panel, tile, a, starts, scales, output);
+            W8A8Tiles<D, R, false>(steps, panel, panel, tile, a, scales, output);
         }
     }
 }
@@ -92,8 +93,8 @@ template <int D>
 inline void W8A8PanelProduct(int64_t depth, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t block,
                              const IntRows& rows, const IntOutput& output) {
     int64_t first = blocks.First(block);
-    W8A8Block<D>(blocks.Rows(block), depth / 4, panel, ahead, reinterpret_cast<const int32_t*>(rows.values + first * D * depth),
-                 rows.starts + first * D, rows.scale + first, output.Row(first));
+    W8A8Block<D>(blocks.Rows(block), depth / 4, panel, ahead, rows.values + first * D * (1 + depth / 4), rows.scale + first,
+                 output.Row(first));
 }
 
 }  // namespace

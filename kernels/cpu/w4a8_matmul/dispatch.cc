@@ -120,9 +120,8 @@ W4A8Plan PlanW4A8(const W4A8MatMulArguments& p) {
     W4A8Plan plan;
     plan.groups = W4A8Groups(p.layout);
     plan.depth = PackedDepth(p.layout);
-    plan.starts = Aligned(static_cast<size_t>(p.m) * sizeof(float));
-    plan.rows = plan.starts + Aligned(static_cast<size_t>(p.m * plan.groups) * sizeof(int32_t));
-    plan.bytes = plan.rows + Aligned(static_cast<size_t>(p.m * plan.depth));
+    plan.rows = Aligned(static_cast<size_t>(p.m) * sizeof(float));
+    plan.bytes = plan.rows + Aligned(static_cast<size_t>(p.m * (plan.depth / 4 + plan.groups)) * sizeof(int32_t));
     return plan;
 }
 

@@ -8,7 +8,7 @@ namespace longcat {
 // Where the parts of the workspace lie.
 struct W4A8Plan {
     int64_t groups = 0, depth = 0;  // depth: k of the packed form, every group a multiple of 8
-    size_t scales = 0, starts = 0, rows = 0, bytes = 0;
+    size_t scales = 0, rows = 0, bytes = 0;
 };
 
 W4A8Plan PlanW4A8(const W4A8MatMulArguments& arguments);

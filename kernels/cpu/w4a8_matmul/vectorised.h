@@ -18,8 +18,7 @@ class W4A8Run {
         : p(arguments), plan_(PlanW4A8(arguments)), parallel_(parallel), shape_(arguments.layout), blocks_(W4A8Blocks(arguments.m)) {
         char* memory = static_cast<char*>(workspace);
         scales_ = reinterpret_cast<float*>(memory + plan_.scales);
-        starts_ = reinterpret_cast<int32_t*>(memory + plan_.starts);
-        values_ = reinterpret_cast<int8_t*>(memory + plan_.rows);
+        values_ = reinterpret_cast<int32_t*>(memory + plan_.rows);
     }
 
     void Run() {
@@ -29,7 +28,7 @@ class W4A8Run {
                 p.xq == nullptr ? QuantizeRow(row) : TakeRow(row);
             }
         });
-        const IntRows rows{values_, starts_, scales_};
+        const IntRows rows{values_, scales_};
         int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns);
         int64_t blocks_per_chunk = Larger(1, kRowChunk / Ints::kRows), chunks = CeilDivide(blocks_.count, blocks_per_chunk);
         // Tasks of one chunk of rows follow each other: its rows stay near while the panels pass.
@@ -60,10 +59,11 @@ class W4A8Run {
         RowScale scale = RowScaleOf(largest, finite, p.static_scale);
         scales_[row] = scale.scale;
         int64_t block = blocks_.Of(row), first = blocks_.First(block), stride = blocks_.Rows(block);
-        int32_t* to = reinterpret_cast<int32_t*>(values_ + first * shape_.depth) + (row - first);
+        int32_t* to = values_ + first * shape_.row_words + (row - first);
         for (int64_t g = 0; g < shape_.groups; g++) {
             int64_t from = g * shape_.group, length = Smaller(shape_.group, p.layout.k - from);
-            int32_t sum = 0;
+            int32_t sum = 0, *start = to;
+            to += stride;
             for (int64_t at = 0; at < length; at += kBuffer) {
                 int64_t count = Smaller(kBuffer, length - at), filled = CeilDivide(count, kW4A8StepDepth) * kW4A8StepDepth;
                 alignas(64) int8_t buffer[kBuffer + 16] = {};
@@ -71,19 +71,15 @@ class W4A8Run {
                     Ints::Quantize(x + from + at, count, scale.inverse, buffer);
                 }
                 sum += Ints::Sum(buffer, filled);
-                Interleave(buffer, filled, filled, stride, to);
-                to += filled / 4 * stride;
+                to = Interleave(buffer, filled, filled, stride, to);
             }
-            starts_[row * shape_.groups + g] = kW4A8Start * sum;
+            *start = kW4A8Start * sum;
         }
     }
 
     void TakeRow(int64_t row) {
-        PutRow(blocks_, row, p.xq + row * p.layout.k, p.layout.k, shape_.depth, values_);
+        W4A8PutRow(shape_, blocks_, row, p.xq + row * p.layout.k, p.x_sums + row * shape_.groups, values_);
         scales_[row] = p.x_scale[row];
-        for (int64_t g = 0; g < shape_.groups; g++) {
-            starts_[row * shape_.groups + g] = kW4A8Start * p.x_sums[row * shape_.groups + g];
-        }
     }
 
     const W4A8MatMulArguments& p;
@@ -92,8 +88,7 @@ class W4A8Run {
     W4A8Shape shape_;
     IntBlocks blocks_;
     float* scales_;
-    int32_t* starts_;
-    int8_t* values_;
+    int32_t* values_;
 };
 
 }  // namespace

@@ -65,9 +65,8 @@ W8A8Plan PlanW8A8(const W8A8MatMulArguments& p) {
     W8A8Plan plan;
     plan.depth = CeilDivide(p.k, 4) * 4;
     plan.digits = p.activation_bits / 8;
-    plan.starts = Aligned(static_cast<size_t>(p.m) * sizeof(float));
-    plan.rows = plan.starts + Aligned(static_cast<size_t>(p.m * plan.digits) * sizeof(int32_t));
-    plan.bytes = plan.rows + Aligned(static_cast<size_t>(p.m * plan.digits * plan.depth));
+    plan.rows = Aligned(static_cast<size_t>(p.m) * sizeof(float));
+    plan.bytes = plan.rows + Aligned(static_cast<size_t>(p.m * plan.digits * (1 + plan.depth / 4)) * sizeof(int32_t));
     return plan;
 }
 

@@ -8,7 +8,7 @@ namespace longcat {
 // Where the parts of the workspace lie.
 struct W8A8Plan {
     int64_t depth = 0, digits = 1;  // depth: k filled up to whole steps
-    size_t scales = 0, starts = 0, rows = 0, bytes = 0;
+    size_t scales = 0, rows = 0, bytes = 0;
 };
 
 W8A8Plan PlanW8A8(const W8A8MatMulArguments& arguments);

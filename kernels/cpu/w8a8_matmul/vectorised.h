@@ -18,8 +18,7 @@ class W8A8Run {
         : p(arguments), plan_(PlanW8A8(arguments)), parallel_(parallel), blocks_(W8A8Blocks<D>(arguments.m)) {
         char* memory = static_cast<char*>(workspace);
         scales_ = reinterpret_cast<float*>(memory + plan_.scales);
-        starts_ = reinterpret_cast<int32_t*>(memory + plan_.starts);
-        values_ = reinterpret_cast<int8_t*>(memory + plan_.rows);
+        values_ = reinterpret_cast<int32_t*>(memory + plan_.rows);
     }
 
     void Run() {
@@ -29,7 +28,7 @@ class W8A8Run {
                 p.xq == nullptr ? QuantizeRow(row) : TakeRow(row);
             }
         });
-        const IntRows rows{values_, starts_, scales_};
+        const IntRows rows{values_, scales_};
         int64_t panels = CeilDivide(p.n, kW8A8PanelColumns), panel_bytes = W8A8PanelBytes(p.k);
         int64_t blocks_per_chunk = Larger(1, kRowChunk * D / Ints::kByteRows), chunks = CeilDivide(blocks_.count, blocks_per_chunk);
         For(Unless(p.m * p.n * p.k < 8 * kInlineWork, parallel_), static_cast<size_t>(chunks * panels), [&](size_t index) {
@@ -59,7 +58,7 @@ class W8A8Run {
         float inverse = largest > 0 ? kMost / largest : 0.0f;
         scales_[row] = finite ? largest / kMost : __builtin_nanf("");
         int64_t block = blocks_.Of(row), first = blocks_.First(block), stride = D * blocks_.Rows(block);
-        int32_t* to = reinterpret_cast<int32_t*>(values_ + first * D * plan_.depth) + D * (row - first);
+        int32_t *starts = values_ + first * D * (1 + plan_.depth / 4) + D * (row - first), *to = starts + stride;
         int32_t sums[D] = {};
         for (int64_t at = 0; at < p.k; at += kBuffer) {
             int64_t count = Smaller(kBuffer, p.k - at), filled = CeilDivide(count, 4) * 4;
@@ -78,14 +77,16 @@ class W8A8Run {
             to += filled / 4 * stride;
         }
         for (int d = 0; d < D; d++) {
-            starts_[row * D + d] = kW8A8Start * sums[d];
+            starts[d] = kW8A8Start * sums[d];
         }
     }
 
     void TakeRow(int64_t row) {
-        PutRow(blocks_, row, p.xq + row * p.k, p.k, plan_.depth, values_);
+        int64_t block = blocks_.Of(row), first = blocks_.First(block), height = blocks_.Rows(block);
+        int32_t* to = values_ + first * (1 + plan_.depth / 4) + (row - first);
+        *to = kW8A8Start * p.x_sums[row];
+        Interleave(p.xq + row * p.k, p.k, plan_.depth, height, to + height);
         scales_[row] = p.x_scale[row];
-        starts_[row] = kW8A8Start * p.x_sums[row];
     }
 
     const W8A8MatMulArguments& p;
@@ -93,8 +94,7 @@ class W8A8Run {
     const ParallelFor& parallel_;
     IntBlocks blocks_;
     float* scales_;
-    int32_t* starts_;
-    int8_t* values_;
+    int32_t* values_;
 };
 
 }  // namespace
