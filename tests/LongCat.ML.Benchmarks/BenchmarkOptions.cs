@@ -4,17 +4,23 @@ namespace LongCat.ML.Benchmarks;
 internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<string> Parts)
 {
     public const string Usage = """
-        usage: ./run bench [--quick] [--only engine|matmul|ngram|mlnet|start] [--save]
+        usage: ./run bench [--quick] [--only PART] [--save]
 
           --quick   small models and few repetitions: shows that everything runs, the figures mean little
-          --only    one part; may be repeated
-          --save    write results/<cpu>-<cores>.json and .md, refused on a busy machine and with --quick or --only
+          --only    one part; may be repeated: engine, matmul, ngram, mlnet, start (all five where none is named),
+                    or w4a8, w4a8-engine, w4a8-experts, which run only when they are named
+          --save    write results/<cpu>-<cores>.json and .md, or -<part> for one of w4a8; refused on a busy machine, with --quick and for single
+                    parts of the first five
         """;
 
-    private static readonly string[] AllParts = ["engine", "matmul", "ngram", "mlnet", "start"];
+    private static readonly string[] General = ["engine", "matmul", "ngram", "mlnet", "start"];
+    private static readonly string[] Named = ["w4a8", "w4a8-engine", "w4a8-experts"];
 
     /// <summary>Timed repetitions of a case.</summary>
     public int Repetitions => Quick ? 2 : 5;
+
+    /// <summary>What the names of the files of results end with.</summary>
+    public string Suffix => Parts is [string only] && Named.Contains(only) ? $"-{only}" : "";
 
     /// <summary>Timed repetitions of a case that may take minutes.</summary>
     public int RepetitionsOf(bool slow) => slow ? Math.Min(Repetitions, 2) : Repetitions;
@@ -24,13 +30,14 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
     {
         bool quick = args.Contains("--quick"), save = args.Contains("--save");
         string[] rest = [.. args.Where(arg => arg is not ("--quick" or "--save"))], parts = [.. rest.Where((_, i) => i % 2 == 1)];
-        if (rest.Where((arg, i) => i % 2 == 0 ? arg != "--only" : !AllParts.Contains(arg)).FirstOrDefault() is { } wrong)
+        if (rest.Where((arg, i) => i % 2 == 0 ? arg != "--only" : !General.Contains(arg) && !Named.Contains(arg)).FirstOrDefault() is { } wrong)
         {
             throw new ArgumentException($"unexpected argument '{wrong}'");
         }
 
-        return rest.Length % 2 == 1 ? throw new ArgumentException($"--only expects one of {string.Join(", ", AllParts)}")
-            : save && (quick || parts.Length > 0) ? throw new ArgumentException("--save keeps whole runs only: leave out --quick and --only")
-            : new BenchmarkOptions(quick, save, parts.Length > 0 ? parts : AllParts);
+        return rest.Length % 2 == 1 ? throw new ArgumentException($"--only expects one of {string.Join(", ", [.. General, .. Named])}")
+            : save && (quick || (parts.Length > 0 && (parts.Length > 1 || !Named.Contains(parts[0]))))
+                ? throw new ArgumentException($"--save keeps whole runs, or one of {string.Join(", ", Named)}: leave out --quick and any other --only")
+            : new BenchmarkOptions(quick, save, parts.Length > 0 ? parts : General);
     }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference;
 using LongCat.ML.Onnx;
@@ -48,7 +47,7 @@ internal static class EngineBenchmark
                 bool slow = length > 128;
                 int[] chosen = length > 1024 ? [0, variants.Length - 1] : [.. Enumerable.Range(0, variants.Length)];
                 (Series[] series, double[] ratios) = Series.InTurns(
-                    options.RepetitionsOf(slow), chosen.Length, i => PrefillRate(engines[chosen[i]], prompts.Request(length, newTokens: 1)), warmUp: !slow);
+                    options.RepetitionsOf(slow), chosen.Length, i => EngineRates.Prompt(engines[chosen[i]], prompts.Request(length, newTokens: 1)), warmUp: !slow);
                 for (int i = 0; i < chosen.Length; i++)
                 {
                     yield return series[i].ToFigure("engine", $"{variants[chosen[i]].Name}: prefill, {length} tokens", "tokens/s", threads, ("times standard", ratios[i]));
@@ -74,7 +73,7 @@ internal static class EngineBenchmark
                 (Series[] series, double[] ratios) = Series.InTurns(options.Repetitions, variants.Length, i =>
                 {
                     machine = Math.Max(machine, bandwidth.Measure(threads));
-                    return DecodeRate(engines[i], () => [.. Enumerable.Range(0, sequences).Select(_ => prompts.Request(DecodePrompt, NewTokens))]);
+                    return EngineRates.DecodeTogether(engines[i], () => [.. Enumerable.Range(0, sequences).Select(_ => prompts.Request(DecodePrompt, NewTokens))]);
                 });
                 for (int i = 0; i < variants.Length; i++)
                 {
@@ -107,31 +106,5 @@ internal static class EngineBenchmark
         {
             engine.Dispose();
         }
-    }
-
-    // Times are taken by the engine's own thread: a caller that the system wakes late would shift them.
-    private static double PrefillRate(InferenceEngine engine, GenerationRequest request) =>
-        request.PromptIds!.Count / engine.GenerateAsync(request).GetAwaiter().GetResult().TimeToFirstToken.TotalSeconds;
-
-    /// <summary>Tokens per second after the first ones: the sum of the sequences' paces, taken only when nearly all of the time they ran together.</summary>
-    private static double DecodeRate(InferenceEngine engine, Func<GenerationRequest[]> requests)
-    {
-        for (int attempt = 0; attempt < 10; attempt++)
-        {
-            (TimeSpan Start, GenerationResult Result)[] runs = Task.WhenAll(requests().Select(request => Run(engine, request))).GetAwaiter().GetResult();
-            TimeSpan[] begins = [.. runs.Select(run => run.Start + run.Result.TimeToFirstToken)], ends = [.. runs.Select(run => run.Start + run.Result.Elapsed)];
-            if (ends.Min() - begins.Max() >= 0.8 * (ends.Max() - begins.Min()))
-            {
-                return runs.Sum(run => (run.Result.Ids.Count - 1) / (run.Result.Elapsed - run.Result.TimeToFirstToken).TotalSeconds);
-            }
-        }
-
-        throw new InvalidOperationException("sequences that were started together did not run together in ten attempts; the machine is too busy to measure");
-    }
-
-    private static async Task<(TimeSpan Start, GenerationResult Result)> Run(InferenceEngine engine, GenerationRequest request)
-    {
-        TimeSpan start = Stopwatch.GetElapsedTime(0);
-        return (start, await engine.GenerateAsync(request).ConfigureAwait(false));
     }
 }

@@ -47,19 +47,34 @@ internal sealed record MachineFacts(string Cpu, int Cores, string LastLevelCache
     }
 }
 
-/// <summary>How much of the processors everything else on the machine takes, from the counters of the system and of this process.</summary>
+/// <summary>How much of the processors everything else on the machine takes, from the counters of the system, of this process and of those it started and saw end.</summary>
 internal sealed class OtherLoad
 {
     private const double TicksPerSecond = 100;
     private readonly double machine = MachineSeconds();
-    private readonly TimeSpan own = Environment.CpuUsage.TotalTime;
+    private readonly double own = OwnSeconds();
     private readonly long start = Stopwatch.GetTimestamp();
 
     /// <summary>Processors that were busy for others since this was made, on average; NaN where the system does not say.</summary>
     public double Cores()
     {
-        double busy = MachineSeconds() - machine - (Environment.CpuUsage.TotalTime - own).TotalSeconds;
+        double busy = MachineSeconds() - machine - (OwnSeconds() - own);
         return Math.Max(0, busy) / Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private static double OwnSeconds()
+    {
+        const string path = "/proc/self/stat";
+        double children = 0;
+        if (File.Exists(path))
+        {
+            // Behind the name, which may hold spaces: state, ten numbers, then the ticks of this process and of its children, in user and in system mode.
+            string text = File.ReadAllText(path);
+            string[] fields = text[(text.LastIndexOf(')') + 2)..].Split(' ');
+            children = fields[13..15].Sum(value => double.Parse(value, CultureInfo.InvariantCulture)) / TicksPerSecond;
+        }
+
+        return Environment.CpuUsage.TotalTime.TotalSeconds + children;
     }
 
     private static double MachineSeconds()

@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using System.Globalization;
 using LongCat.ML.Benchmarks;
 using LongCat.ML.Benchmarks.Scale;
+using LongCat.ML.Benchmarks.W4A8;
 
 if (args.Contains("--help"))
 {
@@ -15,6 +17,11 @@ try
         return args[0] == "scale" ? ScaleBenchmark.Run(args[1..]) : ScaleChild.Run(args[1..]);
     }
 
+    if (args is [NoisyNeighbour.Verb, string parent])
+    {
+        return NoisyNeighbour.Run(int.Parse(parent, CultureInfo.InvariantCulture));
+    }
+
     BenchmarkOptions options = BenchmarkOptions.Parse(args);
 
     // Models are made first: neither time nor load of that belongs to any figure.
@@ -25,11 +32,13 @@ try
     // The start first, because only the first load of a process pays for what the runtime compiles.
     IEnumerable<IEnumerable<Figure>> parts =
     [
-         options.Parts.Contains("start") ? StartBenchmark.Run(models, options) : [],
+        options.Parts.Contains("start") ? StartBenchmark.Run(models, options) : [],
         options.Parts.Contains("engine") ? EngineBenchmark.Run(models, options) : [],
         options.Parts.Contains("matmul") ? MatMulBenchmark.Run(models, options) : [],
         options.Parts.Contains("ngram") ? NGramBenchmark.Run(models, options) : [],
         options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
+        options.Parts.Contains("w4a8") ? ProductBenchmark.Run(models, options) : [],
+        options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];
     foreach (Figure figure in parts.SelectMany(part => part))
@@ -41,7 +50,7 @@ try
 
     Report report = new(MachineFacts.Read(), options.Quick, $"{DateTime.UtcNow:yyyy-MM-dd}", time.Elapsed.TotalSeconds, others.Cores(), figures);
     Console.WriteLine(report.ToMarkdown());
-    return !options.Save || report.TrySave() ? 0 : 1;
+    return !options.Save || report.TrySave(options.Suffix) ? 0 : 1;
 }
 catch (Exception error) when (error is ArgumentException or InvalidOperationException or IOException)
 {

@@ -28,12 +28,14 @@ internal sealed record Report(MachineFacts Machine, bool Quick, string Date, dou
         {
             string[] more = [.. part.SelectMany(figure => figure.More.Keys).Distinct()];
             text.Append(Line($"\n## {part.Key}\n\n| case | threads | unit | best | median | spread | runs |"));
-            text.Append(string.Concat(more.Select(name => $" {name} |"))).Append('\n');
-            text.Append("|---|--:|---|--:|--:|--:|--:|").Append(string.Concat(more.Select(_ => "--:|"))).Append('\n');
+            bool verdicts = part.Any(figure => figure.Verdict is not null);
+            text.Append(string.Concat(more.Select(name => $" {name} |"))).Append(verdicts ? " verdict |\n" : "\n");
+            text.Append("|---|--:|---|--:|--:|--:|--:|").Append(string.Concat(more.Select(_ => "--:|"))).Append(verdicts ? "---|\n" : "\n");
             foreach (Figure figure in part)
             {
                 text.Append(Line($"| {figure.Name} | {(figure.Threads > 0 ? figure.Threads : "")} | {figure.Unit} | {Number(figure.Best)} | {Number(figure.Median)} | {figure.Spread:P0} | {figure.Runs} |"));
-                text.Append(string.Concat(more.Select(name => figure.More.TryGetValue(name, out double value) ? $" {Number(value)} |" : " |"))).Append('\n');
+                text.Append(string.Concat(more.Select(name => figure.More.TryGetValue(name, out double value) ? $" {Number(value)} |" : " |")));
+                text.Append(verdicts ? Line($" {figure.Verdict} |\n") : "\n");
             }
         }
 
@@ -41,8 +43,9 @@ internal sealed record Report(MachineFacts Machine, bool Quick, string Date, dou
     }
 
     /// <summary>Writes the two files of this machine.</summary>
+    /// <param name="suffix">What their name ends with, for a part that is kept by itself.</param>
     /// <returns>False when the machine was too busy, which is said on standard error.</returns>
-    public bool TrySave()
+    public bool TrySave(string suffix)
     {
         if (!Quiet)
         {
@@ -52,7 +55,7 @@ internal sealed record Report(MachineFacts Machine, bool Quick, string Date, dou
 
         string folder = Path.Combine(BenchmarkModels.Root, "tests", "LongCat.ML.Benchmarks", "results");
         string words = new([.. Machine.Cpu.ToLowerInvariant().Select(letter => char.IsAsciiLetterOrDigit(letter) ? letter : ' ')]);
-        string name = string.Join('-', [.. words.Split(' ', StringSplitOptions.RemoveEmptyEntries), Line($"{Machine.Cores}")]);
+        string name = string.Join('-', [.. words.Split(' ', StringSplitOptions.RemoveEmptyEntries), Line($"{Machine.Cores}")]) + suffix;
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, name + ".json"), JsonSerializer.Serialize(this, Json) + "\n");
         File.WriteAllText(Path.Combine(folder, name + ".md"), ToMarkdown());

@@ -52,6 +52,10 @@ internal sealed class Series(bool higherIsBetter, IReadOnlyList<double> values)
 internal sealed record Figure(
     string Part, string Name, int Threads, string Unit, double Best, double Median, double Spread, int Runs, IReadOnlyDictionary<string, double> More)
 {
+    /// <summary>Whether the case reaches what is asked of it, and what it misses; null where nothing is asked.</summary>
+    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+    public string? Verdict { get; init; }
+
     public override string ToString() => FormattableString.Invariant(
-        $"{Name}, {Threads} threads: {Best:G4} {Unit}{string.Concat(More.Select(entry => FormattableString.Invariant($"; {entry.Key} {entry.Value:G3}")))}");
+        $"{Name}, {Threads} threads: {Best:G4} {Unit}{string.Concat(More.Select(entry => FormattableString.Invariant($"; {entry.Key} {entry.Value:G3}")))}{(Verdict is null ? "" : $"; {Verdict}")}");
 }

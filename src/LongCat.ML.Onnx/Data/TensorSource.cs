@@ -24,7 +24,7 @@ internal abstract class TensorSource(string key, ElementType type, IReadOnlyList
         ElementType.Float or ElementType.Int32 => 4,
         ElementType.Bfloat16 or ElementType.Float16 => 2,
         ElementType.Int64 => 8,
-        ElementType.Uint8 => 1,
-        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "the exporter stores float32, float16, bfloat16, int32, int64 and uint8"),
+        ElementType.Uint8 or ElementType.Int8 => 1,
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "the exporter stores float32, float16, bfloat16, int32, int64, uint8 and int8"),
     };
 }
