@@ -40,7 +40,7 @@ internal static class ProductBenchmark
         {
             foreach (int threads in Environment.ProcessorCount > 1 ? new[] { 1, 2 } : [1])
             {
-                foreach (Figure figure in Compare("4096 x 4096", models, probe, weights, square, threads, [.. Gates.Select(gate => gate.Rows)], one, options))
+                foreach (Figure figure in Compare($"{side} x {side}", models, probe, weights, square, threads, [.. Gates.Select(gate => gate.Rows)], one, options))
                 {
                     yield return figure;
                 }

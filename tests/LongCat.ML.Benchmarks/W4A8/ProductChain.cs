@@ -45,7 +45,6 @@ internal sealed unsafe class ProductChain : IDisposable
         // A contestant's threads may spin while it runs, not while the next one does.
         options.AddSessionConfigEntry("session.force_spinning_stop", "1");
         options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
-        // Where the weights are given, nothing is ever read from that file.
         ExternalData data = new("weights.data");
         GraphBuilder graph = new("products", data);
         Value x = graph.Input("x", ElementType.Float, "M", width);
@@ -85,19 +84,21 @@ internal sealed unsafe class ProductChain : IDisposable
         }
 
         graph.Output(x, ElementType.Float, "M", width);
-        byte[] model = graph.Build("benchmark").ToByteArray();
+        Directory.CreateDirectory(folder);
+        string path = Path.Combine(folder, "model.onnx"), file = Path.Combine(folder, "weights.data");
+        File.WriteAllBytes(path, graph.Build("benchmark").ToByteArray());
         if (kind.Mapped)
         {
-            Directory.CreateDirectory(folder);
-            data.Write(Path.Combine(folder, "weights.data"), null, CancellationToken.None);
-            string path = Path.Combine(folder, "model.onnx");
-            File.WriteAllBytes(path, model);
-            session = new InferenceSession(path, options);
+            data.Write(file, null, CancellationToken.None);
         }
         else
         {
-            session = new InferenceSession(model, options);
+            // ONNX Runtime wants to see the file even if it reads nothing of it: one that takes no space.
+            using FileStream empty = File.Create(file);
+            empty.SetLength(data.Length);
         }
+
+        session = new InferenceSession(path, options);
 
         Value Given(string name, void* at, ElementType type, params long[] shape)
         {

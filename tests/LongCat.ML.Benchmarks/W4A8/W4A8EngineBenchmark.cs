@@ -38,7 +38,7 @@ internal static class W4A8EngineBenchmark
         foreach (BenchmarkShape shape in models.Shapes)
         {
             Console.Error.WriteLine($"w4a8-engine: exporting {shape.Name}");
-            using BenchmarkModel ours = models.Export(shape, "w4a8", new ExportOptions());
+            using BenchmarkModel ours = models.Export(shape, "bf16", new ExportOptions());
             using BenchmarkModel standard = models.Export(shape, "int4", new ExportOptions { Operators = OperatorSet.Standard, Precision = WeightPrecision.Int4 });
             (string Type, string File)[] files = library is not null && GgufModel.Knows(shape)
                 ? [.. new[] { "Q4_0", "Q4_K" }.Select(type => (type, GgufModel.Write(Path.Combine(BenchmarkModels.Root, "artifacts", "bench"), shape, type)))]
@@ -48,7 +48,7 @@ internal static class W4A8EngineBenchmark
                 List<IEngineContestant> contestants = [];
                 try
                 {
-                    contestants.Add(new OwnEngine(ours, "longcat w4a8", threads));
+                    contestants.Add(new OwnEngine(ours, "longcat bf16", threads));
                     contestants.Add(new OwnEngine(standard, "standard int4, block 32", threads));
                     contestants.AddRange(files.Select(file => new Peer(library!, file.File, $"llama.cpp {file.Type}", shape.VocabSize, threads)));
                     foreach (Figure figure in Compare(shape, contestants, threads, options))
