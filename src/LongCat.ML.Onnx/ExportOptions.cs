@@ -1,13 +1,14 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Quantization;
 
 namespace LongCat.ML.Onnx;
 
 /// <summary>How a checkpoint is exported. Immutable; the defaults suit a first try.</summary>
-public sealed record ExportOptions
+public sealed partial record ExportOptions
 {
     /// <summary>
     /// Which operators the graph uses: LongCat.ML's own (the default), or only those of ONNX and com.microsoft, for any runtime without LongCat.ML's library.
-    /// Standard operators compute in float32, from weights in float32 or <see cref="WeightPrecision.Int4"/>: no <see cref="WeightPrecision.BF16"/>, no bfloat16 caches, and no draft head.
+    /// Standard operators compute in float32, from weights in float32 or <see cref="WeightPrecision.Int4"/>: no <see cref="WeightPrecision.BF16"/>, no <see cref="WeightPrecision.W4A8"/>, no bfloat16 caches, and no draft head.
     /// </summary>
     public OperatorSet Operators { get; init; }
 
@@ -31,4 +32,26 @@ public sealed record ExportOptions
     /// Some serving engines use <c>rms_norm_eps</c> instead. Positive and finite.
     /// </summary>
     public double? LatentNormEps { get; init; }
+
+    /// <summary>
+    /// Whether the graphs also put out what their linear layers read, for calibration: the value of every site of <see cref="ExportResult.Sites"/> under its name, and of every mixture
+    /// the chosen experts and what each made inside. The export is float32 and has the longcat operators. False by default.
+    /// </summary>
+    public bool Probes { get; init; }
+
+    /// <summary>
+    /// How <see cref="WeightPrecision.W4A8"/> is made; null takes the default recipe, <see cref="QuantizationRecipe.LongCat"/>. Set only with that precision.
+    /// </summary>
+    public QuantizationOptions? Quantization { get; init; }
+
+    /// <summary>What calibration saw, for recipes that need it (<see cref="QuantizationOptions.NeedsStatistics"/>); null without. Its sites are those of a probe export of the same checkpoint.</summary>
+    public IStatisticsSource? Statistics { get; init; }
+
+    /// <summary>
+    /// How many weights of a row share a scale with <see cref="WeightPrecision.Int4"/>: 16, 32, 64, 128 or 256. 32 by default. Larger blocks make the model smaller and less exact.
+    /// </summary>
+    public int Int4BlockSize { get; init; } = 32;
+
+    /// <summary>Folded into the weights of whatever precision: tests hold the folded float model against the plain one.</summary>
+    internal Equalization? Equalization { get; init; }
 }

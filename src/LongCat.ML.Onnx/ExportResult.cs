@@ -1,4 +1,5 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Quantization;
 
 namespace LongCat.ML.Onnx;
 
@@ -11,4 +12,10 @@ public sealed record ExportResult(string Folder, ModelManifest Manifest, int Ten
 {
     /// <summary>The length of model.onnx.data in bytes.</summary>
     public long DataBytes => Manifest.Files[ModelManifest.DataFileName].Bytes;
+
+    /// <summary>The inputs of model.onnx's linear layers, in the graph's order; empty with standard operators. With <see cref="ExportOptions.Probes"/> the graph puts out each one's value.</summary>
+    public IReadOnlyList<LinearSite> Sites { get; init; } = [];
+
+    /// <summary>The inputs of draft.onnx's linear layers; empty without a draft head.</summary>
+    public IReadOnlyList<LinearSite> DraftSites { get; init; } = [];
 }

@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using System.Reflection;
+using System.Security.Cryptography;
 using Google.Protobuf;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Onnx.Messages;
+using LongCat.ML.Quantization;
 
 namespace LongCat.ML.Onnx;
 
@@ -24,7 +26,8 @@ public static class OnnxExporter
     /// <returns>What was written.</returns>
     /// <exception cref="CheckpointException">The checkpoint cannot be used, its architecture cannot be exported, or the output folder may not be replaced.</exception>
     /// <exception cref="IOException">The disk is full or cannot be written to; nothing is left behind.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is out of range.</exception>
+    /// <exception cref="ArgumentException">An option is out of range, or two contradict each other.</exception>
+    /// <exception cref="QuantizationException">A weight is not finite, the recipe needs statistics and there are none, or the kernel's sums could overflow.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public static ExportResult Export(
         string checkpointFolder,
@@ -36,23 +39,29 @@ public static class OnnxExporter
         ArgumentException.ThrowIfNullOrEmpty(checkpointFolder);
         ArgumentException.ThrowIfNullOrEmpty(outputFolder);
         options ??= new ExportOptions();
-        if (options.LatentNormEps is double epsilon && !(epsilon > 0 && double.IsFinite(epsilon)))
-        {
-            throw new ArgumentOutOfRangeException(nameof(options), epsilon, $"{nameof(ExportOptions.LatentNormEps)} is {epsilon}, expected a positive number");
-        }
-
-        CheckStandard(options);
+        options.Check();
         long started = Stopwatch.GetTimestamp();
         cancellationToken.ThrowIfCancellationRequested();
         checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
+        RefuseExports(checkpointFolder);
         using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
         checkpoint.Validate(draft);
-        WeightPrecision precision = options.Precision ?? (options.Operators == OperatorSet.Standard ? WeightPrecision.F32 : OwnPrecision(checkpoint));
+        WeightPrecision precision = options.Precision ?? (options.Operators == OperatorSet.Standard || options.Probes ? WeightPrecision.F32 : OwnPrecision(checkpoint));
 
+        CheckpointWeights weights = new(checkpoint, precision == WeightPrecision.W4A8 ? OwnPrecision(checkpoint) : precision, options.Equalization) { Int4BlockSize = options.Int4BlockSize };
         ExternalData data = new(ModelManifest.DataFileName);
-        EmittedModel emitted = emitter.Emit(new CheckpointWeights(checkpoint, precision), data, options.CacheType, draft);
+        EmittedModel emitted = emitter.Emit(new Emission(weights, data, options.CacheType, draft, (graph, tensors) => new FloatWriter(graph, tensors, options.Probes)));
+        using W4A8Plan? plan = precision == WeightPrecision.W4A8
+            ? new W4A8Plan((options.Quantization ?? new QuantizationOptions()).Resolve(), options.Statistics, [.. emitted.Sites, .. emitted.DraftSites], weights, cancellationToken)
+            : null;
+        if (plan is not null)
+        {
+            // The float form has said what every linear layer reads; nothing of it is written.
+            data = new ExternalData(ModelManifest.DataFileName);
+            emitted = emitter.Emit(new Emission(plan.Weights, data, options.CacheType, draft, (graph, tensors) => new W4A8Writer(graph, tensors, plan)));
+        }
 
         KeepApart(checkpointFolder, outputFolder);
         using OutputFolder output = OutputFolder.Create(outputFolder, options.Overwrite, data.Length);
@@ -71,6 +80,15 @@ public static class OnnxExporter
             if (File.Exists(Path.Combine(checkpointFolder, name)))
             {
                 files[name] = CopyFile(Path.Combine(checkpointFolder, name), Path.Combine(output.Path, name), cancellationToken);
+            }
+        }
+
+        if (plan is not null)
+        {
+            plan.Report.Save(output.Path);
+            foreach (string name in (string[])[QuantizationReport.JsonName, QuantizationReport.PictureName])
+            {
+                files[name] = Describe(Path.Combine(output.Path, name));
             }
         }
 
@@ -101,34 +119,23 @@ public static class OnnxExporter
         manifest.Write(output.Path);
         cancellationToken.ThrowIfCancellationRequested();
         string folder = output.Commit();
-        return new ExportResult(folder, manifest, data.Count, Stopwatch.GetElapsedTime(started));
+        return new ExportResult(folder, manifest, data.Count, Stopwatch.GetElapsedTime(started))
+        {
+            Sites = [.. emitted.Sites.Select(site => site.ToSite())],
+            DraftSites = [.. emitted.DraftSites.Select(site => site.ToSite())],
+        };
     }
 
     /// <summary>Without the commit, so that the same checkpoint gives the same bytes.</summary>
     private static string ProducerVersion { get; } =
         typeof(OnnxExporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
 
-    private static void CheckStandard(ExportOptions options)
+    /// <summary>An export has a config.json too: better to say what it is than that its weights are missing.</summary>
+    private static void RefuseExports(string folder)
     {
-        if (options.Operators != OperatorSet.Standard)
+        if (File.Exists(Path.Combine(folder, ModelManifest.FileName)))
         {
-            if (options.Precision == WeightPrecision.Int4)
-            {
-                throw new ArgumentOutOfRangeException(nameof(options), options.Precision, "int4 weights go with standard operators (--ops standard); the longcat operators take f32 or bf16");
-            }
-
-            return;
-        }
-
-        if (options.Precision == WeightPrecision.BF16)
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(options), options.Precision, "ONNX Runtime computes nothing in bfloat16 on the CPU, so an export with standard operators is f32 or int4");
-        }
-
-        if (options.CacheType != CacheType.Float32)
-        {
-            throw new ArgumentOutOfRangeException(nameof(options), options.CacheType, "an export with standard operators has float32 caches");
+            throw new CheckpointException(folder, $"the folder holds {ModelManifest.FileName}: it is an export already, perhaps a quantized one. Export the Hugging Face checkpoint that it was made from.");
         }
     }
 
@@ -144,6 +151,12 @@ public static class OnnxExporter
         using ExportFile file = new(Path.Combine(folder, name), cancellationToken);
         model.WriteTo(file);
         return file.Complete();
+    }
+
+    private static ManifestFile Describe(string path)
+    {
+        byte[] content = File.ReadAllBytes(path);
+        return new ManifestFile(content.Length, Convert.ToHexStringLower(SHA256.HashData(content)));
     }
 
     private static ManifestFile CopyFile(string source, string destination, CancellationToken cancellationToken)

@@ -63,7 +63,7 @@ public sealed class ModelManifestTests : IDisposable
     [InlineData("format_version", "\"1\"", "format_version")]
     [InlineData("architecture", "7", "architecture")]
     [InlineData("architecture", "\"\"", "architecture")]
-    [InlineData("precision", "\"int8\"", "f32, bf16 or int4")]
+    [InlineData("precision", "\"int8\"", "f32, bf16, int4 or w4a8")]
     [InlineData("ops", "\"torch\"", "longcat or standard")]
     [InlineData("vocab_size", "0", "vocab_size is 0")]
     [InlineData("vocab_size", "3000000000", "vocab_size")]

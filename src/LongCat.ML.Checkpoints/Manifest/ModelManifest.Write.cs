@@ -95,6 +95,7 @@ public sealed partial record ModelManifest
     {
         WeightPrecision.BF16 => "bf16",
         WeightPrecision.Int4 => "int4",
+        WeightPrecision.W4A8 => "w4a8",
         _ => "f32",
     };
 

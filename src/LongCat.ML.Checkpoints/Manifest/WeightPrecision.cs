@@ -14,4 +14,10 @@ public enum WeightPrecision
     /// Only with <see cref="OperatorSet.Standard"/>.
     /// </summary>
     Int4,
+
+    /// <summary>
+    /// 4 bits for each weight of the projections and experts, multiplied with activations rounded to 8 bits (LongCat.ML.Quantization says how); written as <c>w4a8</c> in longcat.json.
+    /// The output head has 8 bits, everything else the checkpoint's own precision. Only with <see cref="OperatorSet.LongCat"/>.
+    /// </summary>
+    W4A8,
 }

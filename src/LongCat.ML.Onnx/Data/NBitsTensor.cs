@@ -4,48 +4,48 @@ using ElementType = LongCat.ML.Onnx.Messages.TensorProto.Types.DataType;
 namespace LongCat.ML.Onnx;
 
 /// <summary>
-/// A float32 matrix [N, K] as com.microsoft::MatMulNBits reads it: blocks of 32 along a row, each a scale and 4-bit numbers q with value (q - 8) · scale, rounded to
+/// A float32 matrix [N, K] as com.microsoft::MatMulNBits reads it: blocks of 16 to 256 along a row, each a scale and 4-bit numbers q with value (q - 8) · scale, rounded to
 /// nearest. The scale puts the block's largest magnitude on -8, the one level without a counterpart. The last block of a row is filled up with zeros.
 /// </summary>
 internal sealed class NBitsTensor : TensorSource
 {
-    public const int BlockSize = 32;
-
     private readonly TensorSource _matrix;
+    private readonly int _blockSize;
     private readonly bool _scales;
 
-    private NBitsTensor(TensorSource matrix, bool scales)
-        : base($"{matrix.Key}:{(scales ? "scales" : "int4")}", scales ? ElementType.Float : ElementType.Uint8, Dimensions(matrix, scales))
+    private NBitsTensor(TensorSource matrix, int blockSize, bool scales)
+        : base($"{matrix.Key}:{(scales ? "scales" : "int4")}", scales ? ElementType.Float : ElementType.Uint8, Dimensions(matrix, blockSize, scales))
     {
         _matrix = matrix;
+        _blockSize = blockSize;
         _scales = scales;
     }
 
-    /// <summary>The 4-bit numbers, uint8 [N, blocks, 16], the earlier of two in the lower half.</summary>
-    public static NBitsTensor Quants(TensorSource matrix) => new(matrix, scales: false);
+    /// <summary>The 4-bit numbers, uint8 [N, blocks, block size / 2], the earlier of two in the lower half.</summary>
+    public static NBitsTensor Quants(TensorSource matrix, int blockSize) => new(matrix, blockSize, scales: false);
 
     /// <summary>The scales, float32 [N, blocks].</summary>
-    public static NBitsTensor Scales(TensorSource matrix) => new(matrix, scales: true);
+    public static NBitsTensor Scales(TensorSource matrix, int blockSize) => new(matrix, blockSize, scales: true);
 
-    public override void CopyTo(Stream destination) => _matrix.CopyTo(new RowStream((int)_matrix.Shape[1], _scales, destination));
+    public override void CopyTo(Stream destination) => _matrix.CopyTo(new RowStream((int)_matrix.Shape[1], _blockSize, _scales, destination));
 
-    private static long[] Dimensions(TensorSource matrix, bool scales)
+    private static long[] Dimensions(TensorSource matrix, int blockSize, bool scales)
     {
         if (matrix.Type != ElementType.Float || matrix.Shape.Count != 2)
         {
             throw new ArgumentException($"{matrix.Key} is {matrix.Type} [{string.Join(", ", matrix.Shape)}]; a float32 matrix is expected", nameof(matrix));
         }
 
-        long blocks = (matrix.Shape[1] + BlockSize - 1) / BlockSize;
-        return scales ? [matrix.Shape[0], blocks] : [matrix.Shape[0], blocks, BlockSize / 2];
+        long blocks = (matrix.Shape[1] + blockSize - 1) / blockSize;
+        return scales ? [matrix.Shape[0], blocks] : [matrix.Shape[0], blocks, blockSize / 2];
     }
 
     /// <summary>Collects a row and writes what becomes of it.</summary>
-    private sealed class RowStream(int width, bool scales, Stream destination) : Stream
+    private sealed class RowStream(int width, int blockSize, bool scales, Stream destination) : Stream
     {
         // Zeros behind the row's end fill its last block.
-        private readonly float[] _row = new float[(width + BlockSize - 1) / BlockSize * BlockSize];
-        private readonly byte[] _quants = new byte[BlockSize / 2];
+        private readonly float[] _row = new float[(width + blockSize - 1) / blockSize * blockSize];
+        private readonly byte[] _quants = new byte[blockSize / 2];
         private int _bytes;
 
         public override bool CanRead => false;
@@ -89,9 +89,9 @@ internal sealed class NBitsTensor : TensorSource
 
         private void Quantize()
         {
-            for (int first = 0; first < _row.Length; first += BlockSize)
+            for (int first = 0; first < _row.Length; first += blockSize)
             {
-                ReadOnlySpan<float> block = _row.AsSpan(first, BlockSize);
+                ReadOnlySpan<float> block = _row.AsSpan(first, blockSize);
                 float largest = 0;
                 foreach (float value in block)
                 {
@@ -105,7 +105,7 @@ internal sealed class NBitsTensor : TensorSource
                     continue;
                 }
 
-                for (int i = 0; i < BlockSize; i += 2)
+                for (int i = 0; i < blockSize; i += 2)
                 {
                     _quants[i / 2] = (byte)(Level(block[i], scale) | (Level(block[i + 1], scale) << 4));
                 }

@@ -10,6 +10,12 @@ namespace LongCat.ML.Onnx;
 /// <param name="NgramNeighbors">The longest n-gram, 0 without an n-gram embedding.</param>
 internal sealed record EmittedModel(GraphBuilder Model, GraphBuilder? Draft, IReadOnlyList<CacheLayout> Caches, IReadOnlyList<CacheLayout>? DraftCaches, int NgramNeighbors)
 {
+    /// <summary>The inputs of model.onnx's linear layers; none from emitters of standard operators.</summary>
+    public IReadOnlyList<SiteTrace> Sites { get; init; } = [];
+
+    /// <summary>The inputs of draft.onnx's linear layers.</summary>
+    public IReadOnlyList<SiteTrace> DraftSites { get; init; } = [];
+
     /// <summary>Small files that other runtimes read beside the graph, by name.</summary>
     public IReadOnlyDictionary<string, byte[]> OtherFiles { get; init; } = new Dictionary<string, byte[]>();
 }

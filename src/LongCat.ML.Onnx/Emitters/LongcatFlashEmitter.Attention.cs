@@ -4,25 +4,23 @@ namespace LongCat.ML.Onnx;
 internal sealed partial class LongcatFlashEmitter
 {
     /// <returns><c>residual + o_proj(attention(x))</c>.</returns>
-    private Value EmitAttention(GraphBuilder graph, CheckpointWeights weights, AttentionNames names, Value x, Value residual, StepInputs step, Value cache)
+    private Value EmitAttention(ModelWriter writer, AttentionNames names, LinearInput x, Value residual, StepInputs step, Value cache)
     {
-        Value queryLatent = graph.MatMul(x, Projection("q_a_proj"), $"{names.Values}.q_a");
-        Value queryNormed = EmitNorm(graph, weights, $"{names.Weights}.q_a_layernorm.weight", queryLatent, $"{names.Values}.q_a_norm", config.LatentNormEps);
-        Value query = graph.MatMul(queryNormed, Projection("q_b_proj"), $"{names.Values}.query");
-        Value latent = graph.MatMul(x, Projection("kv_a_proj_with_mqa"), $"{names.Values}.latent");
-        string norm = $"{names.Weights}.kv_a_layernorm.weight";
+        Value queryLatent = Linear(x, "q_a_proj", "q_a");
+        LinearInput queryNormed = EmitNorm(writer, $"{names.Weights}.q_a_layernorm.weight", queryLatent, $"{names.Values}.q_a_norm", config.LatentNormEps);
         LatentAttentionInputs inputs = new(
-            query,
-            latent,
-            graph.Weight(norm, weights.Float32(norm)),
-            Matrix(graph, weights, $"{names.Weights}.kv_b_proj.weight"),
-            graph.Weight("rope.inv_freq", new ComputedTensor("rope.inv_freq", config.Rope.InverseFrequencies(config.QkRopeHeadDim), config.QkRopeHeadDim / 2)),
+            Linear(queryNormed, "q_b_proj", "query"),
+            Linear(x, "kv_a_proj_with_mqa", "latent"),
+            writer.Vector($"{names.Weights}.kv_a_layernorm.weight"),
+            writer.Matrix($"{names.Weights}.kv_b_proj.weight"),
+            writer.Graph.Weight("rope.inv_freq", new ComputedTensor("rope.inv_freq", config.Rope.InverseFrequencies(config.QkRopeHeadDim), config.QkRopeHeadDim / 2)),
             step,
             cache);
-        (Value output, _) = graph.LatentAttention(inputs, AttentionAttributes(), $"{names.Values}.heads", names.CacheOutput);
-        return graph.MatMul(output, Projection("o_proj"), $"{names.Values}.output", residual: residual);
+        (Value heads, _) = writer.Graph.LatentAttention(inputs, AttentionAttributes(), $"{names.Values}.heads", names.CacheOutput);
+        return Linear(writer.Input(heads), "o_proj", "output", residual);
 
-        Value Projection(string name) => LongcatFlashEmitter.Projection(graph, weights, $"{names.Weights}.{name}.weight");
+        Value Linear(LinearInput input, string projection, string output, Value? added = null) =>
+            writer.Linear(input, $"{names.Weights}.{projection}", $"{names.Values}.{output}", residual: added);
     }
 
     private LatentAttentionAttributes AttentionAttributes() => new()

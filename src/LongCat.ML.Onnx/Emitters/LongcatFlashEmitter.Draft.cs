@@ -20,27 +20,28 @@ internal sealed partial class LongcatFlashEmitter
             checkpoint.Folder, $"the checkpoint has {layers} different draft layers, expected one (which may be used several times). Export it without the draft head."),
     };
 
-    private GraphBuilder EmitDraft(GraphBuilder graph, CheckpointWeights weights, ElementType cacheType)
+    private void EmitDraft(ModelWriter writer, ElementType cacheType)
     {
+        GraphBuilder graph = writer.Graph;
         Value inputIds = graph.Input("input_ids", ElementType.Int64, "T");
         Value mainHidden = graph.Input("hidden", ElementType.Float, "T", config.HiddenSize);
         StepInputs step = EmitStepInputs(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
         Value cache = EmitCache(graph, 0, cacheType, config.CacheWidth);
 
-        Value embedding = EmitNorm(graph, weights, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(graph, weights, inputIds), "embedding_norm");
-        Value hidden = EmitNorm(graph, weights, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");
+        Value embedding = EmitFloatNorm(writer, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(writer, inputIds), "embedding_norm");
+        Value hidden = EmitFloatNorm(writer, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");
         Value joined = graph.Concat([embedding, hidden], "joined");
-        Value z = graph.MatMul(joined, Projection(graph, weights, $"{DraftPrefix}.eh_proj.weight"), "joined.projected");
+        Value z = writer.Linear(writer.Input(joined), $"{DraftPrefix}.eh_proj", "joined.projected");
 
-        Value attentionInput = EmitNorm(graph, weights, $"{DraftPrefix}.input_layernorm.weight", z, "draft.input_norm");
+        LinearInput attentionInput = EmitNorm(writer, $"{DraftPrefix}.input_layernorm.weight", z, "draft.input_norm");
         AttentionNames names = new($"{DraftPrefix}.self_attn", "draft.attention", "cache_out.0");
-        Value a = EmitAttention(graph, weights, names, attentionInput, z, step, cache);
-        Value mlpInput = EmitNorm(graph, weights, $"{DraftPrefix}.post_attention_layernorm.weight", a, "draft.post_norm");
-        Value output = EmitMlp(graph, weights, $"{DraftPrefix}.transformer_layer.mlp", mlpInput, a, "draft.mlp");
+        Value a = EmitAttention(writer, names, attentionInput, z, step, cache);
+        LinearInput mlpInput = EmitNorm(writer, $"{DraftPrefix}.post_attention_layernorm.weight", a, "draft.post_norm");
+        Value output = EmitMlp(writer, $"{DraftPrefix}.transformer_layer.mlp", mlpInput, a, "draft.mlp");
 
-        EmitHead(graph, weights, output, "model.mtp.norm.weight", logitsIndex, "hidden_out");
+        EmitHead(writer, output, "model.mtp.norm.weight", logitsIndex, "hidden_out");
         graph.Output(new Value("cache_out.0"), cacheType, "pages", "page", config.CacheWidth);
-        return graph;
+        writer.Complete();
     }
 }

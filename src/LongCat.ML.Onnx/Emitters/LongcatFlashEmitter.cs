@@ -10,16 +10,26 @@ namespace LongCat.ML.Onnx;
 [EmitterFamily(typeof(LongcatFlashConfig))]
 internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : PackedEmitter(config)
 {
-    public override EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft)
+    public override EmittedModel Emit(Emission emission)
     {
-        ElementType cache = ElementTypeOf(cacheType);
-        GraphBuilder model = EmitModel(new GraphBuilder("model", data), weights, cache);
-        GraphBuilder? head = draft ? EmitDraft(new GraphBuilder("draft", data), weights, cache) : null;
+        ElementType cache = ElementTypeOf(emission.CacheType);
+        ModelWriter model = emission.Writer("model");
+        EmitModel(model, cache);
+        ModelWriter? draft = emission.Draft ? emission.Writer("draft") : null;
+        if (draft is not null)
+        {
+            EmitDraft(draft, cache);
+        }
+
         return new EmittedModel(
-            model,
-            head,
+            model.Graph,
+            draft?.Graph,
             [.. Enumerable.Repeat(new CacheLayout(config.CacheWidth), config.AttentionSubLayers)],
-            draft ? [new CacheLayout(config.CacheWidth)] : null,
-            config.NGram?.NeighborNum ?? 0);
+            draft is null ? null : [new CacheLayout(config.CacheWidth)],
+            config.NGram?.NeighborNum ?? 0)
+        {
+            Sites = model.Sites,
+            DraftSites = draft?.Sites ?? [],
+        };
     }
 }

@@ -9,6 +9,6 @@ internal abstract class ModelEmitter
     /// <exception cref="CheckpointException">It has one of a kind that this emitter cannot write.</exception>
     public abstract bool HasDraft(Checkpoint checkpoint);
 
-    /// <summary>Builds the graphs; every tensor they use is added to <paramref name="data"/>, nothing is written yet.</summary>
-    public abstract EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft);
+    /// <summary>Builds the graphs; every tensor they use is added to the emission's data, nothing is written yet.</summary>
+    public abstract EmittedModel Emit(Emission emission);
 }

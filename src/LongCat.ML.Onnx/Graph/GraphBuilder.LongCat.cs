@@ -1,3 +1,5 @@
+using LongCat.ML.Onnx.Messages;
+
 namespace LongCat.ML.Onnx;
 
 /// <summary>The operators of the longcat domain; docs/design.md section 4 is their contract.</summary>
@@ -81,21 +83,33 @@ internal sealed partial class GraphBuilder
     }
 
     /// <summary>The experts' stacks lie as in the checkpoint, or all three in panels, which the node then says.</summary>
-    public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, string output) =>
-        Single(
+    /// <param name="inputs">The inputs.</param>
+    /// <param name="attributes">The attributes.</param>
+    /// <param name="output">The output's name.</param>
+    /// <param name="probes">Names for the chosen experts and what each made inside, or none.</param>
+    public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, string output, params ReadOnlySpan<string> probes)
+    {
+        Node(
             LongCatDomain,
             "ExpertMixture",
             [inputs.X, inputs.Router, inputs.CorrectionBias, inputs.Gate, inputs.Up, inputs.Down],
-            output,
+            [output, .. probes],
             [
-                NodeAttribute.Int("top_k", attributes.TopK),
-                NodeAttribute.Int("num_experts", attributes.Experts),
-                NodeAttribute.Int("num_zero_experts", attributes.ZeroExperts),
-                NodeAttribute.Float("routed_scaling_factor", attributes.RoutedScalingFactor),
-                NodeAttribute.Int("normalize", attributes.Normalize ? 1 : 0),
-                NodeAttribute.String("zero_expert_type", attributes.ZeroExpertType),
+                .. Routing(attributes),
                 .. _panels.TryGetValue(inputs.Gate.Name, out PanelTensor? panels)
                     ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("intermediate_size", panels.OutFeatures)]
-                    : Array.Empty<Messages.AttributeProto>(),
+                    : Array.Empty<AttributeProto>(),
             ]);
+        return new Value(output);
+    }
+
+    private static AttributeProto[] Routing(ExpertMixtureAttributes attributes) =>
+    [
+        NodeAttribute.Int("top_k", attributes.TopK),
+        NodeAttribute.Int("num_experts", attributes.Experts),
+        NodeAttribute.Int("num_zero_experts", attributes.ZeroExperts),
+        NodeAttribute.Float("routed_scaling_factor", attributes.RoutedScalingFactor),
+        NodeAttribute.Int("normalize", attributes.Normalize ? 1 : 0),
+        NodeAttribute.String("zero_expert_type", attributes.ZeroExpertType),
+    ];
 }

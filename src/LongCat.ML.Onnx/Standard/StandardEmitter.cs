@@ -14,10 +14,10 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     /// <summary>The draft head needs the packed layout of the longcat operators.</summary>
     public override bool HasDraft(Checkpoint checkpoint) => false;
 
-    public override EmittedModel Emit(CheckpointWeights weights, ExternalData data, CacheType cacheType, bool draft)
+    public override EmittedModel Emit(Emission emission)
     {
-        GraphBuilder graph = new("model", data);
-        IReadOnlyList<CacheLayout> caches = EmitModel(graph, weights);
+        GraphBuilder graph = new("model", emission.Data);
+        IReadOnlyList<CacheLayout> caches = EmitModel(graph, emission.Weights);
         return new EmittedModel(graph, null, caches, null, NgramNeighbors) { OtherFiles = OtherFiles };
     }
 
@@ -50,10 +50,17 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
         graph.AddRmsNorm(x, residual, Weight(graph, weights, weight), config.RmsNormEps, name, $"{name}.sum");
 
     /// <summary><c>x · matrixᵀ</c> with a matrix [out, in] in the export's precision.</summary>
-    protected static Value EmitProduct(GraphBuilder graph, CheckpointWeights weights, Value x, TensorSource matrix, string name, string output) => weights.Int4
-        ? graph.MatMul4Bits(
-            x, graph.Weight($"{name}.int4", NBitsTensor.Quants(matrix)), graph.Weight($"{name}.scales", NBitsTensor.Scales(matrix)), matrix.Shape[0], matrix.Shape[1], NBitsTensor.BlockSize, output)
-        : graph.MatMulTransposed(x, graph.Weight(name, matrix), output);
+    protected static Value EmitProduct(GraphBuilder graph, CheckpointWeights weights, Value x, TensorSource matrix, string name, string output)
+    {
+        if (!weights.Int4)
+        {
+            return graph.MatMulTransposed(x, graph.Weight(name, matrix), output);
+        }
+
+        int block = weights.Int4BlockSize;
+        Value quants = graph.Weight($"{name}.int4", NBitsTensor.Quants(matrix, block));
+        return graph.MatMul4Bits(x, quants, graph.Weight($"{name}.scales", NBitsTensor.Scales(matrix, block)), matrix.Shape[0], matrix.Shape[1], block, output);
+    }
 
     /// <summary><c>x · weightᵀ (+ bias)</c>.</summary>
     protected static Value EmitLinear(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string output, bool bias = false)

@@ -27,6 +27,15 @@ public sealed class MatrixQuantizer
     /// <summary>Threads per matrix; -1: all cores. The result does not depend on it.</summary>
     internal int Threads { get; init; } = -1;
 
+    /// <summary>The scale of a site's 8-bit rows, decided before any of its matrices is quantized: graphs say it.</summary>
+    /// <param name="site">The site.</param>
+    /// <returns>The static scale, or 0 where each row has its own; experts' rows always do.</returns>
+    public float ActivationScale(LinearSite site)
+    {
+        ArgumentNullException.ThrowIfNull(site);
+        return site.Expert is null ? ActivationPlan.Choose(_options, StatisticsLookup.Find(_statistics, site, gram: false)).Scale : 0;
+    }
+
     /// <summary>Quantizes a matrix to 4 bits.</summary>
     /// <param name="name">The matrix, as the checkpoint names it.</param>
     /// <param name="weights">[N, K], row-major; not changed.</param>

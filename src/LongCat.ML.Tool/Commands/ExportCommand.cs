@@ -20,11 +20,16 @@ internal static class ExportCommand
             DefaultValueFactory = _ => "longcat",
         };
         operators.AcceptOnlyFromAmong("longcat", "standard");
+        Option<int> blockSize = new("--block-size")
+        {
+            Description = "With --precision int4: how many weights share a scale, 16, 32, 64, 128 or 256.",
+            DefaultValueFactory = _ => 32,
+        };
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
         Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, operators, precision, noDraft, overwrite,
+            checkpoint, output, operators, precision, blockSize, noDraft, overwrite,
         };
         command.SetAction((result, cancellationToken) =>
         {
@@ -38,6 +43,7 @@ internal static class ExportCommand
                     "f32" => WeightPrecision.F32,
                     _ => null,
                 },
+                Int4BlockSize = result.GetValue(blockSize),
                 IncludeDraft = !result.GetValue(noDraft),
                 Overwrite = result.GetValue(overwrite),
             };

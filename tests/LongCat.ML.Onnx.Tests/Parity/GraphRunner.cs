@@ -104,6 +104,29 @@ internal sealed class GraphRunner : IDisposable
         return new RunnerResult(logits, hidden);
     }
 
+    /// <summary>One step of one new sequence, and whatever outputs of the graph are named: logits of every row, probes. The caches are left alone.</summary>
+    public Dictionary<string, float[]> Read(IEnumerable<string> outputs, RunnerChunk chunk)
+    {
+        List<(string Name, OrtValue Value)> inputs = [.. Inputs([chunk], chunk.Tokens.Length)];
+        inputs.Add(("logits_index", OrtValue.CreateTensorValueFromMemory(Enumerable.Range(0, chunk.Tokens.Length).Select(i => (long)i).ToArray(), [chunk.Tokens.Length])));
+        inputs.AddRange(_caches.Select((cache, i) => ($"cache.{i}", CacheValue(cache, i))));
+        string[] names = [.. outputs];
+        try
+        {
+            using RunOptions options = new();
+            using IDisposableReadOnlyCollection<OrtValue> values = _session.Run(options, [.. inputs.Select(x => x.Name)], [.. inputs.Select(x => x.Value)], names);
+            return names.Zip(values).ToDictionary(
+                pair => pair.First,
+                pair => pair.Second.GetTensorTypeAndShape().ElementDataType == Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int32
+                    ? [.. pair.Second.GetTensorDataAsSpan<int>().ToArray().Select(value => (float)value)]
+                    : pair.Second.GetTensorDataAsSpan<float>().ToArray());
+        }
+        finally
+        {
+            inputs.ForEach(x => x.Value.Dispose());
+        }
+    }
+
     private IEnumerable<(string Name, OrtValue Value)> Inputs(IReadOnlyList<RunnerChunk> chunks, int tokens)
     {
         int before = Math.Max(0, _manifest.NgramNeighbors - 1);
