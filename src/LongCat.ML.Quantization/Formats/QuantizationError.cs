@@ -38,7 +38,7 @@ internal static class QuantizationError
             RelativeError = outputError is double known ? known : square > 0 ? Math.Sqrt(errors.Sum() / square) : 0,
             ClippedShare = (double)clipped.Sum() / problem.Weights.Length,
             OverflowShare = bound / (double)(1L << 31),
-            CalibrationRows = problem.Statistics?.Rows ?? 0,
+            CalibrationRows = problem.Statistics?.Site.Name == problem.Site.Name ? problem.Statistics.Rows : 0,
         };
     }
 }

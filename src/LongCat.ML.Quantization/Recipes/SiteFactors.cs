@@ -104,12 +104,16 @@ internal sealed class SiteFactors(IStatisticsSource statistics, long bytes = 1L 
         // Channels that were always zero have a zero row in H: with λ alone on the diagonal they neither give nor take compensation. A Gram matrix is positive
         // semidefinite, so λ makes it definite; rounding can only matter when channels differ by many orders, and then more of it helps.
         double damping = mean > 0 ? Damping * mean : 1;
+
+        // Fewer rows than channels say nothing about most directions: rounding errors would be moved there for free, and other text uses them. The missing rows
+        // count as rows of independent channels with the second moments seen.
+        double shrinkage = found.Filled || found.Rows >= size ? 0 : (size - found.Rows) / (double)found.Rows;
         for (int attempt = 0; attempt < 4; attempt++, damping *= 10)
         {
             double[] matrix = (double[])found.Gram.Clone();
             for (int j = 0; j < size; j++)
             {
-                matrix[((long)j * size) + j] += damping;
+                matrix[((long)j * size) + j] += damping + (shrinkage * found.Gram[((long)j * size) + j]);
             }
 
             if (UpperFactor.TryFactorize(matrix, size, threads, cancellationToken) is UpperFactor upper)
