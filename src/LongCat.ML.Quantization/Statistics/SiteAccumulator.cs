@@ -19,6 +19,7 @@ public sealed class SiteAccumulator
     private readonly double[] _panels;
     private int _buffered;
     private long _rows;
+    private bool _completed;
 
     /// <summary>Makes an empty accumulator.</summary>
     /// <param name="site">The site; its <see cref="LinearSite.Channels"/> are the width of a row.</param>
@@ -51,9 +52,11 @@ public sealed class SiteAccumulator
     /// <summary>Adds rows.</summary>
     /// <param name="rows">[r, K], row-major, r may be 0.</param>
     /// <exception cref="ArgumentException">The length is no multiple of K.</exception>
+    /// <exception cref="InvalidOperationException">The statistics are complete.</exception>
     /// <exception cref="QuantizationException">A value is NaN or infinite; nothing of this call was added.</exception>
     public void Add(ReadOnlySpan<float> rows)
     {
+        Open();
         int width = _site.Channels;
         if (rows.Length % width != 0)
         {
@@ -75,23 +78,17 @@ public sealed class SiteAccumulator
         }
     }
 
-    /// <summary>The statistics of all rows so far. More rows may follow; they begin a new block.</summary>
-    /// <returns>The statistics, independent of the accumulator.</returns>
+    /// <summary>The statistics of all rows. The Gram matrix is handed over, not copied, so nothing can be added afterwards.</summary>
+    /// <returns>The statistics.</returns>
+    /// <exception cref="InvalidOperationException">It was called before.</exception>
     public SiteStatistics Complete()
     {
+        Open();
+        _completed = true;
         Flush();
-        double[]? gram = null;
         if (_gram is not null)
         {
-            gram = (double[])_gram.Clone();
-            int width = _site.Channels;
-            for (int i = 0; i < width; i++)
-            {
-                for (int j = 0; j < i; j++)
-                {
-                    gram[((long)i * width) + j] = gram[((long)j * width) + i];
-                }
-            }
+            Mirror(_gram, _site.Channels);
         }
 
         return new SiteStatistics
@@ -99,10 +96,37 @@ public sealed class SiteAccumulator
             Site = _site,
             Rows = _rows,
             MaxAbs = _largest.Max(),
-            AbsMax = [.. _largest],
-            SumOfSquares = [.. _squares],
-            Gram = gram,
+            AbsMax = _largest,
+            SumOfSquares = _squares,
+            Gram = _gram,
         };
+    }
+
+    /// <summary>The lower triangle from the upper one, in squares that fit the first-level cache.</summary>
+    private static void Mirror(double[] gram, int width)
+    {
+        const int Square = 32;
+        for (int top = 0; top < width; top += Square)
+        {
+            for (int left = 0; left <= top; left += Square)
+            {
+                for (int i = top; i < Math.Min(top + Square, width); i++)
+                {
+                    for (int j = left; j < Math.Min(left + Square, i); j++)
+                    {
+                        gram[((long)i * width) + j] = gram[((long)j * width) + i];
+                    }
+                }
+            }
+        }
+    }
+
+    private void Open()
+    {
+        if (_completed)
+        {
+            throw new InvalidOperationException($"the statistics of {_site.Name} are complete");
+        }
     }
 
     private void Append(ReadOnlySpan<float> row)

@@ -69,5 +69,5 @@ public sealed class CompensationRecipeTests
     }
 
     private static QuantizedMatrix Quantize(QuantizationOptions options, float[] weights, int n, int k, SiteStatistics statistics, int threads = -1) =>
-        new MatrixQuantizer(options, new CalibrationStatistics([statistics], statistics.Rows)) { Threads = threads }.Quantize("w", weights, n, k, statistics.Site);
+        new MatrixQuantizer(options, new StatisticsTable([statistics], statistics.Rows)) { Threads = threads }.Quantize("w", weights, n, k, statistics.Site);
 }

@@ -118,7 +118,7 @@ public sealed class EqualizationTests
     private static LinearSite Site(string name, string norm, string weight) => new() { Name = name, Channels = Channels, Weights = [weight], Norm = norm };
 
     private static Equalization Plan(QuantizationOptions options, LinearSite[] sites, params SiteStatistics[] statistics) =>
-        Equalization.Plan(options.Resolve(), sites, new CalibrationStatistics(statistics, 1));
+        Equalization.Plan(options.Resolve(), sites, new StatisticsTable(statistics, 1));
 
     private static SiteStatistics Statistics(LinearSite site, float[] input)
     {

@@ -10,7 +10,7 @@ public sealed class ExpertStatisticsTests
         float[] x = Samples.Correlated(400, Channels, 1);
         LinearSite mixture = new() { Name = "x", Channels = Channels };
         LinearSite expert = new() { Name = "x.5", Channels = Channels, Weights = ["up.5"], Parent = "x", Expert = 5 };
-        CalibrationStatistics statistics = new([Of(mixture, x), Of(expert, [])], 400);
+        StatisticsTable statistics = new([Of(mixture, x), Of(expert, [])], 400);
         float[] weights = Samples.Gaussian(Outputs * Channels, 0.02, 2);
         QuantizedMatrix matrix = new MatrixQuantizer(new(), statistics).Quantize("up.5", weights, Outputs, Channels, expert);
         Assert.Equal(("compensated", 0L), (matrix.Report.Scheme, matrix.Report.CalibrationRows));
@@ -27,7 +27,7 @@ public sealed class ExpertStatisticsTests
         LinearSite alone = new() { Name = "inner.1", Channels = Channels, Weights = ["down.1"], Expert = 1 };
         LinearSite child = new() { Name = "x.1", Channels = Channels, Weights = ["up.1"], Parent = "x", Expert = 1 };
         LinearSite mixture = new() { Name = "x", Channels = Channels };
-        CalibrationStatistics statistics = new([Of(alone, seen), Of(child, seen), Of(mixture, x[..(500 * Channels)])], 500);
+        StatisticsTable statistics = new([Of(alone, seen), Of(child, seen), Of(mixture, x[..(500 * Channels)])], 500);
         double Error(LinearSite site, bool compensate) => Samples.OutputError(
             weights,
             new MatrixQuantizer(new() { Compensate = compensate }, statistics).Quantize("w", weights, Outputs, Channels, site).Dequantize(),

@@ -44,8 +44,10 @@ public sealed class SiteAccumulatorTests
             cut.Add(x.AsSpan(row * channels, count * channels));
         }
 
-        Assert.Equal(whole.Complete().Gram!, cut.Complete().Gram!);
-        Assert.Equal(whole.Complete().SumOfSquares, cut.Complete().SumOfSquares);
+        SiteStatistics expected = whole.Complete();
+        SiteStatistics got = cut.Complete();
+        Assert.Equal(expected.Gram!, got.Gram!);
+        Assert.Equal(expected.SumOfSquares, got.SumOfSquares);
     }
 
     [Fact]
@@ -57,6 +59,7 @@ public sealed class SiteAccumulatorTests
         bad[6] = float.NaN;
         Assert.Contains("row 3, channel 2 is NaN", Assert.Throws<QuantizationException>(() => accumulator.Add(bad)).Message, StringComparison.Ordinal);
         Assert.Equal(2, accumulator.Complete().Rows);
-        Assert.Throws<ArgumentException>(() => accumulator.Add(new float[7]));
+        Assert.Throws<InvalidOperationException>(() => accumulator.Add(new float[4]));
+        Assert.Throws<ArgumentException>(() => new SiteAccumulator(Samples.Site(4), gram: false).Add(new float[7]));
     }
 }

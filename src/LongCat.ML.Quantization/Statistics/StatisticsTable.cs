@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 namespace LongCat.ML.Quantization;
 
 /// <summary>Statistics of a calibration run in memory. Immutable, safe to share between threads.</summary>
-public sealed class CalibrationStatistics : IStatisticsSource
+public sealed class StatisticsTable : IStatisticsSource
 {
     private readonly Dictionary<string, SiteStatistics> _sites;
 
@@ -12,7 +12,7 @@ public sealed class CalibrationStatistics : IStatisticsSource
     /// <param name="tokens">Tokens that the run read.</param>
     /// <param name="dataFree">Whether the inputs were random tokens instead of text.</param>
     /// <exception cref="ArgumentException">Two are of the same site.</exception>
-    public CalibrationStatistics(IEnumerable<SiteStatistics> sites, long tokens, bool dataFree = false)
+    public StatisticsTable(IEnumerable<SiteStatistics> sites, long tokens, bool dataFree = false)
     {
         ArgumentNullException.ThrowIfNull(sites);
         _sites = [];
