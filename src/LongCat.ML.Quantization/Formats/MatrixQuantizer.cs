@@ -33,7 +33,7 @@ public sealed class MatrixQuantizer
     public float ActivationScale(LinearSite site)
     {
         ArgumentNullException.ThrowIfNull(site);
-        return site.Expert is null ? ActivationPlan.Choose(_options, StatisticsLookup.Find(_statistics, site, gram: false)).Scale : 0;
+        return ActivationPlan.Choose(_options, site, StatisticsLookup.Find(_statistics, site, gram: false)).Scale;
     }
 
     /// <summary>Quantizes a matrix to 4 bits.</summary>
