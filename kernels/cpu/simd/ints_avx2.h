@@ -59,11 +59,54 @@ struct Ints {
         return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales))),
                 _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + 16)))};
     }
-    // total += sum · scale; sum = next.
-    static void Close(Sums& sum, Sums& total, const Sums& scale, const int32_t& next) {
-        total = {_mm256_add_epi32(total.left, _mm256_mullo_epi32(sum.left, scale.left)),
-                 _mm256_add_epi32(total.right, _mm256_mullo_epi32(sum.right, scale.right))};
-        sum = All(next);
+    static Sums LoadSums(const int32_t* from) {
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 8))};
+    }
+    // As in ints_vnni.h.
+    template <int R, int C, int S, bool Fetch>
+    static void Tile(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
+                     int64_t scales, int32_t* totals) {
+        Sums total[R][C];
+        for (int r = 0; r < R; r++) {
+            for (int c = 0; c < C; c++) {
+                total[r][c] = All(0);
+            }
+        }
+        for (int64_t g = 0; g < groups; g++) {
+            Sums sum[R][C];
+            for (int r = 0; r < R; r++) {
+                for (int c = 0; c < C; c++) {
+                    sum[r][c] = All(a[r]);
+                }
+            }
+            a += R;
+            for (int64_t step = 0; step < (g + 1 < groups ? steps : last_steps); step++) {
+                for (int c = 0; c < C; c++) {
+                    if constexpr (Fetch) {
+                        __builtin_prefetch(ahead + c * 64, 0, 2);
+                    }
+                    Weights weights = Load(w + c * 64);
+                    for (int r = 0; r < R; r++) {
+                        Dot(sum[r][c], weights, a[r], a[R + r]);
+                    }
+                }
+                w += 256, ahead += 256, a += 2 * R;
+            }
+            for (int c = 0; c < C; c++) {
+                Sums scale = GroupScales(w + scales + c * 16 * S, S);
+                for (int r = 0; r < R; r++) {
+                    total[r][c] = {_mm256_add_epi32(total[r][c].left, _mm256_mullo_epi32(sum[r][c].left, scale.left)),
+                                   _mm256_add_epi32(total[r][c].right, _mm256_mullo_epi32(sum[r][c].right, scale.right))};
+                }
+            }
+            w += 64 * S, ahead += 64 * S;
+        }
+        for (int r = 0; r < R; r++) {
+            for (int c = 0; c < C; c++) {
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + (r * C + c) * 16), total[r][c].left);
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + (r * C + c) * 16 + 8), total[r][c].right);
+            }
+        }
     }
 
     struct Floats {

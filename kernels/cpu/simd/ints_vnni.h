@@ -5,46 +5,33 @@
 
 #include <cstdint>
 
+#include "ints_tile_vnni.h"
+
 namespace longcat {
 namespace {
 
 struct Ints {
-    using Sums = __m512i;  // one lane per output of a tile
-    struct Weights {
-        __m512i low, high;  // unsigned: q + 8 of k..k+3 and of k+4..k+7
-    };
-    static constexpr int kRows = 12, kFewRows = 4;  // rows of a block: many, and where the weights come from memory
+    using Sums = __m512i;                          // one lane per output of a tile
+    static constexpr int kRows = 6, kFewRows = 4;  // rows of a block: many, and where the weights come from memory
 
     // Tiles that a block of so many rows keeps in registers: sums and totals are 2 · rows · tiles of 32. Unpacking a tile takes three
     // operations that compete with its 2 · rows dot products, so rows count for more than tiles.
-    static constexpr int Tiles(int rows) { return rows <= 3 ? 4 : rows == 4 ? 2 : 1; }
+    static constexpr int Tiles(int rows) { return rows <= 3 ? 4 : 2; }
 
     static Sums All(int32_t x) { return _mm512_set1_epi32(x); }
-    static Weights Load(const uint8_t* tile) {
-        __m512i both = _mm512_loadu_si512(tile), mask = _mm512_set1_epi8(15);
-        return {_mm512_and_si512(both, mask), _mm512_and_si512(_mm512_srli_epi16(both, 4), mask)};
+    static Sums LoadSums(const int32_t* from) { return _mm512_loadu_si512(from); }
+    // w: the first of C tiles of a panel, ahead: the same of the next panel. a: R interleaved rows. totals [R, C, 16]. scales: from where w
+    // then stands, after a group's steps, to the group's scales of these tiles; S bytes each.
+    template <int R, int C, int S, bool Fetch>
+    static void Tile(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
+                     int64_t scales, int32_t* totals) {
+        TileVnni<R, C, S, Fetch>::Run(w, ahead, a, groups, steps, last_steps, scales, totals);
     }
+
     using Bytes = __m512i;                               // unsigned: q + 128 of four values of k
     static constexpr int kByteRows = 6, kByteTiles = 4;  // of a block of 8-bit weights
     static Bytes LoadBytes(const uint8_t* tile) { return _mm512_loadu_si512(tile); }
     static void Dot(Sums& sums, const Bytes& w, const int32_t& a) { asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w), "m"(a)); }
-
-    // sums += low · first + high · second, each four products per lane. Written out because the compiler would keep the broadcast
-    // activations in registers, which the totals need: it then moves those to memory at the end of every group (15 % of the time).
-    static void Dot(Sums& sums, const Weights& w, const int32_t& first, const int32_t& second) {
-        asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w.low), "m"(first));
-        asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w.high), "m"(second));
-    }
-    // The scales of 16 outputs; ones where there are none.
-    static Sums GroupScales(const uint8_t* scales, int bytes) {
-        return bytes == 1   ? _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)))
-               : bytes == 2 ? _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)))
-                            : _mm512_set1_epi32(1);
-    }
-    // total += sum · scale; sum = next.
-    static void Close(Sums& sum, Sums& total, const Sums& scale, const int32_t& next) {
-        asm("vpmulld %2, %0, %0\n\tvpaddd %0, %1, %1\n\tvpbroadcastd %3, %0" : "+v"(sum), "+v"(total) : "v"(scale), "m"(next));
-    }
 
     using Floats = __m512;
     static Floats ToFloats(Sums total) { return _mm512_cvtepi32_ps(total); }

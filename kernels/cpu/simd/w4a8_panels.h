@@ -52,63 +52,40 @@ inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t 
 // own streams keep up with memory.
 inline bool FetchesAhead(int64_t m) { return m >= 3; }
 
-// a: a block of R rows. Sums stay in registers from one group to the next: closing a group multiplies them by the group's scales, adds
-// that to the totals and lets them begin at the next group's starts. The compiler is given no choice there: what it makes of the plain
-// expression moves totals through memory.
+template <int S>
+struct ScaleBytes {
+    static constexpr int value = S;
+};
+
+// a: a block of R rows.
 template <int R, int C, bool Fetch>
 void W4A8Tiles(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const float* scales,
                const IntOutput& output) {
-    const uint8_t* w = panel + tile * 64;
-    ahead += tile * 64;
-    typename Ints::Sums total[R][C], sum[R][C];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-        for (int c = 0; c < C; c++) {
-            total[r][c] = Ints::All(0);
-            sum[r][c] = Ints::All(shape.groups > 0 ? a[r] : 0);
+    int32_t totals[R * C * 16];
+    if (shape.groups == 0) {
+        std::memset(totals, 0, sizeof(totals));
+    } else {
+        int64_t steps = shape.group / kW4A8StepDepth, last_steps = (shape.depth - (shape.groups - 1) * shape.group) / kW4A8StepDepth;
+        int64_t to_scales = tile * 16 * shape.scale_bytes - tile * 64;
+        auto run = [&](auto bytes) {
+            Ints::template Tile<R, C, decltype(bytes)::value, Fetch>(panel + tile * 64, ahead + tile * 64, a, shape.groups, steps,
+                                                                     last_steps, to_scales, totals);
+        };
+        switch (shape.scale_bytes) {
+            case 0:
+                run(ScaleBytes<0>());
+                break;
+            case 1:
+                run(ScaleBytes<1>());
+                break;
+            default:
+                run(ScaleBytes<2>());
+                break;
         }
     }
-    for (int64_t g = 0; g < shape.groups; g++) {
-        a += R;
-        int64_t steps = CeilDivide(Smaller(shape.group, shape.k - g * shape.group), kW4A8StepDepth);
-        do {
-            if constexpr (Fetch) {
-#pragma GCC unroll 4
-                for (int c = 0; c < C; c++) {
-                    __builtin_prefetch(ahead + c * 64, 0, 2);
-                }
-                ahead += 256;
-            }
-#pragma GCC unroll 4
-            for (int c = 0; c < C; c++) {
-                typename Ints::Weights weights = Ints::Load(w + c * 64);
-#pragma GCC unroll 16
-                for (int r = 0; r < R; r++) {
-                    Ints::Dot(sum[r][c], weights, a[r], a[R + r]);
-                }
-            }
-            w += 256;
-            a += 2 * R;
-        } while (--steps > 0);
-        const int32_t* next = g + 1 < shape.groups ? a : a - R;  // any address will do after the last group
-        const uint8_t* group_scales = w - tile * 64 + tile * 16 * shape.scale_bytes;
-#pragma GCC unroll 4
-        for (int c = 0; c < C; c++) {
-            typename Ints::Sums scale = Ints::GroupScales(group_scales + c * 16 * shape.scale_bytes, shape.scale_bytes);
-#pragma GCC unroll 16
-            for (int r = 0; r < R; r++) {
-                Ints::Close(sum[r][c], total[r][c], scale, next[r]);
-            }
-        }
-        w += kW4A8PanelColumns * shape.scale_bytes;
-        ahead += kW4A8PanelColumns * shape.scale_bytes;
-    }
-#pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
-            output.Finish(Ints::ToFloats(total[r][c]), r, (tile + c) * 16, scales[r]);
+            output.Finish(Ints::ToFloats(Ints::LoadSums(totals + (r * C + c) * 16)), r, (tile + c) * 16, scales[r]);
         }
     }
 }
