@@ -3,56 +3,53 @@ using System.Runtime.InteropServices;
 namespace LongCat.ML.Benchmarks.W4A8;
 
 /// <summary>
-/// The bare kernel and the machine's two limits, measured by code of the kernels' own compiler: liblongcat_kernel_probe, which is built with the kernels' tests.
+/// The bare kernel and the machine's two limits, measured by code of the kernels' own compiler: liblongcat_machine (kernels/bench/machine.cc), which is built beside the kernels' tests.
 /// Everything runs on the calling thread.
 /// </summary>
 internal sealed unsafe class KernelProbe
 {
-    private const int Avx512 = 2;
-    private readonly delegate* unmanaged<int, double> peak;
-    private readonly delegate* unmanaged<byte*, long, double> read;
+    private readonly delegate* unmanaged<double, double> peak;
+    private readonly delegate* unmanaged<double, double> read;
     private readonly delegate* unmanaged<long, long, long, int, long> bytes;
     private readonly delegate* unmanaged<long, long, long, long, int, long> workspace;
-    private readonly delegate* unmanaged<long, long, long, long, int, float*, byte*, float*, float*, void*, int> multiply;
+    private readonly delegate* unmanaged<long, long, long, long, int, float*, byte*, float*, float*, void*, int, int> multiply;
 
     private KernelProbe(nint library)
     {
-        peak = (delegate* unmanaged<int, double>)NativeLibrary.GetExport(library, "longcat_probe_peak");
-        read = (delegate* unmanaged<byte*, long, double>)NativeLibrary.GetExport(library, "longcat_probe_read");
-        bytes = (delegate* unmanaged<long, long, long, int, long>)NativeLibrary.GetExport(library, "longcat_probe_w4a8_bytes");
-        workspace = (delegate* unmanaged<long, long, long, long, int, long>)NativeLibrary.GetExport(library, "longcat_probe_w4a8_workspace");
-        multiply = (delegate* unmanaged<long, long, long, long, int, float*, byte*, float*, float*, void*, int>)NativeLibrary.GetExport(library, "longcat_probe_w4a8");
+        peak = (delegate* unmanaged<double, double>)NativeLibrary.GetExport(library, "longcat_peak_vnni");
+        read = (delegate* unmanaged<double, double>)NativeLibrary.GetExport(library, "longcat_read_bandwidth");
+        bytes = (delegate* unmanaged<long, long, long, int, long>)NativeLibrary.GetExport(library, "longcat_w4a8_packed_bytes");
+        workspace = (delegate* unmanaged<long, long, long, long, int, long>)NativeLibrary.GetExport(library, "longcat_w4a8_workspace_bytes");
+        multiply = (delegate* unmanaged<long, long, long, long, int, float*, byte*, float*, float*, void*, int, int>)NativeLibrary.GetExport(library, "longcat_w4a8_matmul");
     }
 
     /// <exception cref="InvalidOperationException">The library has not been built.</exception>
     public static KernelProbe Open()
     {
-        string path = Path.Combine(BenchmarkModels.Root, "artifacts", "native", "build", "liblongcat_kernel_probe.so");
+        string path = Path.Combine(BenchmarkModels.Root, "artifacts", "native", "build", "liblongcat_machine.so");
         return File.Exists(path)
             ? new KernelProbe(NativeLibrary.Load(path))
-            : throw new InvalidOperationException($"{path} is missing: ./run bench builds it (cmake -S kernels -B artifacts/native/build && cmake --build artifacts/native/build --target longcat_kernel_probe)");
+            : throw new InvalidOperationException(
+                $"{path} is missing; ./run bench builds it (cmake -S kernels -B artifacts/native/build -DCMAKE_BUILD_TYPE=Release && cmake --build artifacts/native/build --target longcat_machine)");
     }
 
-    /// <summary>Operations per second, two for a multiplication and its addition, of integer dot products in registers: P.</summary>
-    public double Peak() => peak(Avx512);
+    /// <summary>P: operations per second, two for a multiplication and its addition, of integer dot products in registers; 0 where the processor has none. Takes 10 ms.</summary>
+    public double Peak() => peak(0.01) * 1e9;
 
-    /// <summary>Bytes per second of one pass of plain loads: B.</summary>
-    public double Read(PageBuffer buffer) => read(buffer.Bytes, buffer.Length / 256 * 256);
+    /// <summary>B: bytes per second read from memory, out of 300 MB in pages of 2 MB. Takes a third of a second.</summary>
+    public double Read() => read(0.1) * 1e9;
 
     /// <summary>Bytes of packed weights.</summary>
-    public long PackedBytes(long n, long k, long group, int groupScaleBytes) => bytes(n, k, group, groupScaleBytes);
+    public long PackedBytes(W4A8Shape shape) => bytes(shape.OutFeatures, shape.InFeatures, shape.Group, shape.GroupScaleBytes);
+
+    /// <summary>Bytes of scratch memory, aligned to 64, that a product wants.</summary>
+    public long WorkspaceBytes(W4A8Shape shape, long m) => workspace(m, shape.OutFeatures, shape.InFeatures, shape.Group, shape.GroupScaleBytes);
 
     /// <summary>One product on this thread.</summary>
     /// <exception cref="InvalidOperationException">The kernel refused it.</exception>
-    public void Multiply(W4A8Shape shape, long m, float* x, byte* weights, float* scale, float* y, PageBuffer scratch)
+    public void Multiply(W4A8Shape shape, long m, float* x, byte* weights, float* scale, float* y, void* scratch)
     {
-        long needed = workspace(m, shape.OutFeatures, shape.InFeatures, shape.Group, shape.GroupScaleBytes);
-        if (needed > scratch.Length)
-        {
-            throw new InvalidOperationException($"the kernel wants {needed} bytes of scratch for {m} rows of {shape}, it was given {scratch.Length}");
-        }
-
-        int status = multiply(m, shape.OutFeatures, shape.InFeatures, shape.Group, shape.GroupScaleBytes, x, weights, scale, y, scratch.Bytes);
+        int status = multiply(m, shape.OutFeatures, shape.InFeatures, shape.Group, shape.GroupScaleBytes, x, weights, scale, y, scratch, 1);
         if (status != 0)
         {
             throw new InvalidOperationException($"the kernel refused {m} rows of {shape} with status {status}");

@@ -94,14 +94,14 @@ internal static class ProductBenchmark
         float[] input = Noise(rows * weights.Width);
         double peak = 0, bandwidth = 0, bare = double.MaxValue;
         double[] best = [.. chains.Select(_ => double.MaxValue)];
-        using PageBuffer scratch = new(64L << 20), output = new(4L * rows * Math.Max(weights.Width, weights.Inner)), x = new(4L * rows * Math.Max(weights.Width, weights.Inner));
+        using PageBuffer scratch = new(weights.Shapes.Max(shape => probe.WorkspaceBytes(shape, rows)) + 64), output = new(4L * rows * Math.Max(weights.Width, weights.Inner)), x = new(4L * rows * Math.Max(weights.Width, weights.Inner));
         Fill(x);
         for (int turn = 0; turn <= turns; turn++)
         {
             if (threads == 1)
             {
                 peak = Math.Max(peak, probe.Peak());
-                bandwidth = Math.Max(bandwidth, probe.Read(weights.Packed));
+                bandwidth = turn % 5 == 0 ? Math.Max(bandwidth, probe.Read()) : bandwidth;
                 double kernel = Bare(probe, weights, rows, x, output, scratch);
                 bare = turn == 0 ? bare : Math.Min(bare, kernel);
             }
@@ -188,7 +188,7 @@ internal static class ProductBenchmark
         double started = PinnedThread.ProcessorSeconds();
         for (int i = 0; i < 2 * weights.Pairs; i++)
         {
-            probe.Multiply(weights.Shapes[i % 2], rows, (float*)x.Bytes, weights.Matrix(i), (float*)weights.Scales[i % 2].Bytes, (float*)output.Bytes, scratch);
+            probe.Multiply(weights.Shapes[i % 2], rows, (float*)x.Bytes, weights.Matrix(i), (float*)weights.Scales[i % 2].Bytes, (float*)output.Bytes, scratch.Bytes);
         }
 
         return (PinnedThread.ProcessorSeconds() - started) / (2 * weights.Pairs);

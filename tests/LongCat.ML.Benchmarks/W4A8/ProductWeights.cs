@@ -20,7 +20,7 @@ internal sealed unsafe class ProductWeights : IDisposable
         W4A8Shape up = new(inner, width, group), down = new(width, inner, group);
         Shapes = [up, down];
         Pairs = (int)Math.Max(1, (leastBytes + ((long)width * inner) - 1) / ((long)width * inner));
-        long[] sizes = [.. Shapes.Select(shape => probe.PackedBytes(shape.OutFeatures, shape.InFeatures, shape.Group, shape.GroupScaleBytes))];
+        long[] sizes = [.. Shapes.Select(probe.PackedBytes)];
         offsets = new long[(2 * Pairs) + 1];
         for (int i = 0; i < 2 * Pairs; i++)
         {
