@@ -18,10 +18,10 @@ internal static class W4A8EngineBenchmark
 
     private static readonly Case[] Cases =
     [
-        new("prompt of 128", contestant => contestant.Prompt(128), 2.3, Turns: 3),
-        new("prompt of 512", contestant => contestant.Prompt(512), 2.3, Turns: 2),
-        new("decode of one", contestant => contestant.Decode(1, 32), 1.4, Turns: 4),
-        new("decode of eight", contestant => contestant.Decode(EngineContestants.Sequences, 16), 3, Turns: 2),
+        new("prompt of 128", contestant => contestant.Prompt(128), 2.3, Turns: 3, Slow: false),
+        new("decode of one", contestant => contestant.Decode(1, 32), 1.4, Turns: 4, Slow: false),
+        new("prompt of 512", contestant => contestant.Prompt(512), 2.3, Turns: 2, Slow: true),
+        new("decode of eight", contestant => contestant.Decode(EngineContestants.Sequences, 16), 3, Turns: 2, Slow: true),
     ];
 
     public static IEnumerable<Figure> Run(BenchmarkModels models, BenchmarkOptions options)
@@ -39,7 +39,7 @@ internal static class W4A8EngineBenchmark
         {
             Console.Error.WriteLine($"w4a8-engine: exporting {shape.Name}");
             using BenchmarkModel ours = models.Export(shape, "bf16", new ExportOptions());
-            using BenchmarkModel standard = models.Export(shape, "int4", new ExportOptions { Operators = OperatorSet.Standard, Precision = WeightPrecision.Int4 });
+            using BenchmarkModel small = models.Export(shape, "int4-32", StandardInt4(32)), large = models.Export(shape, "int4-128", StandardInt4(128));
             (string Type, string File)[] files = library is not null && GgufModel.Knows(shape)
                 ? [.. new[] { "Q4_0", "Q4_K" }.Select(type => (type, GgufModel.Write(Path.Combine(BenchmarkModels.Root, "artifacts", "bench"), shape, type)))]
                 : [];
@@ -49,7 +49,8 @@ internal static class W4A8EngineBenchmark
                 try
                 {
                     contestants.Add(new OwnEngine(ours, "longcat bf16", threads));
-                    contestants.Add(new OwnEngine(standard, "standard int4, block 32", threads));
+                    contestants.Add(new OwnEngine(small, "standard int4, block 32", threads));
+                    contestants.Add(new OwnEngine(large, "standard int4, block 128", threads));
                     contestants.AddRange(files.Select(file => new Peer(library!, file.File, $"llama.cpp {file.Type}", shape.VocabSize, threads)));
                     foreach (Figure figure in Compare(shape, contestants, threads, options))
                     {
@@ -72,13 +73,20 @@ internal static class W4A8EngineBenchmark
         }
     }
 
+    private static ExportOptions StandardInt4(int block) => new() { Operators = OperatorSet.Standard, Precision = WeightPrecision.Int4, Int4BlockSize = block };
+
     private static IEnumerable<Figure> Compare(BenchmarkShape shape, List<IEngineContestant> contestants, int threads, BenchmarkOptions options)
     {
+        IEngineContestant? slower = null;
         foreach (Case measured in Cases)
         {
             Console.Error.WriteLine($"w4a8-engine: {shape.Name}, {measured.Name}, threads {threads}");
-            (Series[] series, _) = Series.InTurns(options.Quick ? 1 : measured.Turns, contestants.Count, i => measured.Measure(contestants[i]), warmUp: false);
-            double standard = Best(series, contestants, "standard"), llama = Best(series, contestants, "llama.cpp"), own = series[0].Best;
+
+            // Minutes go to the block size that was faster with the short prompt.
+            IEngineContestant[] chosen = [.. contestants.Where(contestant => !measured.Slow || contestant != slower)];
+            (Series[] series, _) = Series.InTurns(options.Quick ? 1 : measured.Turns, chosen.Length, i => measured.Measure(chosen[i]), warmUp: false);
+            slower ??= series[1].Best < series[2].Best ? contestants[1] : contestants[2];
+            double standard = Best(series, chosen, "standard"), llama = Best(series, chosen, "llama.cpp"), own = series[0].Best;
             List<string> missed = [];
             List<(string, double)> more = [("times standard", own / standard)];
             Ask("standard", own / standard, TimesStandard);
@@ -88,9 +96,9 @@ internal static class W4A8EngineBenchmark
                 Ask("llama.cpp", own / llama, measured.TimesLlama);
             }
 
-            for (int i = 0; i < contestants.Count; i++)
+            for (int i = 0; i < chosen.Length; i++)
             {
-                Figure figure = series[i].ToFigure(Part, $"{shape.Name}, {measured.Name}: {contestants[i].Name}", "tokens/s", threads, i == 0 ? [.. more] : []);
+                Figure figure = series[i].ToFigure(Part, $"{shape.Name}, {measured.Name}: {chosen[i].Name}", "tokens/s", threads, i == 0 ? [.. more] : []);
                 yield return i > 0 ? figure : figure with { Verdict = missed.Count == 0 ? "reached" : "missed: " + string.Join("; ", missed) };
             }
 
@@ -126,8 +134,8 @@ internal static class W4A8EngineBenchmark
         }
     }
 
-    private static double Best(Series[] series, List<IEngineContestant> contestants, string prefix) =>
+    private static double Best(Series[] series, IEngineContestant[] contestants, string prefix) =>
         series.Where((_, i) => contestants[i].Name.StartsWith(prefix, StringComparison.Ordinal)).Select(each => each.Best).DefaultIfEmpty(0).Max();
 
-    private sealed record Case(string Name, Func<IEngineContestant, double> Measure, double TimesLlama, int Turns);
+    private sealed record Case(string Name, Func<IEngineContestant, double> Measure, double TimesLlama, int Turns, bool Slow);
 }
