@@ -326,6 +326,65 @@ void Make(Random& random, MixtureCase* c, Step* step) {
                        [=] { c->p.zero_experts = -1; }};
 }
 
+// ---- ExpertMixture with W4A8 experts
+
+struct PackedMixtureCase {
+    ExpertMixtureArguments p;
+    W4A8Experts experts;
+    std::vector<float> x, router, bias, y, scales[3];
+    std::vector<uint8_t> packed[3];
+};
+
+// Gates are so large that silu(gate) is the gate: the inner activations are then rounded to the same integers on every path.
+void Make(Random& random, PackedMixtureCase* c, Step* step) {
+    ExpertMixtureArguments& p = c->p;
+    p.tokens = Size(random, random.Below(5) == 0 ? 250 : 20), p.hidden = random.Between(1, 200), p.intermediate = random.Between(1, 200);
+    p.experts = static_cast<int>(random.Between(1, 6)), p.zero_experts = static_cast<int>(random.Below(4));
+    int all = p.experts + p.zero_experts;
+    p.top_k = static_cast<int>(random.Between(1, all)), p.routed_scaling_factor = 1.5f, p.normalize = random.Below(2) == 0;
+    p.w4a8 = &c->experts;
+    c->experts.group_scale_bytes = static_cast<int>(random.Below(3));
+    c->experts.group = c->experts.group_scale_bytes == 0 ? 0 : 8 * random.Below(20);
+    c->x = random.Floats(p.tokens * p.hidden), c->router = random.Floats(all * p.hidden, 1.0f / static_cast<float>(p.hidden));
+    for (float& x : c->x) {
+        x += 3;
+    }
+    c->bias = random.Floats(all, 0.05f);
+    p.x = c->x.data(), p.router = c->router.data(), p.correction_bias = random.Below(2) == 0 ? c->bias.data() : nullptr;
+    for (int which = 0; which < 3; which++) {
+        W4A8Layout layout = which == 2 ? DownLayout(p) : GateLayout(p);
+        int64_t bytes = W4A8PackedBytes(layout), groups = (layout.k + layout.group - 1) / layout.group;
+        std::vector<int8_t> q(static_cast<size_t>(layout.n * layout.k));
+        std::vector<uint16_t> group_scales(static_cast<size_t>(layout.n * groups), 1);
+        c->packed[which].resize(static_cast<size_t>(p.experts * bytes));  // not a byte more: a sanitizer sees what goes beyond
+        for (int e = 0; e < p.experts; e++) {
+            for (int8_t& value : q) {
+                value = static_cast<int8_t>(which == 0 ? random.Between(1, 7) : random.Between(-8, 7));
+            }
+            for (uint16_t& value : group_scales) {
+                value = static_cast<uint16_t>(c->experts.group_scale_bytes == 0 ? 1 : random.Between(1, 127));
+            }
+            W4A8Pack(layout, q.data(), c->experts.group_scale_bytes == 0 ? nullptr : group_scales.data(), c->packed[which].data() + e * bytes);
+        }
+        float scale = which == 0 ? 21.0f / static_cast<float>(layout.k) : 0.1f / static_cast<float>(layout.k);
+        c->scales[which].assign(static_cast<size_t>(p.experts * layout.n), scale);
+    }
+    c->experts.gate = c->packed[0].data(), c->experts.up = c->packed[1].data(), c->experts.down = c->packed[2].data();
+    c->experts.gate_scale = c->scales[0].data(), c->experts.up_scale = c->scales[1].data(), c->experts.down_scale = c->scales[2].data();
+    step->what = Text("ExpertMixture %d tokens of %d, %d + %d packed experts of %d, group %d, %d bytes, top %d", (int)p.tokens, (int)p.hidden,
+                      p.experts, p.zero_experts, (int)p.intermediate, (int)c->experts.group, c->experts.group_scale_bytes, p.top_k);
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(ExpertMixtureWorkspace(c->p));
+        return ExpertMixture(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] { c->y.assign(c->x.size(), 0), c->p.y = c->y.data(); };
+    step->output = [=] { return c->y; };
+    step->spoilings = {[=] { c->p.tokens = -1; },          [=] { c->p.hidden = 0; },
+                       [=] { c->p.top_k = 0; },            [=] { c->experts.group = 12; },
+                       [=] { c->experts.group = -8; },     [=] { c->experts.group_scale_bytes = 3; },
+                       [=] { c->experts.gate = nullptr; }, [=] { c->experts.down_scale = nullptr; }};
+}
+
 // ---- what is done with each
 
 struct Counts {
@@ -378,7 +437,7 @@ int main(int count, char** arguments) {
         for (int64_t i = first; i < first + cases && failures == 0; i++) {
             Run<C>(name, i, &comparison, &counts);
         }
-        std::printf("%-16s %d valid and %d spoiled steps\n", name, counts.valid, counts.spoiled);
+        std::printf("%-18s %d valid and %d spoiled steps\n", name, counts.valid, counts.spoiled);
     };
     const char* why = "float32 sums in another order";
     all(static_cast<MatMulCase*>(nullptr), "MatMul", 5e-5, why);
@@ -386,5 +445,6 @@ int main(int count, char** arguments) {
     all(static_cast<std::unique_ptr<LatentCase>*>(nullptr), "LatentAttention", 5e-5, why);
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
     all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
+    all(static_cast<PackedMixtureCase*>(nullptr), "ExpertMixture W4A8", 1e-6, "exact products; the router's sums in double");
     return Report();
 }

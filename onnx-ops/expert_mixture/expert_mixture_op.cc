@@ -1,10 +1,18 @@
 #include "expert_mixture_op.h"
 
+#include <algorithm>
+
+#include "../quantized_rows/quantized_rows.h"
+
 namespace longcat::ops {
 
-ExpertMixtureOp::ExpertMixtureOp(const Attributes& attributes) : path_(SelectPath()), layout_(attributes.Layout("layout")) {
-    if (layout_ == WeightLayout::kPanels) {
+ExpertMixtureOp::ExpertMixtureOp(const Attributes& attributes)
+    : path_(SelectPath()), layout_(static_cast<int>(attributes.OneOf("layout", {kRows, kPanels, kW4A8}, kRows))) {
+    if (layout_ != kRows) {
         attributes_.intermediate = attributes.Positive("intermediate_size");
+    }
+    if (layout_ == kW4A8) {
+        ReadW4A8Attributes(attributes);
     }
     attributes_.top_k = attributes.Positive("top_k");
     attributes_.experts = attributes.Positive("num_experts");
@@ -26,33 +34,83 @@ ExpertMixtureOp::ExpertMixtureOp(const Attributes& attributes) : path_(SelectPat
     }
 }
 
-void ExpertMixtureOp::Compute(Context& context) const {
-    ExpertMixtureArguments p = attributes_;
-    int64_t experts = p.experts, all = experts + p.zero_experts;
-    Input x = context.In(0, "x"), gate = context.In(3, "gate");
-    x.HasRank(2);
-    p.tokens = x.Dimension(0);
-    p.hidden = x.Dimension(1);
-    if (layout_ == WeightLayout::kRows) {
-        gate.HasShape({experts, -1, p.hidden});
-        p.intermediate = gate.Dimension(1);
+void ExpertMixtureOp::ReadW4A8Attributes(const Attributes& attributes) {
+    attributes_.hidden = attributes.Positive("hidden_size");
+    w4a8_.group = GroupSize(attributes);
+    w4a8_.group_scale_bytes = static_cast<int>(attributes.OneOf("group_scale_bytes", {0, 1, 2}, 0));
+    int64_t longest = std::max(attributes_.hidden, attributes_.intermediate);
+    if (w4a8_.group_scale_bytes == 0 && w4a8_.group > 0 && w4a8_.group < longest) {
+        Fail("attribute group_scale_bytes is 0 with group_size %lld, expected 1 or 2: several groups have scales of their own",
+             static_cast<long long>(w4a8_.group));
     }
-    p.x = x.Floats();
-    p.router = context.In(1, "router").HasShape({all, p.hidden}).Floats();
-    if (context.HasInput(2)) {
-        p.correction_bias = context.In(2, "correction_bias").HasShape({all}).Floats();
+    // What a group scale of 1 gives; with larger ones the exporter has shown that the sums fit.
+    if (int64_t most = ((int64_t{1} << 31) - 1) / (127 * 8); longest > most) {
+        Fail("attribute %s is %lld: sums of so many products do not fit 32 bits, expected at most %lld",
+             longest == attributes_.hidden ? "hidden_size" : "intermediate_size", static_cast<long long>(longest),
+             static_cast<long long>(most));
+    }
+}
+
+void ExpertMixtureOp::ReadFloatExperts(const Context& context, ExpertMixtureArguments& p) const {
+    for (size_t scale = 6; scale <= 8; scale++) {
+        if (context.HasInput(scale)) {
+            Fail("input %zu (%s) belongs to layout %d, expected none with layout %d", scale, kInputs[scale].name, kW4A8, layout_);
+        }
+    }
+    Input gate = context.In(3, "gate");
+    if (layout_ == kRows) {
+        gate.HasShape({p.experts, -1, p.hidden});
+        p.intermediate = gate.Dimension(1);
     }
     auto stack = [&](const Input& input, int64_t outputs, int64_t inputs) {
         Weights weights = input.AsWeights();
-        weights.layout = layout_;
-        Shape shape = layout_ == WeightLayout::kRows ? Shape{outputs, inputs} : PanelShape(weights.type, outputs, inputs);
-        shape.insert(shape.begin(), experts);
+        weights.layout = static_cast<WeightLayout>(layout_);
+        Shape shape = layout_ == kRows ? Shape{outputs, inputs} : PanelShape(weights.type, outputs, inputs);
+        shape.insert(shape.begin(), p.experts);
         input.HasShape(shape);
         return weights;
     };
     p.gate = stack(gate, p.intermediate, p.hidden);
     p.up = stack(context.In(4, "up"), p.intermediate, p.hidden);
     p.down = stack(context.In(5, "down"), p.hidden, p.intermediate);
+}
+
+void ExpertMixtureOp::ReadW4A8Experts(const Context& context, const ExpertMixtureArguments& p, W4A8Experts& experts) const {
+    auto stack = [&](size_t index, const W4A8Layout& layout) {
+        int64_t bytes = W4A8PanelBytes(layout), panels = W4A8PackedBytes(layout) / bytes;
+        return context.In(index, kInputs[index].name).HasShape({p.experts, panels, bytes}).Bytes();
+    };
+    auto scales = [&](size_t index, int64_t outputs) {
+        return context.In(index, kInputs[index].name).HasShape({p.experts, outputs}).Floats();
+    };
+    experts.gate = stack(3, GateLayout(p)), experts.gate_scale = scales(6, p.intermediate);
+    experts.up = stack(4, GateLayout(p)), experts.up_scale = scales(7, p.intermediate);
+    experts.down = stack(5, DownLayout(p)), experts.down_scale = scales(8, p.hidden);
+}
+
+void ExpertMixtureOp::Compute(Context& context) const {
+    ExpertMixtureArguments p = attributes_;
+    int64_t all = int64_t{p.experts} + p.zero_experts;
+    Input x = context.In(0, "x");
+    if (layout_ == kW4A8) {
+        x.HasShape({-1, p.hidden});
+    } else {
+        x.HasRank(2);
+    }
+    p.tokens = x.Dimension(0);
+    p.hidden = x.Dimension(1);
+    p.x = x.Floats();
+    p.router = context.In(1, "router").HasShape({all, p.hidden}).Floats();
+    if (context.HasInput(2)) {
+        p.correction_bias = context.In(2, "correction_bias").HasShape({all}).Floats();
+    }
+    W4A8Experts experts = w4a8_;
+    if (layout_ == kW4A8) {
+        p.w4a8 = &experts;
+        ReadW4A8Experts(context, p, experts);
+    } else {
+        ReadFloatExperts(context, p);
+    }
     p.y = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
     p.selected = static_cast<int32_t*>(context.OptionalOut(1, {p.tokens, p.top_k}));
     p.inner = static_cast<float*>(context.OptionalOut(2, {p.tokens, p.top_k, p.intermediate}));

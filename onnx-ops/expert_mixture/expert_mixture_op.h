@@ -10,16 +10,26 @@ class ExpertMixtureOp {
   public:
     static constexpr const char* kName = "ExpertMixture";
     static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat, INPUT_OUTPUT_OPTIONAL},
-                                       {"gate", kAny}, {"up", kAny},       {"down", kAny}};
+                                       {"gate", kAny}, {"up", kAny},       {"down", kAny},
+                                       {"gate_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"up_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"down_scale", kFloat, INPUT_OUTPUT_OPTIONAL}};
     static constexpr Port kOutputs[] = {{"y", kFloat}, {"selected", kInt32, INPUT_OUTPUT_OPTIONAL}, {"inner", kFloat, INPUT_OUTPUT_OPTIONAL}};
 
     explicit ExpertMixtureOp(const Attributes& attributes);
     void Compute(Context& context) const;
 
   private:
+    static constexpr int kRows = 0, kPanels = 1, kW4A8 = 2;  // attribute layout
+
+    void ReadW4A8Attributes(const Attributes& attributes);
+    void ReadFloatExperts(const Context& context, ExpertMixtureArguments& p) const;
+    void ReadW4A8Experts(const Context& context, const ExpertMixtureArguments& p, W4A8Experts& experts) const;
+
     CpuPath path_;
-    WeightLayout layout_;
+    int layout_;
     ExpertMixtureArguments attributes_;  // only what attributes hold
+    W4A8Experts w4a8_;                   // the same
 };
 
 }  // namespace longcat::ops

@@ -30,6 +30,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
     [InlineData("LatentAttention", 50)]
     [InlineData("PagedAttention", 60)]
     [InlineData("ExpertMixture", 50)]
+    [InlineData("ExpertMixture of 4 bits", 50)]
     public void Valid_inputs_equal_the_reference_and_spoiled_ones_name_operator_and_input(string name, int cases)
     {
         Random random = new(20261121);
@@ -43,7 +44,8 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
                 "NGramEmbedding" => FuzzCases.NGramEmbedding(random),
                 "LatentAttention" => FuzzCases.LatentAttention(random),
                 "PagedAttention" => FuzzCases.PagedAttention(random),
-                _ => FuzzCases.ExpertMixture(random),
+                "ExpertMixture" => FuzzCases.ExpertMixture(random),
+                _ => FuzzCases.W4A8ExpertMixture(random),
             };
             string what = $"case {i.ToString(CultureInfo.InvariantCulture)} ({fuzz.Description})";
             using OperatorSession session = Open(fuzz, fuzz.Inputs);
@@ -68,8 +70,8 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
             using OperatorSession? other = sameRanks ? null : Open(fuzz, spoiled);
             OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => (other ?? session).Run(spoiled));
             Assert.True(
-                error.Message.Contains("longcat::" + name + " '", StringComparison.Ordinal) && error.Message.Contains(spoiling.Named, StringComparison.Ordinal),
-                $"{what}: '{error.Message}' should name {name} and {spoiling.Named}");
+                error.Message.Contains("longcat::" + fuzz.Operator + " '", StringComparison.Ordinal) && error.Message.Contains(spoiling.Named, StringComparison.Ordinal),
+                $"{what}: '{error.Message}' should name {fuzz.Operator} and {spoiling.Named}");
             errors++;
 
             // The failed call left the session usable.

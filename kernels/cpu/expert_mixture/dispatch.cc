@@ -1,11 +1,39 @@
+#include "../common/numbers.h"
+#include "../common/vnni.h"
 #include "paths.h"
+#include "w4a8_plan.h"
 
 namespace longcat {
 
 namespace {
 
+using L = long long;
+
+Status CheckW4A8(const ExpertMixtureArguments& p) {
+    const W4A8Experts& w = *p.w4a8;
+    if (w.group < 0 || w.group % 8 != 0) {
+        return Status::Error(StatusCode::kInvalidArgument, "group_size is %lld, expected a multiple of 8, or 0 for one group per channel",
+                             L{w.group});
+    }
+    if (w.group_scale_bytes < 0 || w.group_scale_bytes > 2) {
+        return Status::Error(StatusCode::kInvalidArgument, "group_scale_bytes is %d, expected 0, 1 or 2", w.group_scale_bytes);
+    }
+    if (w.group_scale_bytes == 0 && w.group != 0 && w.group < Larger(p.hidden, p.intermediate)) {
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "group_size is %lld without group scales (group_scale_bytes 0), expected 0 for one group per channel", L{w.group});
+    }
+    if (p.hidden > INT32_MAX || p.intermediate > INT32_MAX) {
+        return Status::Error(StatusCode::kInvalidArgument, "hidden %lld, intermediate %lld: expected at most %d", L{p.hidden},
+                             L{p.intermediate}, INT32_MAX);
+    }
+    if (p.experts > 0 && (w.gate == nullptr || w.up == nullptr || w.down == nullptr || w.gate_scale == nullptr || w.up_scale == nullptr ||
+                          w.down_scale == nullptr)) {
+        return Status::Error(StatusCode::kInvalidArgument, "gate, up, down and their scales must not be null");
+    }
+    return {};
+}
+
 Status Check(const ExpertMixtureArguments& p) {
-    using L = long long;
     if (p.tokens < 0 || p.hidden < 1 || p.intermediate < 1 || p.experts < 0 || p.zero_experts < 0) {
         return Status::Error(StatusCode::kInvalidArgument,
                              "x has %lld tokens of %lld, gate %d experts of %lld (and %d zero experts): expected sizes of 1 or more",
@@ -19,19 +47,79 @@ Status Check(const ExpertMixtureArguments& p) {
         return Status::Error(StatusCode::kInvalidArgument, "x has %lld tokens, expected at most %d with top_k %d", L{p.tokens},
                              INT32_MAX / p.top_k, p.top_k);
     }
+    if (p.w4a8 != nullptr) {
+        return CheckW4A8(p);
+    }
     if (p.gate.layout != p.up.layout || p.gate.layout != p.down.layout) {
         return Status::Error(StatusCode::kInvalidArgument, "gate, up and down must have one layout");
     }
     return {};
 }
 
+W4A8Layout LayoutOf(const W4A8Experts& experts, int64_t n, int64_t k) {
+    int64_t whole = CeilDivide(k, kW4A8StepDepth) * kW4A8StepDepth;
+    return {n, k, experts.group == 0 ? whole : experts.group, experts.group_scale_bytes};
+}
+
+size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+size_t ActivationBytes(const ExpertMixtureArguments& p) {
+    return Aligned(static_cast<size_t>(p.tokens) * static_cast<size_t>(p.top_k) * static_cast<size_t>(p.intermediate) * sizeof(float));
+}
+
+Status RunFloat(CpuPath path, const ExpertMixtureArguments& p, const Routing& routing, float* activation, const ParallelFor& parallel) {
+    switch (path) {
+        case CpuPath::kReference:
+            ExpertMixtureReference(p, routing, activation, parallel);
+            return {};
+#if defined(LONGCAT_X86)
+        case CpuPath::kAvx2:
+            ExpertMixtureAvx2(p, routing, activation, parallel);
+            return {};
+        case CpuPath::kAvx512:
+            ExpertMixtureAvx512(p, routing, activation, parallel);
+            return {};
+#endif
+        default:
+            return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));
+    }
+}
+
+Status RunW4A8(CpuPath path, const ExpertMixtureArguments& p, const Routing& routing, float* activation, void* workspace,
+               const ParallelFor& parallel) {
+    switch (path) {
+        case CpuPath::kReference:
+            W4A8MixtureReference(p, routing, activation, workspace, parallel);
+            return {};
+#if defined(LONGCAT_X86)
+        case CpuPath::kAvx2:
+            W4A8MixtureAvx2(p, routing, activation, workspace, parallel);
+            return {};
+        case CpuPath::kAvx512:
+            (HasAvx512Vnni() ? W4A8MixtureVnni : W4A8MixtureAvx2)(p, routing, activation, workspace, parallel);
+            return {};
+#endif
+        default:
+            return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));
+    }
+}
+
 }  // namespace
+
+W4A8Layout GateLayout(const ExpertMixtureArguments& p) { return LayoutOf(*p.w4a8, p.intermediate, p.hidden); }
+W4A8Layout DownLayout(const ExpertMixtureArguments& p) { return LayoutOf(*p.w4a8, p.hidden, p.intermediate); }
 
 size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& p) {
     if (!Check(p).ok()) {
         return 0;  // ExpertMixture refuses them before it touches the workspace
     }
-    return RoutingBytes(p) + static_cast<size_t>(p.tokens) * p.top_k * static_cast<size_t>(p.intermediate) * sizeof(float);
+    size_t bytes = RoutingBytes(p) + ActivationBytes(p);
+    if (p.w4a8 != nullptr) {
+        size_t reference = static_cast<size_t>(p.tokens * Larger(p.hidden, p.intermediate)) * sizeof(float);
+        size_t others = PlanW4A8Mixture(p).bytes;
+        bytes += reference > others ? reference : others;
+    }
+    return bytes;
 }
 
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* workspace, const ParallelFor& parallel) {
@@ -42,24 +130,14 @@ Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* worksp
         return {};
     }
     Routing routing = PlaceRouting(p, workspace);
-    float* activation = reinterpret_cast<float*>(static_cast<char*>(workspace) + RoutingBytes(p));
-    switch (path) {
-        case CpuPath::kReference:
-            ExpertMixtureReference(p, routing, activation, parallel);
-            break;
-#if defined(LONGCAT_X86)
-        case CpuPath::kAvx2:
-            ExpertMixtureAvx2(p, routing, activation, parallel);
-            break;
-        case CpuPath::kAvx512:
-            ExpertMixtureAvx512(p, routing, activation, parallel);
-            break;
-#endif
-        default:
-            return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));
+    char* memory = static_cast<char*>(workspace) + RoutingBytes(p);
+    float* activation = reinterpret_cast<float*>(memory);
+    Status status = p.w4a8 == nullptr ? RunFloat(path, p, routing, activation, parallel)
+                                      : RunW4A8(path, p, routing, activation, memory + ActivationBytes(p), parallel);
+    if (status.ok()) {
+        WriteChoices(p, routing, activation, parallel);
     }
-    WriteChoices(p, routing, activation, parallel);
-    return {};
+    return status;
 }
 
 }  // namespace longcat

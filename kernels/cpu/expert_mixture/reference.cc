@@ -24,7 +24,7 @@ Weights OfExpert(const Weights& stack, int64_t expert, int64_t outputs, int64_t 
 
 }  // namespace
 
-void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, float* activation, const ParallelFor& parallel) {
+void ReferenceRouting(const ExpertMixtureArguments& p, const Routing& r, const ParallelFor& parallel) {
     int all = p.experts + p.zero_experts;
     For(parallel, static_cast<size_t>(p.tokens), [&](size_t t) {
         float* scores = r.scores + t * all;
@@ -34,7 +34,10 @@ void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, f
         SelectExperts(p, scores, r.chosen + t * p.top_k);
     });
     GroupByExpert(p, r);
+}
 
+void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, float* activation, const ParallelFor& parallel) {
+    ReferenceRouting(p, r, parallel);
     For(parallel, static_cast<size_t>(p.experts), [&](size_t e) {
         int64_t expert = static_cast<int64_t>(e);
         Weights gates = OfExpert(p.gate, expert, p.intermediate, p.hidden), ups = OfExpert(p.up, expert, p.intermediate, p.hidden);

@@ -10,10 +10,20 @@
 //   x, y [T, H]    router [E+Z, H] float32    gate, up [E, I, H]    down [E, H, I] float32 or bfloat16,
 //   row-major or all three in panels of outputs (longcat/weights.h), the panels of one expert after those of another
 //
+// W4A8 experts: gate, up and down are stacks of packed 4-bit matrices (longcat/w4a8_matmul.h), and each of the three products is W4A8MatMul
+// with dynamic scales, exact in its integers:
+//
+//   a      = x as 8-bit integers, once per token          g, u = W4A8(gate_e, a), W4A8(up_e, a)
+//   b      = silu(g) ⊙ u as 8-bit integers, per token and expert          d = W4A8(down_e, b)
+//
+// A token with a NaN or an infinity gives NaN and touches no other. The bound of longcat/w4a8_matmul.h must hold for all three stacks.
+//
 // Stages: (1) router logits with double accumulation, so that every path and every batch selects the same experts; (2) the tokens
 // of each expert are listed in ascending order; (3) gate and up per expert and block of I for all of its tokens at once; (4) one task
 // owns a block of H for all experts in ascending order, so additions to y keep that order without locks.
 // Weights of experts that no token selected are never read; identity experts read nothing.
+// With W4A8 experts stage (3) has the experts with the most tokens first, and whoever ends a block of an expert's tokens turns their inner
+// activations into integers; a token's result depends neither on the others nor on how the work was spread, bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +32,18 @@
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
 #include "longcat/status.h"
+#include "longcat/w4a8_matmul.h"
 #include "longcat/weights.h"
 
 namespace longcat {
+
+// Experts with packed 4-bit weights. Layouts: gate and up {I, H, group, group_scale_bytes}, down {H, I, group, group_scale_bytes}.
+struct W4A8Experts {
+    int64_t group = 0;  // a multiple of 8; 0: one group per channel
+    int group_scale_bytes = 0;
+    const uint8_t *gate = nullptr, *up = nullptr, *down = nullptr;                  // [E, W4A8PackedBytes]
+    const float *gate_scale = nullptr, *up_scale = nullptr, *down_scale = nullptr;  // [E, I], [E, I], [E, H]
+};
 
 struct ExpertMixtureArguments {
     int64_t tokens = 0, hidden = 0, intermediate = 0;
@@ -34,7 +53,8 @@ struct ExpertMixtureArguments {
     const float* x = nullptr;
     const float* router = nullptr;
     const float* correction_bias = nullptr;  // may be null: p alone selects
-    Weights gate, up, down;  // of one layout
+    Weights gate, up, down;            // of one layout
+    const W4A8Experts* w4a8 = nullptr;  // given: these instead of gate, up and down
     float* y = nullptr;            // must not be x
     int32_t* selected = nullptr;   // [tokens, top_k], may be null: sel of each token, ascending
     float* inner = nullptr;        // [tokens, top_k, I], may be null: silu(gate_e x) ⊙ up_e x of each of sel; zeros for zero experts
@@ -42,7 +62,11 @@ struct ExpertMixtureArguments {
 
 size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& arguments);
 
-// kInvalidArgument: sizes, top_k outside 1..experts + zero_experts.
+// The layouts of W4A8 experts; sizes and group must be valid.
+W4A8Layout GateLayout(const ExpertMixtureArguments& arguments);
+W4A8Layout DownLayout(const ExpertMixtureArguments& arguments);
+
+// kInvalidArgument: sizes, top_k outside 1..experts + zero_experts, W4A8 experts without weights or with a group that does not fit.
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 }  // namespace longcat

@@ -1,0 +1,211 @@
+// W4A8 experts. Include after bytes_avx2.h and ints_avx2.h, or after bytes_avx512.h and ints_vnni.h.
+//
+// (1) route; tokens to integers, once each; a part's rows (w4a8_plan.h) interleaved as its tiles read them
+// (2) tasks of one part and a few panels of gate and up, the longest parts first: products, silu(gate) ⊙ up while both are in the cache;
+//     who ends a part's last task turns its inner activations into integers
+// (3) tasks of a few panels of all experts' down, parts ascending: every element of y is added to by one task in the order of the experts
+#pragma once
+
+#include "../common/parallel.h"
+#include "../simd/quantize.h"
+#include "../simd/w4a8_panels.h"
+#include "activate.h"
+#include "router.h"
+#include "w4a8_plan.h"
+
+namespace longcat {
+namespace {
+
+constexpr int64_t kGatePanels = 4;                      // of gate and of up per task
+constexpr int64_t kDownPanels = 4, kManyDownPanels = 2;  // of down per task and expert
+constexpr int64_t kManyPairs = 256;                     // with so many pairs tasks are long enough when they are narrow
+
+class W4A8Mixture {
+  public:
+    W4A8Mixture(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,
+                const ParallelFor& parallel)
+        : p(arguments),
+          r(routing),
+          experts(*arguments.w4a8),
+          plan_(PlanW4A8Mixture(arguments)),
+          gate_(GateLayout(arguments)),
+          down_(DownLayout(arguments)),
+          activation_(activation),
+          memory_(static_cast<char*>(workspace)),
+          parallel_(parallel) {}
+
+    void Run() {
+        Route(p, r, parallel_);
+        int64_t gate_panels = CeilDivide(p.intermediate, kW4A8PanelColumns), gate_tasks = CeilDivide(gate_panels, kGatePanels);
+        count_ = CutIntoParts(p, r, static_cast<int32_t>(gate_tasks), Parts(), Order());
+        int64_t pairs = r.first[p.experts];
+        bool small = pairs * p.hidden * p.intermediate < 8 * kInlineWork;
+        For(Unless(p.tokens * p.hidden < kInlineWork, parallel_), static_cast<size_t>(p.tokens),
+            [&](size_t t) { QuantizeToken(static_cast<int64_t>(t)); });
+        For(Unless(pairs * p.hidden < kInlineWork, parallel_), static_cast<size_t>(count_),
+            [&](size_t part) { InterleavePart(Parts()[Order()[part]]); });
+        InOrder(Unless(small, parallel_), count_ * gate_tasks, [&](int64_t task, int64_t next) {
+            ExpertPart& part = Parts()[Order()[task / gate_tasks]];
+            int64_t first = task % gate_tasks * kGatePanels, last = Smaller(first + kGatePanels, gate_panels);
+            const uint8_t* ahead = nullptr;
+            if (next < count_ * gate_tasks) {
+                ahead = GatePanel(experts.gate, Parts()[Order()[next / gate_tasks]], next % gate_tasks * kGatePanels);
+            }
+            MakeInner(part, first, last, ahead);
+            if (__atomic_sub_fetch(&part.unfinished, 1, __ATOMIC_ACQ_REL) == 0) {
+                QuantizeInner(part);
+            }
+        });
+        int64_t down_panels = CeilDivide(p.hidden, kW4A8PanelColumns), width = pairs >= kManyPairs ? kManyDownPanels : kDownPanels;
+        int64_t down_tasks = CeilDivide(down_panels, width);
+        InOrder(Unless(small, parallel_), down_tasks, [&](int64_t task, int64_t next) {
+            AddDown(task * width, Smaller((task + 1) * width, down_panels), next < down_tasks ? next * width : -1);
+        });
+    }
+
+  private:
+    template <class T>
+    T* At(size_t offset) const {
+        return reinterpret_cast<T*>(memory_ + offset);
+    }
+    ExpertPart* Parts() const { return At<ExpertPart>(plan_.parts); }
+    int32_t* Order() const { return At<int32_t>(plan_.order); }
+
+    // x [k] to integers and the sums of their groups; returns the row's scale.
+    static float Quantize(const float* x, const W4A8Shape& shape, int8_t* a, int32_t* sums) {
+        RowScale scale = RowScaleOfBits(LargestBits(x, shape.k), 0);
+        QuantizeWith(FloatRow{x}, shape.k, scale, 0, a);
+        GroupSums(a, shape.k, shape.group, sums);
+        return scale.scale;
+    }
+
+    void QuantizeToken(int64_t t) {
+        int8_t* a = At<int8_t>(plan_.x) + t * plan_.x_stride;
+        int32_t* sums = At<int32_t>(plan_.x_sums) + t * plan_.x_groups;
+        At<float>(plan_.x_scale)[t] = Quantize(p.x + t * p.hidden, gate_, a, sums);
+        W4A8PutRow(gate_, W4A8Blocks(1), 0, a, sums, At<int32_t>(plan_.x_rows) + t * plan_.x_words);
+    }
+
+    // A part of one row takes the token's own.
+    void InterleavePart(const ExpertPart& part) {
+        if (part.rows == 1) {
+            return;
+        }
+        IntBlocks blocks = W4A8Blocks(part.rows);
+        for (int64_t row = 0; row < part.rows; row++) {
+            int64_t pair = part.first + row, token = r.token[pair];
+            W4A8PutRow(gate_, blocks, row, At<int8_t>(plan_.x) + token * plan_.x_stride, At<int32_t>(plan_.x_sums) + token * plan_.x_groups,
+                       At<int32_t>(plan_.rows) + part.first * plan_.x_words);
+            At<float>(plan_.row_scale)[pair] = At<float>(plan_.x_scale)[token];
+        }
+    }
+
+    IntRows TokensOf(const ExpertPart& part) const {
+        if (part.rows == 1) {
+            int64_t token = r.token[part.first];
+            return {At<int32_t>(plan_.x_rows) + token * plan_.x_words, At<float>(plan_.x_scale) + token};
+        }
+        return {At<int32_t>(plan_.rows) + part.first * plan_.x_words, At<float>(plan_.row_scale) + part.first};
+    }
+
+    IntRows InnerOf(const ExpertPart& part) const {
+        return {At<int32_t>(plan_.inner_rows) + part.first * plan_.inner_words, At<float>(plan_.inner_scale) + part.first};
+    }
+
+    const uint8_t* GatePanel(const uint8_t* stack, const ExpertPart& part, int64_t panel) const {
+        return stack + (part.expert * CeilDivide(p.intermediate, kW4A8PanelColumns) + panel) * gate_.panel_bytes;
+    }
+    const uint8_t* DownPanel(const ExpertPart& part, int64_t panel) const {
+        return experts.down + (part.expert * CeilDivide(p.hidden, kW4A8PanelColumns) + panel) * down_.panel_bytes;
+    }
+
+    // silu(gate) ⊙ up of the panels [first, last); afterwards the thread reads `ahead`.
+    void MakeInner(const ExpertPart& part, int64_t first, int64_t last, const uint8_t* ahead) {
+        IntBlocks blocks = W4A8Blocks(part.rows);
+        IntRows rows = TokensOf(part);
+        bool fetch = FetchesAhead(part.rows);
+        alignas(64) float up[kPartRows * kW4A8PanelColumns];
+        for (int64_t panel = first; panel < last; panel++) {
+            const uint8_t *gate_panel = GatePanel(experts.gate, part, panel), *up_panel = GatePanel(experts.up, part, panel);
+            const uint8_t* after = panel + 1 < last ? gate_panel + gate_.panel_bytes : ahead;
+            int64_t column = panel * kW4A8PanelColumns;
+            IntOutput gates, ups;
+            gates.scale = experts.gate_scale + part.expert * p.intermediate + column;
+            ups.scale = experts.up_scale + part.expert * p.intermediate + column;
+            gates.y = activation_ + part.first * p.intermediate + column, gates.stride = p.intermediate;
+            ups.y = up, ups.stride = kW4A8PanelColumns;
+            gates.columns = ups.columns = Smaller(kW4A8PanelColumns, p.intermediate - column);
+            for (int64_t block = 0; block < blocks.count; block++) {
+                bool now = fetch && block == 0;
+                W4A8PanelProduct(gate_, gate_panel, now ? up_panel : nullptr, blocks, block, rows, gates);
+                W4A8PanelProduct(gate_, up_panel, now ? after : nullptr, blocks, block, rows, ups);
+            }
+            for (int64_t row = 0; row < part.rows; row++) {
+                float* gate = gates.y + row * gates.stride;
+                Activate(gate, up + row * ups.stride, gates.columns, gate);
+            }
+        }
+    }
+
+    void QuantizeInner(const ExpertPart& part) {
+        IntBlocks blocks = W4A8Blocks(part.rows);
+        for (int64_t row = 0; row < part.rows; row++) {
+            int64_t pair = part.first + row;
+            int8_t* a = At<int8_t>(plan_.inner) + pair * plan_.inner_stride;
+            int32_t* sums = At<int32_t>(plan_.inner_sums) + pair * plan_.inner_groups;
+            At<float>(plan_.inner_scale)[pair] = Quantize(activation_ + pair * p.intermediate, down_, a, sums);
+            W4A8PutRow(down_, blocks, row, a, sums, At<int32_t>(plan_.inner_rows) + part.first * plan_.inner_words);
+        }
+    }
+
+    // y of the panels [first, last) of all tokens; afterwards the thread begins at panel `next` (below 0: it is done).
+    void AddDown(int64_t first, int64_t last, int64_t next) {
+        int64_t column = first * kW4A8PanelColumns, columns = Smaller(last * kW4A8PanelColumns, p.hidden) - column;
+        for (int64_t t = 0; t < p.tokens; t++) {
+            std::memset(p.y + t * p.hidden + column, 0, static_cast<size_t>(columns) * sizeof(float));
+        }
+        alignas(64) float down[kPartRows * kW4A8PanelColumns];
+        for (int64_t i = 0; i < count_; i++) {
+            const ExpertPart& part = Parts()[i];
+            IntBlocks blocks = W4A8Blocks(part.rows);
+            IntRows rows = InnerOf(part);
+            const uint8_t* ahead = i + 1 < count_ ? DownPanel(Parts()[i + 1], first) : next >= 0 ? DownPanel(Parts()[0], next) : nullptr;
+            for (int64_t panel = first; panel < last; panel++) {
+                const uint8_t* weights = DownPanel(part, panel);
+                IntOutput output;
+                output.columns = Smaller(kW4A8PanelColumns, p.hidden - panel * kW4A8PanelColumns);
+                output.scale = experts.down_scale + part.expert * p.hidden + panel * kW4A8PanelColumns;
+                output.y = down, output.stride = kW4A8PanelColumns;
+                const uint8_t* after = panel + 1 < last ? weights + down_.panel_bytes : ahead;
+                for (int64_t block = 0; block < blocks.count; block++) {
+                    W4A8PanelProduct(down_, weights, FetchesAhead(part.rows) && block == 0 ? after : nullptr, blocks, block, rows, output);
+                }
+                for (int64_t row = 0; row < part.rows; row++) {
+                    float* y = p.y + r.token[part.first + row] * p.hidden + panel * kW4A8PanelColumns;
+                    float weight = r.weight[part.first + row];
+                    for (int64_t c = 0; c < output.columns; c++) {
+                        y[c] += weight * down[row * kW4A8PanelColumns + c];
+                    }
+                }
+            }
+        }
+        for (int64_t t = 0; t < p.tokens; t++) {
+            for (int64_t c = column; c < column + columns; c++) {
+                p.y[t * p.hidden + c] += r.identity[t] * p.x[t * p.hidden + c];
+            }
+        }
+    }
+
+    const ExpertMixtureArguments& p;
+    const Routing& r;
+    const W4A8Experts& experts;
+    W4A8MixturePlan plan_;
+    W4A8Shape gate_, down_;
+    float* activation_;
+    char* memory_;
+    const ParallelFor& parallel_;
+    int64_t count_ = 0;  // of parts
+};
+
+}  // namespace
+}  // namespace longcat
