@@ -9,7 +9,7 @@ internal static class Int8Reference
     public sealed record Rows(sbyte[] Values, float[] Scales, int[] Sums);
 
     /// <summary>4-bit weights of a matrix [n, k] and their scales.</summary>
-    public sealed record Weights(int OutFeatures, int InFeatures, int GroupSize, int GroupScaleBytes, sbyte[] Levels, ushort[]? GroupScales, float[] Scales)
+    public sealed record Weights(int OutFeatures, int InFeatures, int GroupSize, int GroupScaleBytes, sbyte[] Levels, short[]? GroupScales, float[] Scales)
     {
         public int Group => GroupSize == 0 ? InFeatures : GroupSize;
 
@@ -20,7 +20,7 @@ internal static class Int8Reference
             int groups = groupSize == 0 ? 1 : (k + groupSize - 1) / groupSize;
             return new(
                 n, k, groupSize, groupScaleBytes, [.. Enumerable.Range(0, n * k).Select(_ => (sbyte)random.Next(-8, 8))],
-                groupScaleBytes == 0 ? null : [.. Enumerable.Range(0, n * groups).Select(_ => (ushort)random.Next(1, groupScaleBytes == 1 ? 128 : 3000))],
+                groupScaleBytes == 0 ? null : [.. Enumerable.Range(0, n * groups).Select(_ => (short)((random.Next(2) == 0 ? 1 : -1) * random.Next(1, groupScaleBytes == 1 ? 128 : 3000)))],
                 [.. Enumerable.Range(0, n).Select(_ => (random.NextSingle() - 0.5f) * 0.01f)]);
         }
 

@@ -16,7 +16,7 @@ public sealed class W4A8PackingTests
         Random random = new(n + k);
         int groups = group == 0 ? 1 : (k + group - 1) / group;
         sbyte[] levels = [.. Enumerable.Range(0, n * k).Select(_ => (sbyte)random.Next(-8, 8))];
-        ushort[]? groupScales = group == 0 ? null : [.. Enumerable.Range(0, n * groups).Select(_ => (ushort)random.Next(1, scaleBytes == 1 ? 256 : 20_000))];
+        short[]? groupScales = group == 0 ? null : [.. Enumerable.Range(0, n * groups).Select(_ => (short)((random.Next(2) == 0 ? 1 : -1) * random.Next(1, scaleBytes == 1 ? 128 : 20_000)))];
         byte[] packed = Pack(new QuantizedMatrix(n, k, group, scaleBytes, levels, groupScales, new float[n], 0, Samples.Report));
 
         Assert.Equal(W4A8Packing.PackedBytes(n, k, group, scaleBytes), packed.Length);
@@ -38,8 +38,8 @@ public sealed class W4A8PackingTests
                 int scale = scaleBytes switch
                 {
                     0 => 1,
-                    1 => packed[at + (row % 64)],
-                    _ => packed[at + (row % 64 * 2)] + (256 * packed[at + (row % 64 * 2) + 1]),
+                    1 => (sbyte)packed[at + (row % 64)],
+                    _ => (short)(packed[at + (row % 64 * 2)] + (256 * packed[at + (row % 64 * 2) + 1])),
                 };
                 Assert.Equal(groupScales is null ? 1 : row < n ? groupScales[(row * groups) + g] : 0, scale);
                 at += scaleBytes * 64;
@@ -50,7 +50,7 @@ public sealed class W4A8PackingTests
     [Fact]
     public void The_bound_is_that_of_the_worst_row_with_a_short_last_group()
     {
-        Assert.Equal(1016L * ((32 * 3) + (32 * 5) + (6 * 127)), W4A8Packing.Bound(2, 70, 32, [1, 2, 100, 3, 5, 127]));
+        Assert.Equal(1016L * ((32 * 3) + (32 * 5) + (6 * 127)), W4A8Packing.Bound(2, 70, 32, [1, 2, 100, -3, 5, -127]));
         Assert.Equal(1016L * 70, W4A8Packing.Bound(2, 70, 0, []));
     }
 
@@ -58,7 +58,7 @@ public sealed class W4A8PackingTests
     public void Sums_that_could_overflow_are_refused_with_the_numbers()
     {
         const int k = 16_672;
-        ushort[] scales = [.. Enumerable.Repeat((ushort)127, k / 32)];
+        short[] scales = [.. Enumerable.Repeat((short)127, k / 32)];
         QuantizedMatrix matrix = new(1, k, 32, 1, new sbyte[k], scales, [1], 0, Samples.Report);
         string message = Assert.Throws<QuantizationException>(() => W4A8Packing.Pack(matrix, new MemoryStream())).Message;
         Assert.Contains("16672 inputs and group scales up to 127", message, StringComparison.Ordinal);

@@ -79,7 +79,7 @@ struct TileVnni {
             " cmovne %[a], %[next]\n"
             " .set lc_c, 0\n"
             " .rept %c[tiles]\n"
-            "  .if %c[scale_bytes] == 1\n vpmovzxbd lc_c * 16(%[w], %[scales]), %%zmm28\n .else\n vpmovzxwd lc_c * 32(%[w], %[scales]), "
+            "  .if %c[scale_bytes] == 1\n vpmovsxbd lc_c * 16(%[w], %[scales]), %%zmm28\n .else\n vpmovsxwd lc_c * 32(%[w], %[scales]), "
             "%%zmm28\n .endif\n"
             "  .set lc_i, 0\n"
             "  .rept %c[rows]\n"

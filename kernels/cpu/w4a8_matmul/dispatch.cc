@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "../common/vnni.h"
@@ -72,7 +73,7 @@ int64_t W4A8PanelBytes(const W4A8Layout& layout) {
 
 int64_t W4A8PackedBytes(const W4A8Layout& layout) { return CeilDivide(layout.n, kW4A8PanelColumns) * W4A8PanelBytes(layout); }
 
-void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const uint16_t* group_scales, uint8_t* packed) {
+void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const int16_t* group_scales, uint8_t* packed) {
     int64_t groups = W4A8Groups(layout);
     for (int64_t panel = 0; panel * kW4A8PanelColumns < layout.n; panel++) {
         for (int64_t g = 0; g < groups; g++) {
@@ -90,7 +91,7 @@ void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const uint16_t* group_s
             }
             for (int64_t column = 0; column < kW4A8PanelColumns && layout.group_scale_bytes > 0; column++) {
                 int64_t n = panel * kW4A8PanelColumns + column;
-                uint16_t scale = n < layout.n ? group_scales[n * groups + g] : 0;
+                uint16_t scale = n < layout.n ? static_cast<uint16_t>(group_scales[n * groups + g]) : 0;
                 packed[column * layout.group_scale_bytes] = static_cast<uint8_t>(scale);
                 if (layout.group_scale_bytes == 2) {
                     packed[column * 2 + 1] = static_cast<uint8_t>(scale >> 8);
@@ -101,7 +102,7 @@ void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const uint16_t* group_s
     }
 }
 
-int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales) {
+int64_t W4A8Bound(const W4A8Layout& layout, const int16_t* group_scales) {
     if (group_scales == nullptr) {
         return 127 * 8 * layout.k;
     }
@@ -109,7 +110,7 @@ int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales) {
     for (int64_t n = 0; n < layout.n; n++) {
         int64_t sum = 0;
         for (int64_t g = 0; g < groups; g++) {
-            sum += Smaller(layout.group, layout.k - g * layout.group) * group_scales[n * groups + g];
+            sum += Smaller(layout.group, layout.k - g * layout.group) * std::abs(int{group_scales[n * groups + g]});
         }
         most = Larger(most, 127 * 8 * sum);
     }

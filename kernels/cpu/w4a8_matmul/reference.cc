@@ -40,8 +40,8 @@ void W4A8MatMulReference(const W4A8MatMulArguments& p, const ParallelFor& parall
                 }
                 at += steps * 256;
                 int64_t group_scale = layout.group_scale_bytes == 0   ? 1
-                                      : layout.group_scale_bytes == 1 ? at[column]
-                                                                      : at[2 * column] + 256 * at[2 * column + 1];
+                                      : layout.group_scale_bytes == 1 ? static_cast<int8_t>(at[column])
+                                                                      : static_cast<int16_t>(at[2 * column] + 256 * at[2 * column + 1]);
                 at += layout.group_scale_bytes * kW4A8PanelColumns;
                 total += sum * group_scale;
             }

@@ -13,7 +13,9 @@
 //
 // The result of quantized rows (xq) is that of the rows they were quantized from, bit for bit.
 //
-// Overflow: |t| <= 127 · 8 · max_n Σ_g |g| · group_scale[n, g], which must stay below 2^31. The exporter proves it, W4A8Bound computes it.
+// A negative group scale mirrors its group: levels reach further on one side, and a group's largest weight may lie on either.
+//
+// Overflow: |t| <= 127 · 8 · max_n Σ_g |g| · |group_scale[n, g]|, which must stay below 2^31. The exporter proves it, W4A8Bound computes it.
 //
 // Packed weights (layout version 1): panels of 64 outputs, each contiguous and read once from its beginning to its end.
 //
@@ -45,7 +47,7 @@ inline constexpr int kW4A8StepDepth = 8;
 struct W4A8Layout {
     int64_t n = 0, k = 0;
     int64_t group = 0;          // values of k that share a group scale: a multiple of 8; k or more: one group per channel
-    int group_scale_bytes = 1;  // 1 or 2 (unsigned, little endian), 0 for none
+    int group_scale_bytes = 1;  // 1 or 2 (two's complement, little endian), 0 for none
 };
 
 struct W4A8MatMulArguments {
@@ -71,10 +73,10 @@ int64_t W4A8PanelBytes(const W4A8Layout& layout);
 int64_t W4A8PackedBytes(const W4A8Layout& layout);
 
 // q [n, k] in -8..7 and group_scales [n, groups] (null without) into `packed` (W4A8PackedBytes).
-void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const uint16_t* group_scales, uint8_t* packed);
+void W4A8Pack(const W4A8Layout& layout, const int8_t* q, const int16_t* group_scales, uint8_t* packed);
 
-// The largest |t| that these weights can give, 127 · 8 · Σ |g| · group_scale over the worst output.
-int64_t W4A8Bound(const W4A8Layout& layout, const uint16_t* group_scales);
+// The largest |t| that these weights can give, 127 · 8 · Σ |g| · |group_scale| over the worst output.
+int64_t W4A8Bound(const W4A8Layout& layout, const int16_t* group_scales);
 
 // Bytes of scratch W4A8MatMul wants, 64-byte aligned.
 size_t W4A8MatMulWorkspace(const W4A8MatMulArguments& arguments);

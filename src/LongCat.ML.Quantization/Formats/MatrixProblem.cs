@@ -38,7 +38,7 @@ internal sealed class MatrixProblem
     {
         WeightScaling.TwoLevel => (int)Math.Min(127, int.MaxValue / (1016L * InFeatures)),
         WeightScaling.TwoLevelNarrow => (int)Math.Min(15, int.MaxValue / (1016L * InFeatures)),
-        WeightScaling.IntegerScale => ushort.MaxValue,
+        WeightScaling.IntegerScale => short.MaxValue,
         _ => 1,
     };
 

@@ -89,7 +89,7 @@ public sealed class MatrixQuantizer
         double? outputError = rounding.Round(problem, grid, levels, cancellationToken);
         long bound = W4A8Packing.CheckBound(name, k, _options.GroupSize!.Value, grid.GroupScales, n);
         ActivationPlan activations = ActivationPlan.Choose(_options, site, statistics);
-        return new QuantizedMatrix(n, k, _options.GroupSize.Value, grid.GroupScales is null ? 0 : grid.GroupScales.AsSpan().IndexOfAnyExceptInRange<ushort>(0, 255) < 0 ? 1 : 2,
+        return new QuantizedMatrix(n, k, _options.GroupSize.Value, grid.GroupScales is null ? 0 : grid.GroupScales.AsSpan().IndexOfAnyExceptInRange<short>(-128, 127) < 0 ? 1 : 2,
             levels, grid.GroupScales, grid.Scales, activations.Scale, QuantizationError.Report(problem, grid, levels, rounding.Scheme, activations, bound, outputError));
     }
 

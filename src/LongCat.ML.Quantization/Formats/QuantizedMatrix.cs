@@ -17,7 +17,7 @@ public sealed class QuantizedMatrix
     /// <param name="activationScale">The static scale of the inputs; 0: dynamic.</param>
     /// <param name="report">What is reported of the matrix.</param>
     /// <exception cref="ArgumentException">A size, a length or a value that does not fit; the message names it.</exception>
-    public QuantizedMatrix(int outFeatures, int inFeatures, int groupSize, int groupScaleBytes, sbyte[] levels, ushort[]? groupScales, float[] scales,
+    public QuantizedMatrix(int outFeatures, int inFeatures, int groupSize, int groupScaleBytes, sbyte[] levels, short[]? groupScales, float[] scales,
         float activationScale, MatrixReport report)
     {
         ArgumentNullException.ThrowIfNull(levels);
@@ -41,8 +41,8 @@ public sealed class QuantizedMatrix
             Length(nameof(groupScales), groupScales.Length, outFeatures * ((inFeatures + (long)groupSize - 1) / groupSize));
             if (groupScaleBytes == 1)
             {
-                int over = groupScales.AsSpan().IndexOfAnyExceptInRange<ushort>(0, 255);
-                Expect(over < 0, nameof(groupScales), over < 0 ? 0 : groupScales[over], "at most 255 in one byte");
+                int over = groupScales.AsSpan().IndexOfAnyExceptInRange<short>(-128, 127);
+                Expect(over < 0, nameof(groupScales), over < 0 ? 0 : groupScales[over], "-128..127 in one byte");
             }
         }
 
@@ -72,10 +72,10 @@ public sealed class QuantizedMatrix
     /// <summary>[N, K], -8..7.</summary>
     public sbyte[] Levels { get; }
 
-    /// <summary>[N, groups]: small positive integers; null without groups.</summary>
-    public ushort[]? GroupScales { get; }
+    /// <summary>[N, groups]: small integers, negative where the group is mirrored, so that level -8 stands for its largest weights; null without groups.</summary>
+    public short[]? GroupScales { get; }
 
-    /// <summary>[N]: may be negative (the row is mirrored, so that level -8 stands for its largest weights); 0 for a row of zeros.</summary>
+    /// <summary>[N]: negative only without groups, where the row is mirrored; 0 for a row of zeros.</summary>
     public float[] Scales { get; }
 
     /// <summary>The static scale of the inputs; 0: dynamic.</summary>

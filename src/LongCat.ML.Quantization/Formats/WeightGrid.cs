@@ -5,11 +5,11 @@ internal sealed class WeightGrid(int rows, int groups, bool grouped)
 {
     public int Groups { get; } = groups;
 
-    /// <summary>[N]; negative where the row is mirrored, 0 for a row of zeros.</summary>
+    /// <summary>[N]; negative only without groups, where the row is mirrored; 0 for a row of zeros.</summary>
     public float[] Scales { get; } = new float[rows];
 
-    /// <summary>[N, G] of at least 1; null without groups.</summary>
-    public ushort[]? GroupScales { get; } = grouped ? new ushort[checked(rows * groups)] : null;
+    /// <summary>[N, G], not 0, negative where the group is mirrored; null without groups.</summary>
+    public short[]? GroupScales { get; } = grouped ? new short[checked(rows * groups)] : null;
 
     /// <summary>The amplifier that the scales are one over (Integer Scale); 0 elsewhere.</summary>
     public int Amplifier { get; set; }

@@ -44,7 +44,7 @@ internal static class WeightGridSearch
             grid.Scales[n] = (float)Math.ScaleB(scale, exponent);
             for (int g = 0; grouped && g < problem.Groups; g++)
             {
-                grid.GroupScales![(n * problem.Groups) + g] = (ushort)Math.Clamp(MathF.Round(scratch.Steps[g] / scale), 1, problem.LargestGroupScale);
+                grid.GroupScales![(n * problem.Groups) + g] = (short)Math.Clamp(MathF.Round(scratch.Steps[g] / scale), 1, problem.LargestGroupScale);
             }
         }, cancellationToken);
         return grid;

@@ -71,10 +71,10 @@ public static class W4A8Packing
                 scales.Clear();
                 for (int column = 0; column < columns && scaleBytes > 0; column++)
                 {
-                    ushort scale = matrix.GroupScales![((first + column) * groups) + g];
+                    short scale = matrix.GroupScales![((first + column) * groups) + g];
                     if (scaleBytes == 2)
                     {
-                        BinaryPrimitives.WriteUInt16LittleEndian(scales[(column * 2)..], scale);
+                        BinaryPrimitives.WriteInt16LittleEndian(scales[(column * 2)..], scale);
                     }
                     else
                     {
@@ -89,13 +89,13 @@ public static class W4A8Packing
         }
     }
 
-    /// <summary>The largest magnitude that the kernel's sums can reach: 127 · 8 · Σ |group| · group scale, of the worst output. It must stay below 2^31.</summary>
+    /// <summary>The largest magnitude that the kernel's sums can reach: 127 · 8 · Σ |group| · |group scale|, of the worst output. It must stay below 2^31.</summary>
     /// <param name="n">Outputs.</param>
     /// <param name="k">Inputs.</param>
     /// <param name="group">Inputs that share a group scale; 0: none.</param>
     /// <param name="groupScales">[N, groups], null without groups.</param>
     /// <returns>The bound.</returns>
-    public static long Bound(int n, int k, int group, ReadOnlySpan<ushort> groupScales)
+    public static long Bound(int n, int k, int group, ReadOnlySpan<short> groupScales)
     {
         if (group == 0)
         {
@@ -113,24 +113,24 @@ public static class W4A8Packing
         return most;
     }
 
-    internal static long RowBound(int k, int group, ReadOnlySpan<ushort> groupScales)
+    internal static long RowBound(int k, int group, ReadOnlySpan<short> groupScales)
     {
         long sum = 0;
         for (int g = 0; g < groupScales.Length; g++)
         {
-            sum += (long)Math.Min(group, k - (g * group)) * groupScales[g];
+            sum += (long)Math.Min(group, k - (g * group)) * Math.Abs((int)groupScales[g]);
         }
 
         return 1016 * sum;
     }
 
-    internal static long CheckBound(string name, int k, int group, ushort[]? groupScales, int n)
+    internal static long CheckBound(string name, int k, int group, short[]? groupScales, int n)
     {
         long bound = Bound(n, k, group, groupScales);
         if (bound > int.MaxValue)
         {
             throw new QuantizationException(name, string.Create(CultureInfo.InvariantCulture,
-                $"with {k} inputs and group scales up to {(groupScales is null ? 1 : groupScales.Max())} the kernel's sums could reach 127 · 8 · Σ |group| · scale = {bound}, beyond 2^31 - 1 = {int.MaxValue}; ") +
+                $"with {k} inputs and group scales up to {(groupScales is null ? 1 : groupScales.Max(scale => Math.Abs((int)scale)))} the kernel's sums could reach 127 · 8 · Σ |group| · scale = {bound}, beyond 2^31 - 1 = {int.MaxValue}; ") +
                 $"use a smaller {nameof(QuantizationOptions.Amplifier)} (or 0 to search one), or the scaling {nameof(WeightScaling.TwoLevel)}");
         }
 

@@ -58,7 +58,7 @@ internal sealed class CompensatedRounding(SiteFactors.Factor factor, IGroupSteps
         int lower = (int)Math.Clamp(MathF.Floor(wanted), 1, problem.LargestGroupScale);
         int upper = Math.Min(lower + 1, problem.LargestGroupScale);
         int chosen = StepMath.Error(values, counts, upper * one) < StepMath.Error(values, counts, lower * one) ? upper : lower;
-        grid.GroupScales[(row * grid.Groups) + group] = (ushort)chosen;
+        grid.GroupScales[(row * grid.Groups) + group] = (short)chosen;
         return grid.Step(row, group);
     }
 
