@@ -20,8 +20,16 @@ internal sealed class DecoderReference : IDisposable
     private readonly float[] _frequencies;
     private readonly Dictionary<string, double[]> _read = new(StringComparer.Ordinal);
 
-    public DecoderReference(string folder)
+    private readonly Func<string, float[]?>? _weights;
+    private readonly Func<string, double[], double[]>? _round;
+
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="weights">Other values for a tensor of that name, or null for the checkpoint's own.</param>
+    /// <param name="round">What becomes of a row before the matrix of that name reads it.</param>
+    public DecoderReference(string folder, Func<string, float[]?>? weights = null, Func<string, double[], double[]>? round = null)
     {
+        _weights = weights;
+        _round = round;
         _checkpoint = Checkpoint.Open(folder);
         _config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "config.json"))).RootElement;
         _architecture = _config.GetProperty("architectures")[0].GetString()!;
@@ -191,6 +199,7 @@ internal sealed class DecoderReference : IDisposable
         double[] weight = Read($"{name}.weight");
         double[]? bias = _checkpoint.Contains($"{name}.bias") ? Read($"{name}.bias") : null;
         int inputs = x[0].Length;
+        x = _round is null ? x : [.. x.Select(row => _round($"{name}.weight", row))];
         return [.. x.Select(row => Enumerable.Range(0, weight.Length / inputs).Select(o => Dot(row, weight.AsSpan(o * inputs, inputs)) + (bias?[o] ?? 0)).ToArray())];
     }
 
@@ -204,7 +213,7 @@ internal sealed class DecoderReference : IDisposable
     {
         if (!_read.TryGetValue(name, out double[]? values))
         {
-            _read[name] = values = [.. _checkpoint.ReadFloat32(name).Select(value => (double)value)];
+            _read[name] = values = [.. (_weights?.Invoke(name) ?? _checkpoint.ReadFloat32(name)).Select(value => (double)value)];
         }
 
         return values;

@@ -21,7 +21,10 @@ public sealed record BlockQuantization(int BlockRows = 128, int BlockColumns = 1
         string? method = quantization.Text("quant_method");
         if (method != "fp8")
         {
-            throw quantization.Refuse("quant_method", method is null ? "missing" : $"\"{CheckpointException.Printable(method)}\"", "\"fp8\"");
+            throw quantization.Refuse(
+                "quant_method",
+                method is null ? "missing" : $"\"{CheckpointException.Printable(method)}\"",
+                "\"fp8\" (float blocks): weights that are quantized in any other way are not read; take the checkpoint that they were made from");
         }
 
         string? format = quantization.Text("fmt");

@@ -29,7 +29,7 @@ internal sealed class W4A8Plan : IDisposable
             ? Equalization.Plan(options, [.. _sites.Values.Select(known => known.Site)], statistics)
             : null;
         _weights = weights.Folded(equalization);
-        _quantizer = new MatrixQuantizer(options, statistics);
+        _quantizer = new MatrixQuantizer(options, equalization?.Statistics ?? statistics);
         Report = new QuantizationReport(options) { CalibrationTokens = statistics?.Tokens ?? 0, DataFree = statistics?.DataFree ?? false };
         _queue = new QuantizationQueue(cancellationToken);
     }

@@ -6,7 +6,10 @@ namespace LongCat.ML.Onnx.Tests;
 /// LongCat-Flash, Lite and the draft head in double precision: plain loops over one whole sequence, without cache, pages or batches, written from the
 /// architecture's formulas. Where the golden fixtures are absent it is what the exported graphs are held against.
 /// </summary>
-internal sealed class DoubleReference(Checkpoint checkpoint)
+/// <param name="checkpoint">The model.</param>
+/// <param name="weights">Other values for a tensor of that name, or null for the checkpoint's own.</param>
+/// <param name="round">What becomes of a row before the matrix of that name reads it.</param>
+internal sealed class DoubleReference(Checkpoint checkpoint, Func<string, float[]?>? weights = null, Func<string, double[], double[]>? round = null)
 {
     private const double LayerEps = 1e-5;
 
@@ -176,6 +179,7 @@ internal sealed class DoubleReference(Checkpoint checkpoint)
     {
         double[] weight = Read(name);
         int inputs = x[0].Length;
+        x = round is null ? x : [.. x.Select(row => round(name, row))];
         return [.. x.Select(row => Enumerable.Range(0, weight.Length / inputs).Select(o => Dot(row, weight.AsSpan(o * inputs, inputs))).ToArray())];
     }
 
@@ -190,7 +194,7 @@ internal sealed class DoubleReference(Checkpoint checkpoint)
     {
         if (!_read.TryGetValue(name, out double[]? values))
         {
-            _read[name] = values = [.. checkpoint.ReadFloat32(name).Select(value => (double)value)];
+            _read[name] = values = [.. (weights?.Invoke(name) ?? checkpoint.ReadFloat32(name)).Select(value => (double)value)];
         }
 
         return values;
