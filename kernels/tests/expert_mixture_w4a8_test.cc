@@ -26,18 +26,20 @@ struct Stack {
         packed.resize(static_cast<size_t>(experts * bytes));
         for (int e = 0; e < experts; e++) {
             std::vector<int8_t> q(static_cast<size_t>(layout.n * layout.k));
-            std::vector<uint16_t> group_scales(static_cast<size_t>(layout.n * groups), 1);
+            std::vector<int16_t> group_scales(static_cast<size_t>(layout.n * groups), 1);
             for (int8_t& value : q) {
                 value = static_cast<int8_t>(positive ? random.Between(1, 7) : random.Between(-8, 7));
             }
-            for (uint16_t& value : group_scales) {
-                value = static_cast<uint16_t>(layout.group_scale_bytes == 0 ? 1 : random.Between(1, layout.group_scale_bytes == 1 ? 127 : 900));
+            for (int16_t& value : group_scales) {
+                int64_t magnitude = layout.group_scale_bytes == 0 ? 1 : random.Between(1, layout.group_scale_bytes == 1 ? 127 : 900);
+                bool mirrored = layout.group_scale_bytes > 0 && !positive && random.Between(0, 1) == 1;
+                value = static_cast<int16_t>(mirrored ? -magnitude : magnitude);
             }
             W4A8Pack(layout, q.data(), layout.group_scale_bytes == 0 ? nullptr : group_scales.data(), packed.data() + e * bytes);
             for (int64_t n = 0; n < layout.n; n++) {
                 double sum = 0;
                 for (int64_t k = 0; k < layout.k; k++) {
-                    sum += group_scales[static_cast<size_t>(n * groups + k / layout.group)];
+                    sum += std::abs(int{group_scales[static_cast<size_t>(n * groups + k / layout.group)]});
                 }
                 // Positive: every product with activations of 1 and more is 40 and more. Otherwise around 1.
                 scale.push_back(static_cast<float>(positive ? 41 / sum : std::sqrt(static_cast<double>(layout.k)) / (4 * sum)));

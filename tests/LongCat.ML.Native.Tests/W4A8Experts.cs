@@ -19,8 +19,9 @@ internal sealed record W4A8Experts(Int8Reference.Weights[] Gate, Int8Reference.W
             gate = [.. gate.Select(one => one with
             {
                 Levels = [.. one.Levels.Select(level => (sbyte)Math.Max(1, Math.Abs((int)level) - 1))],
+                GroupScales = one.GroupScales is null ? null : [.. one.GroupScales.Select(Math.Abs)],
                 Scales = [.. Enumerable.Range(0, inner).Select(n =>
-                    21f / Enumerable.Range(0, hidden).Sum(k => one.GroupScales is null ? 1 : (int)one.GroupScales[(n * one.Groups) + (k / one.Group)]))],
+                    21f / Enumerable.Range(0, hidden).Sum(k => one.GroupScales is null ? 1 : Math.Abs((int)one.GroupScales[(n * one.Groups) + (k / one.Group)])))],
             })];
         }
 
