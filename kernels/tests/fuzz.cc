@@ -355,14 +355,14 @@ void Make(Random& random, PackedMixtureCase* c, Step* step) {
         W4A8Layout layout = which == 2 ? DownLayout(p) : GateLayout(p);
         int64_t bytes = W4A8PackedBytes(layout), groups = (layout.k + layout.group - 1) / layout.group;
         std::vector<int8_t> q(static_cast<size_t>(layout.n * layout.k));
-        std::vector<uint16_t> group_scales(static_cast<size_t>(layout.n * groups), 1);
+        std::vector<int16_t> group_scales(static_cast<size_t>(layout.n * groups), 1);
         c->packed[which].resize(static_cast<size_t>(p.experts * bytes));  // not a byte more: a sanitizer sees what goes beyond
         for (int e = 0; e < p.experts; e++) {
             for (int8_t& value : q) {
                 value = static_cast<int8_t>(which == 0 ? random.Between(1, 7) : random.Between(-8, 7));
             }
-            for (uint16_t& value : group_scales) {
-                value = static_cast<uint16_t>(c->experts.group_scale_bytes == 0 ? 1 : random.Between(1, 127));
+            for (int16_t& value : group_scales) {
+                value = static_cast<int16_t>(c->experts.group_scale_bytes == 0 ? 1 : random.Between(1, 127));
             }
             W4A8Pack(layout, q.data(), c->experts.group_scale_bytes == 0 ? nullptr : group_scales.data(), c->packed[which].data() + e * bytes);
         }
