@@ -13,6 +13,7 @@
 #include "longcat/latent_attention.h"
 #include "longcat/matmul.h"
 #include "longcat/ngram_embedding.h"
+#include "longcat/quantize_rows.h"
 #include "paged_case.h"
 
 using namespace longcat;
@@ -91,6 +92,7 @@ struct NGramCase {
     std::vector<int32_t> start{0};
     std::vector<NGramTable> tables;
     std::vector<Tensor> owned;
+    std::vector<std::vector<uint8_t>> scaled;
     std::vector<float> embedding;
 };
 
@@ -125,6 +127,10 @@ void Make(Random& random, NGramCase* c, Step* step) {
         NGramTable table;
         table.modulus = random.Between(1, 40), table.row_count = table.modulus + random.Below(3);
         table.rows = own(false, table.row_count, p.table_width), table.projection = own(panels, p.hidden, p.table_width);
+        if (random.Below(3) == 0) {
+            c->scaled.push_back(ScaledRows(random, table.row_count, p.table_width));
+            table.rows = {}, table.scaled_rows = reinterpret_cast<const int8_t*>(c->scaled.back().data());
+        }
         c->tables.push_back(table);
     }
     p.input_ids = c->ids.data(), p.query_start = c->start.data(), p.ngram_context = c->context.data(), p.tables = c->tables.data();
@@ -385,6 +391,67 @@ void Make(Random& random, PackedMixtureCase* c, Step* step) {
                        [=] { c->experts.gate = nullptr; }, [=] { c->experts.down_scale = nullptr; }};
 }
 
+// ---- rows of 8-bit activations
+
+// One of the three that make such rows. Integers on the edge between two may differ by one between paths, so what is compared is what they
+// stand for, in units of the largest: a step is 1/127 of it, and a scale's rounding is far less.
+struct RowsCase {
+    QuantizedRows rows;
+    RmsNormQuantizeArguments norm;
+    int kind = 0;
+    std::vector<float> x, other, weight, scale, normed, sum;
+    std::vector<int8_t> a;
+    std::vector<int32_t> sums;
+};
+
+void Make(Random& random, RowsCase* c, Step* step) {
+    QuantizedRows& p = c->rows;
+    c->kind = static_cast<int>(random.Below(3));
+    p.m = Size(random, random.Below(6) == 0 ? 150 : 12), p.k = Size(random, random.Below(6) == 0 ? 1100 : 90);
+    p.group = random.Below(3) == 0 ? INT64_MAX : random.Between(1, 70);
+    p.static_scale = random.Below(4) == 0 ? 0.02f : 0;
+    c->x = random.Floats(p.m * p.k, 2), c->other = random.Floats(p.m * p.k, 2), c->weight = random.Floats(p.k);
+    bool skip = random.Below(2) == 0, floats = random.Below(2) == 0, sums = random.Below(4) != 0;
+    c->norm.epsilon = 1e-6f;
+    step->what = Text("rows of kind %d, %d of %d, group %lld", c->kind, (int)p.m, (int)p.k, (long long)p.group);
+    step->reset = [=] {
+        size_t m = static_cast<size_t>(c->scale.empty() ? p.m : static_cast<int64_t>(c->scale.size())), all = c->x.size();
+        c->a.assign(all, 0), c->scale.assign(m, 0), c->normed.assign(floats ? all : 0, 0), c->sum.assign(floats ? all : 0, 0);
+        int64_t groups = c->rows.k <= 0 ? 0 : 1 + (c->rows.k - 1) / std::max<int64_t>(1, c->rows.group);
+        c->sums.assign(sums ? m * static_cast<size_t>(groups) : 0, 0);
+        c->rows.a = c->a.data(), c->rows.scale = c->scale.data(), c->rows.sums = sums ? c->sums.data() : nullptr;
+    };
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(QuantizeWorkspace(c->rows));
+        if (c->kind == 0) {
+            return QuantizeRows(path, {c->rows, c->x.data()}, parallel);
+        }
+        if (c->kind == 1) {
+            return SiluMulQuantize(path, {c->rows, c->x.data(), c->other.data()}, workspace.get(), parallel);
+        }
+        RmsNormQuantizeArguments q = c->norm;
+        q.rows = c->rows, q.x = c->x.data(), q.weight = c->weight.data(), q.skip = skip ? c->other.data() : nullptr;
+        q.normed = floats ? c->normed.data() : nullptr, q.sum = floats ? c->sum.data() : nullptr;
+        return RmsNormQuantize(path, q, workspace.get(), parallel);
+    };
+    step->output = [=] {
+        std::vector<float> all = c->normed;
+        all.insert(all.end(), c->sum.begin(), c->sum.end()), all.insert(all.end(), c->scale.begin(), c->scale.end());
+        for (int8_t value : c->a) {
+            all.push_back(static_cast<float>(value) / 127);
+        }
+        for (int32_t value : c->sums) {
+            all.push_back(static_cast<float>(value) / 127);
+        }
+        return all;
+    };
+    step->spoilings = {[=] { c->rows.m = -1; }, [=] { c->rows.m = INT64_MAX; }, [=] { c->rows.k = -1; }, [=] { c->rows.k = INT64_MAX; },
+                       [=] { c->rows.group = 0; }, [=] { c->rows.group = INT64_MIN; }, [=] { c->rows.static_scale = -0.5f; }};
+    if (c->kind == 2) {
+        step->spoilings.push_back([=] { c->norm.epsilon = __builtin_nanf(""); });
+    }
+}
+
 // ---- what is done with each
 
 struct Counts {
@@ -446,5 +513,6 @@ int main(int count, char** arguments) {
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
     all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
     all(static_cast<PackedMixtureCase*>(nullptr), "ExpertMixture W4A8", 1e-6, "exact products; the router's sums in double");
+    all(static_cast<RowsCase*>(nullptr), "QuantizedRows", 0.025, "integers on an edge may differ by one, a sum by a few");
     return Report();
 }

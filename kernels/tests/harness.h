@@ -92,6 +92,20 @@ inline std::vector<float> InPanels(WeightType type, const std::vector<float>& ro
     return panels;
 }
 
+// Rows of `width` 8-bit integers and the scale behind each, as an n-gram table has them; their floats are integer · scale.
+inline std::vector<uint8_t> ScaledRows(Random& random, int64_t rows, int64_t width) {
+    std::vector<uint8_t> bytes(static_cast<size_t>(rows * (width + 4)));
+    for (int64_t row = 0; row < rows; row++) {
+        uint8_t* to = bytes.data() + row * (width + 4);
+        for (int64_t i = 0; i < width; i++) {
+            to[i] = static_cast<uint8_t>(random.Between(-127, 127));
+        }
+        float scale = random.Unit() / 127;
+        std::memcpy(to + width, &scale, sizeof(scale));
+    }
+    return bytes;
+}
+
 inline const char* Name(WeightLayout layout) { return layout == WeightLayout::kRows ? "rows" : "panels"; }
 inline const char* Name(WeightType type) { return type == WeightType::kFloat32 ? "float32" : "bfloat16"; }
 

@@ -244,6 +244,37 @@ void Invariance(CpuPath path, WeightType type, WeightLayout layout) {
     }
 }
 
+// Integers with a scale give the bits of a float32 table that holds their products.
+void ScaledTables(CpuPath path) {
+    Random random(26);
+    for (int64_t width : {1, 5, 33, 64}) {
+        Case c(random, {5, 1, 80}, WeightType::kFloat32, 70, width, 3, 2, WeightLayout::kPanels);
+        std::vector<std::vector<uint8_t>> bytes;
+        std::vector<std::vector<float>> floats;
+        for (size_t i = 0; i < c.tables.size(); i++) {
+            bytes.push_back(ScaledRows(random, c.tables[i].row_count, width));
+            floats.emplace_back();
+            for (int64_t row = 0; row < c.tables[i].row_count; row++) {
+                const uint8_t* from = bytes.back().data() + row * (width + 4);
+                float scale;
+                std::memcpy(&scale, from + width, 4);
+                for (int64_t x = 0; x < width; x++) {
+                    floats.back().push_back(static_cast<float>(static_cast<int8_t>(from[x])) * scale);
+                }
+            }
+        }
+        for (size_t i = 0; i < c.tables.size(); i++) {
+            c.tables[i].rows = {floats[i].data(), WeightType::kFloat32, WeightLayout::kRows};
+        }
+        std::vector<float> want = Run(path, c.p);
+        for (size_t i = 0; i < c.tables.size(); i++) {
+            c.tables[i].rows = {};
+            c.tables[i].scaled_rows = reinterpret_cast<const int8_t*>(bytes[i].data());
+        }
+        EXPECT(SameBits(want, Run(path, c.p)), "%s: tables of integers, width %d", Name(path), (int)width);
+    }
+}
+
 void Errors() {
     Random random(24);
     std::vector<float> embedding;
@@ -269,8 +300,10 @@ void Errors() {
 int main() {
     Vectors();
     Errors();
+    ScaledTables(CpuPath::kReference);
     for (CpuPath path : FastPaths()) {
         RandomIds(path);
+        ScaledTables(path);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
                 Parity(path, type, layout);

@@ -3,6 +3,11 @@
 #include "../ort/pages.h"
 
 namespace longcat::ops {
+namespace {
+
+const void* DataOf(const NGramTable& table) { return table.scaled_rows != nullptr ? table.scaled_rows : table.rows.data; }
+
+}  // namespace
 
 NGramEmbeddingOp::NGramEmbeddingOp(const Attributes& attributes)
     : path_(SelectPath()),
@@ -11,7 +16,11 @@ NGramEmbeddingOp::NGramEmbeddingOp(const Attributes& attributes)
       neighbor_num_(attributes.Positive("neighbor_num")),
       split_num_(attributes.Positive("split_num")),
       table_rows_(attributes.Integers("table_rows")),
-      layout_(attributes.Layout("layout")) {
+      layout_(attributes.Layout("layout")),
+      int8_tables_(attributes.String("table_type", "") == "int8") {
+    if (std::string type = attributes.String("table_type", ""); type != "" && type != "int8") {
+        Fail("attribute table_type is '%s', expected 'int8' or none", type.c_str());
+    }
     if (std::string fusion = attributes.String("fusion"); fusion != "mean") {
         Fail("attribute fusion is '%s', expected 'mean'", fusion.c_str());
     }
@@ -40,12 +49,12 @@ Weights NGramEmbeddingOp::Projection(const Input& input, int64_t hidden, int64_t
 
 void NGramEmbeddingOp::Advise(const NGramEmbeddingArguments& p) const {
     size_t tables = table_rows_.size();
-    if (advised_.exchange(p.tables[0].rows.data) == p.tables[0].rows.data) {
+    if (advised_.exchange(DataOf(p.tables[0])) == DataOf(p.tables[0])) {
         return;
     }
     ReadScattered(p.word.data, static_cast<size_t>(p.vocabulary) * p.hidden * SizeOf(p.word.type));
     for (size_t i = 0; i < tables; i++) {
-        ReadScattered(p.tables[i].rows.data, static_cast<size_t>(p.tables[i].row_count) * p.table_width * SizeOf(p.tables[i].rows.type));
+        ReadScattered(DataOf(p.tables[i]), static_cast<size_t>(p.tables[i].row_count * RowBytes(p.tables[i], p.table_width)));
     }
 }
 
@@ -82,10 +91,19 @@ void NGramEmbeddingOp::Compute(Context& context) const {
     for (size_t i = 0; i < tables; i++) {
         Input rows = context.In(4 + i, "table");
         rows.HasRank(2);
+        const int64_t behind = int8_tables_ ? 4 : 0;  // bytes of the scale
         if (i == 0) {
-            p.table_width = rows.Dimension(1);
+            p.table_width = rows.Dimension(1) - behind;
+            if (int8_tables_ && p.table_width < 1) {
+                Fail("input 4 (table) has shape %s, expected rows of at least 5 bytes: integers, then 4 of their scale", Text(rows.shape()).c_str());
+            }
         }
-        list[i].rows = rows.HasShape({-1, p.table_width}).AsWeights();
+        rows.HasShape({-1, p.table_width + behind});
+        if (int8_tables_) {
+            list[i].scaled_rows = reinterpret_cast<const int8_t*>(rows.Bytes());
+        } else {
+            list[i].rows = rows.AsWeights();
+        }
         list[i].row_count = rows.Dimension(0);
         list[i].modulus = table_rows_[i];
         list[i].projection = Projection(context.In(4 + tables + i, "projection"), p.hidden, p.table_width);

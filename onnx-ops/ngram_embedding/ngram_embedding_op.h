@@ -28,6 +28,7 @@ class NGramEmbeddingOp {
     int neighbor_num_, split_num_;
     std::vector<int64_t> table_rows_;
     WeightLayout layout_;
+    bool int8_tables_;
     mutable std::atomic<const void*> advised_{nullptr};  // the first table that the system was told about
 
     Weights Projection(const Input& input, int64_t hidden, int64_t width) const;

@@ -182,6 +182,8 @@ std::string Attributes::String(const char* name) const {
     return value;
 }
 
+std::string Attributes::String(const char* name, const char* otherwise) const { return IsThere(info_, name) ? String(name) : otherwise; }
+
 std::vector<int64_t> Attributes::Integers(const char* name) const {
     size_t size = 0;
     if (OrtStatus* status = api->KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size)) {

@@ -46,6 +46,7 @@ class Attributes {
     float Number(const char* name) const;
     float Number(const char* name, float otherwise) const;
     std::string String(const char* name) const;
+    std::string String(const char* name, const char* otherwise) const;
     std::vector<int64_t> Integers(const char* name) const;
     std::string NodeName() const;
 

@@ -1,8 +1,17 @@
 #pragma once
 
+#include <cstring>
+
 #include "longcat/ngram_embedding.h"
 
 namespace longcat {
+
+// The scale behind the integers of a scaled row.
+static inline float ScaleBehind(const int8_t* row, int64_t width) {
+    float scale;
+    std::memcpy(&scale, row + width, sizeof(scale));
+    return scale;
+}
 
 void NGramIdsReference(const NGramEmbeddingArguments& arguments, int64_t* ids);
 void NGramIdsAvx2(const NGramEmbeddingArguments& arguments, int64_t* ids, const ParallelFor& parallel);

@@ -24,6 +24,19 @@ void CopyRow(const T* from, int64_t count, float* to) {
     }
 }
 
+// Integers, then their scale.
+inline void CopyScaledRow(const int8_t* from, int64_t count, float* to) {
+    const float scale = ScaleBehind(from, count);
+    const Simd::Vector factor = Simd::All(scale);
+    int64_t i = 0;
+    for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+        Simd::Store(to + i, Simd::Multiply(Simd::Load(from + i), factor));
+    }
+    for (; i < count; i++) {
+        to[i] = static_cast<float>(from[i]) * scale;
+    }
+}
+
 // sum[t, x] = the word's part, then each table's in ascending order, then the mean: for a block of tokens and columns.
 template <int kStride, class Part>
 void ProjectBlock(const NGramEmbeddingArguments& p, int tables, int64_t token, int count, int64_t column, int columns, float* sum,
@@ -86,17 +99,20 @@ inline void NGramProjectVectorised(const NGramEmbeddingArguments& p, const int64
         for (int i = 0; i < tables; i += kGatherTables) {
             int count = static_cast<int>(Smaller(kGatherTables, tables - i));
             for (int j = 0; j < count; j++) {
-                const Weights& table = p.tables[i + j].rows;
-                from[j] = static_cast<const char*>(Offset(table, ids[(i + j) * p.tokens + t] * p.table_width));
+                const NGramTable& table = p.tables[i + j];
+                int64_t row = ids[(i + j) * p.tokens + t], bytes = RowBytes(table, p.table_width);
+                const void* first = table.scaled_rows != nullptr ? table.scaled_rows : table.rows.data;
+                from[j] = static_cast<const char*>(first) + row * bytes;
                 // All lines of all rows are on their way before the first is waited for: they lie anywhere in gigabytes.
-                int64_t bytes = p.table_width * static_cast<int64_t>(SizeOf(table.type));
                 for (int64_t line = 0; line < bytes; line += 64) {
                     __builtin_prefetch(from[j] + line);
                 }
             }
             for (int j = 0; j < count; j++) {
                 float* to = rows + t * gathered + (i + j) * p.table_width;
-                if (p.tables[i + j].rows.type == WeightType::kFloat32) {
+                if (p.tables[i + j].scaled_rows != nullptr) {
+                    CopyScaledRow(reinterpret_cast<const int8_t*>(from[j]), p.table_width, to);
+                } else if (p.tables[i + j].rows.type == WeightType::kFloat32) {
                     CopyRow(reinterpret_cast<const float*>(from[j]), p.table_width, to);
                 } else {
                     CopyRow(reinterpret_cast<const uint16_t*>(from[j]), p.table_width, to);

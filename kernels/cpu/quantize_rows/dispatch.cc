@@ -35,16 +35,25 @@ Status Check(const QuantizedRows& p, bool inputs) {
     return {};
 }
 
+// The same, no group longer than the row: sums over groups then overflow nowhere.
+template <class Arguments>
+Arguments Trimmed(const Arguments& arguments) {
+    Arguments trimmed = arguments;
+    trimmed.rows.group = Smaller(arguments.rows.group, Larger(arguments.rows.k, 1));
+    return trimmed;
+}
+
 }  // namespace
 
 size_t QuantizeWorkspace(const QuantizedRows& p) {
     return CheckSizes(p).ok() ? static_cast<size_t>(Smaller(p.m, kRowTasks) * FloatsOfRow(p.k)) * sizeof(float) : 0;
 }
 
-Status QuantizeRows(CpuPath path, const QuantizeRowsArguments& p, const ParallelFor& parallel) {
-    if (Status status = Check(p.rows, p.x != nullptr); !status.ok()) {
+Status QuantizeRows(CpuPath path, const QuantizeRowsArguments& arguments, const ParallelFor& parallel) {
+    if (Status status = Check(arguments.rows, arguments.x != nullptr); !status.ok()) {
         return status;
     }
+    const QuantizeRowsArguments p = Trimmed(arguments);
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
@@ -61,13 +70,14 @@ Status QuantizeRows(CpuPath path, const QuantizeRowsArguments& p, const Parallel
     return {};
 }
 
-Status RmsNormQuantize(CpuPath path, const RmsNormQuantizeArguments& p, void* workspace, const ParallelFor& parallel) {
-    if (Status status = Check(p.rows, p.x != nullptr && p.weight != nullptr); !status.ok()) {
+Status RmsNormQuantize(CpuPath path, const RmsNormQuantizeArguments& arguments, void* workspace, const ParallelFor& parallel) {
+    if (Status status = Check(arguments.rows, arguments.x != nullptr && arguments.weight != nullptr); !status.ok()) {
         return status;
     }
-    if (!(p.epsilon >= 0) || !std::isfinite(p.epsilon)) {
-        return Status::Error(StatusCode::kInvalidArgument, "epsilon is %g, expected 0 or more", static_cast<double>(p.epsilon));
+    if (!(arguments.epsilon >= 0) || !std::isfinite(arguments.epsilon)) {
+        return Status::Error(StatusCode::kInvalidArgument, "epsilon is %g, expected 0 or more", static_cast<double>(arguments.epsilon));
     }
+    const RmsNormQuantizeArguments p = Trimmed(arguments);
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
@@ -84,10 +94,11 @@ Status RmsNormQuantize(CpuPath path, const RmsNormQuantizeArguments& p, void* wo
     return {};
 }
 
-Status SiluMulQuantize(CpuPath path, const SiluMulQuantizeArguments& p, void* workspace, const ParallelFor& parallel) {
-    if (Status status = Check(p.rows, p.gate != nullptr && p.up != nullptr); !status.ok()) {
+Status SiluMulQuantize(CpuPath path, const SiluMulQuantizeArguments& arguments, void* workspace, const ParallelFor& parallel) {
+    if (Status status = Check(arguments.rows, arguments.gate != nullptr && arguments.up != nullptr); !status.ok()) {
         return status;
     }
+    const SiluMulQuantizeArguments p = Trimmed(arguments);
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:

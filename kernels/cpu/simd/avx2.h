@@ -28,6 +28,9 @@ struct Simd {
     static Vector Load(const uint16_t* x) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))), 16));
     }
+    static Vector Load(const int8_t* x) {
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
+    }
     // The first count < kLanes elements, zeros above; nothing beyond them is touched.
     static Vector Load(const float* x, int64_t count) { return _mm256_maskload_ps(x, Mask(count)); }
     static Vector Load(const uint16_t* x, int64_t count) {

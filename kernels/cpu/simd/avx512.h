@@ -28,6 +28,9 @@ struct Simd {
     static Vector Load(const uint16_t* x) {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x))), 16));
     }
+    static Vector Load(const int8_t* x) {
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+    }
     // The first count < kLanes elements, zeros above; nothing beyond them is touched.
     static Vector Load(const float* x, int64_t count) { return _mm512_maskz_loadu_ps(Mask(count), x); }
     static Vector Load(const uint16_t* x, int64_t count) {

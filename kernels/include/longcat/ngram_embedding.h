@@ -12,6 +12,9 @@
 //   input_ids [T] packed, query_start [S+1], ngram_context [S, N-1] (the tokens before this step, oldest first, -1 for none)
 //   word [V, H]    table_i [rows_i, d], rows_i >= T_i    projection_i [H, d]    embedding [T, H] float32
 //
+// A table's row may also be d 8-bit integers and behind them the float32 scale (little endian, at any address) that they are multiplied by:
+// d + 4 bytes in one place, so that a row is still one touch of memory.
+//
 // Stages: (1) check every id, (2) hash: n rows per token, (3) gather those rows (only they are read from the mapping) as float32,
 // (4) project them and sum over i in ascending order.
 #pragma once
@@ -27,11 +30,17 @@
 namespace longcat {
 
 struct NGramTable {
-    Weights rows;        // [row_count, table_width]
+    Weights rows;                        // [row_count, table_width]
+    const int8_t* scaled_rows = nullptr;  // or, where this is not null: [row_count, table_width + 4], integers, then their scale
     Weights projection;  // [hidden, table_width], row-major or in panels, alike for all tables
     int64_t row_count = 0;
     int64_t modulus = 0;  // T_i, 1..row_count
 };
+
+// Bytes of a table's row.
+inline int64_t RowBytes(const NGramTable& table, int64_t width) {
+    return table.scaled_rows != nullptr ? width + 4 : width * static_cast<int64_t>(SizeOf(table.rows.type));
+}
 
 struct NGramEmbeddingArguments {
     int64_t tokens = 0, sequences = 0, vocabulary = 0, hidden = 0, table_width = 0;
