@@ -1,5 +1,6 @@
 // The two exported functions.
 #include "expert_mixture/expert_mixture_op.h"
+#include "int8_embedding/int8_embedding_op.h"
 #include "latent_attention/latent_attention_op.h"
 #include "matmul/matmul_op.h"
 #include "ngram_embedding/ngram_embedding_op.h"
@@ -7,6 +8,7 @@
 #include "rms_norm_quantize/rms_norm_quantize_op.h"
 #include "silu_mul_quantize/silu_mul_quantize_op.h"
 #include "w4a8_matmul/w4a8_matmul_op.h"
+#include "w8a8_matmul/w8a8_matmul_op.h"
 
 #if defined(_WIN32)
 #define LONGCAT_EXPORT extern "C" __declspec(dllexport)
@@ -31,6 +33,8 @@ OrtCustomOpDomain* Domain() {
             Describe<PagedAttentionOpOf<kBFloat16>>(),
             Describe<ExpertMixtureOp>(),
             Describe<W4A8MatMulOp>(),
+            Describe<W8A8MatMulOp>(),
+            Describe<Int8EmbeddingOp>(),
             Describe<RmsNormQuantizeOp>(),
             Describe<SiluMulQuantizeOp>(),
         };

@@ -59,7 +59,9 @@ internal static partial class FuzzCases
             new("input_ids", Enumerable.Range(0, tokens).Select(_ => (long)random.Next(vocabulary)).ToArray(), tokens), Starts(lengths),
             new("ngram_context", history, lengths.Length, neighbors - 1), Weights(random, "word", vocabulary, hidden),
         ];
-        inputs.AddRange(moduli.Select((modulus, i) => Weights(random, $"table{i}", (int)modulus + random.Next(3), width)));
+        bool integers = random.Next(3) == 0;
+        inputs.AddRange(moduli.Select((modulus, i) => (Name: $"table{i}", Rows: (int)modulus + random.Next(3)))
+            .Select(table => integers ? ScaledRows(random, table.Name, table.Rows, width) : Weights(random, table.Name, table.Rows, width)));
         bool panels = random.Next(2) == 0;
         inputs.AddRange(moduli.Select((_, i) => Weights(random, $"projection{i}", hidden, width)).Select(feed => panels ? InPanels(feed) : feed));
         long[] last = [.. inputs[^1].Shape];
@@ -68,7 +70,8 @@ internal static partial class FuzzCases
             Resize("query_start", 0, "input 1 (query_start)"), Value("query_start", 0, 1, "query_start[0]"), Value("query_start", lengths.Length, -1, "query_start["),
             Value("query_start", lengths.Length, tokens + 1, "query_start["), Resize("ngram_context", lengths.Length + 1, neighbors - 1, "input 2 (ngram_context)"),
             Resize("ngram_context", lengths.Length, neighbors, "input 2 (ngram_context)"), Rank("input_ids", "input 0 (input_ids)"), Rank("word", "input 3 (word)"),
-            Type("word", "input 3 (word)"), Resize("table0", (int)moduli[0] - 1, width, "table_rows[0]"),
+            Type("word", "input 3 (word)"), Resize("table0", (int)moduli[0] - 1, integers ? width + 4 : width, "table_rows[0]"),
+            Type($"table{tables - 1}", "(table)"),
             new("(projection)", fuzz => Change(fuzz, $"projection{tables - 1}", old => Sized(old, [last[0] + 1, .. last[1..]]))),
             new("(projection)", fuzz => Change(fuzz, $"projection{tables - 1}", old => Sized(old, [last[0], last[1] + 1, .. last[2..]]))),
             Resize("word", vocabulary, 0, "(projection)"), Type($"projection{tables - 1}", "(projection)"),
@@ -91,9 +94,9 @@ internal static partial class FuzzCases
             [
                 NodeAttribute.Int("hash_vocab_size", vocabulary), NodeAttribute.Int("neighbor_num", neighbors), NodeAttribute.Int("split_num", splits),
                 NodeAttribute.Int("eos_token_id", random.Next(3)), NodeAttribute.Ints("table_rows", moduli), NodeAttribute.String("fusion", "mean"),
-                NodeAttribute.Int("layout", panels ? 1 : 0),
+                NodeAttribute.Int("layout", panels ? 1 : 0), .. integers ? [NodeAttribute.String("table_type", "int8")] : Array.Empty<AttributeProto>(),
             ],
-            [.. spoilings], $"{tokens} tokens of {lengths.Length} sequences, {tables} tables of width {width}, hidden {hidden}{(panels ? ", panels" : "")}");
+            [.. spoilings], $"{tokens} tokens of {lengths.Length} sequences, {tables} {(integers ? "int8 " : "")}tables of width {width}, hidden {hidden}{(panels ? ", panels" : "")}");
     }
 
     public static FuzzCase LatentAttention(Random random)
@@ -271,7 +274,7 @@ internal static partial class FuzzCases
         return new Feed(stack.Name, all, stack.Data is float[] ? [count, panels, k, 16] : [count, panels, (k + 1) / 2, 16, 2]);
     }
 
-    internal static Feed[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed.Name == name ? change(feed) : feed)];
+    internal static Feed?[] Change(FuzzCase fuzz, string name, Func<Feed, Feed> change) => [.. fuzz.Inputs.Select(feed => feed?.Name == name ? change(feed) : feed)];
 
     internal static Feed Sized(Feed old, params long[] shape)
     {

@@ -81,7 +81,7 @@ internal static class Int8Reference
                 largest = MathF.Max(largest, MathF.Abs(value));
             }
 
-            bool nothing = staticScale == 0 && largest < MathF.ScaleB(1, -120);
+            bool nothing = staticScale == 0 && largest < MathF.ScaleB(1, -110);
             float inverse = nothing ? 0 : staticScale > 0 ? 1 / staticScale : 127 / largest;
             rows.Scales[row] = !finite ? float.NaN : nothing ? 0 : staticScale > 0 ? staticScale : largest / 127;
             for (int i = 0; i < k && finite; i++)

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "../common/parallel.h"
+#include "../common/row_scale.h"
 #include "paths.h"
 
 namespace longcat {
@@ -16,7 +17,8 @@ void W8A8MatMulReference(const W8A8MatMulArguments& p, const ParallelFor& parall
             finite = finite && std::isfinite(p.x[row * p.k + k]);
             largest = std::fmax(largest, std::fabs(p.x[row * p.k + k]));
         }
-        float scale = p.x == nullptr ? p.x_scale[row] : largest / most, inverse = largest > 0 ? most / largest : 0.0f;
+        auto [own_scale, inverse] = RowScaleOf(largest, finite, 0, most);
+        float scale = p.x == nullptr ? p.x_scale[row] : own_scale;
         for (int64_t n = 0; n < p.n; n++) {
             int64_t total = 0;
             for (int64_t k = 0; k < p.k && finite; k++) {

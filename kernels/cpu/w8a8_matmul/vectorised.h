@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/parallel.h"
+#include "../common/row_scale.h"
 #include "../simd/w8a8_panels.h"
 #include "paths.h"
 
@@ -55,8 +56,8 @@ class W8A8Run {
         bool finite;
         float largest = Ints::Largest(x, p.k, &finite);
         constexpr float kMost = D == 1 ? 127.0f : 32512.0f;
-        float inverse = largest > 0 ? kMost / largest : 0.0f;
-        scales_[row] = finite ? largest / kMost : __builtin_nanf("");
+        RowScale scale = RowScaleOf(largest, finite, 0, kMost);
+        scales_[row] = scale.scale;
         int64_t block = blocks_.Of(row), first = blocks_.First(block), stride = D * blocks_.Rows(block);
         int32_t *starts = values_ + first * D * (1 + plan_.depth / 4) + D * (row - first), *to = starts + stride;
         int32_t sums[D] = {};
@@ -65,9 +66,9 @@ class W8A8Run {
             alignas(64) int8_t digits[D][kBuffer + 16] = {};
             if (finite) {
                 if constexpr (D == 1) {
-                    Ints::Quantize(x + at, count, inverse, digits[0]);
+                    Ints::Quantize(x + at, count, scale.inverse, digits[0]);
                 } else {
-                    Ints::QuantizeDigits(x + at, count, inverse, digits[0], digits[1]);
+                    Ints::QuantizeDigits(x + at, count, scale.inverse, digits[0], digits[1]);
                 }
             }
             for (int d = 0; d < D; d++) {

@@ -30,11 +30,11 @@
 namespace longcat {
 
 struct NGramTable {
-    Weights rows;                        // [row_count, table_width]
-    const int8_t* scaled_rows = nullptr;  // or, where this is not null: [row_count, table_width + 4], integers, then their scale
+    Weights rows;        // [row_count, table_width]
     Weights projection;  // [hidden, table_width], row-major or in panels, alike for all tables
     int64_t row_count = 0;
-    int64_t modulus = 0;  // T_i, 1..row_count
+    int64_t modulus = 0;                  // T_i, 1..row_count
+    const int8_t* scaled_rows = nullptr;  // where this is not null, instead of rows: [row_count, table_width + 4], integers, then their scale
 };
 
 // Bytes of a table's row.

@@ -8,7 +8,7 @@
 //   RmsNormQuantize   z = x + skip (or x),   v = (z · weight) · 1 / sqrt(mean z² + epsilon)
 //   SiluMulQuantize   v = gate / (1 + e^-gate) · up
 //
-// A row whose largest |v| is below 2^-120 has s = 0 and zeros (its inverse would leave float32). A row of v with a NaN or an infinity has
+// A row whose largest |v| is below 2^-110 has s = 0 and zeros (its inverse would leave float32). A row of v with a NaN or an infinity has
 // s = NaN and zeros: what is multiplied from it becomes NaN, and no other row does. The same holds where the sum of z² passes float32.
 //
 // All paths give the same bits for QuantizeRows. The vectorised paths give the same bits as each other for the other two; the reference adds
