@@ -38,6 +38,7 @@ try
         options.Parts.Contains("ngram") ? NGramBenchmark.Run(models, options) : [],
         options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8") ? ProductBenchmark.Run(models, options) : [],
+        options.Parts.Contains("w4a8-experts") ? ExpertMixtureBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];
