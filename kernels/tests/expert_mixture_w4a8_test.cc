@@ -1,5 +1,6 @@
 // ExpertMixture with packed 4-bit experts: the integers of every path against the specification.
 #include <algorithm>
+#include <cstdlib>
 
 #include "harness.h"
 #include "longcat/expert_mixture.h"

@@ -13,7 +13,7 @@ public sealed class MatrixQuantizerTests
         float[] got = matrix.Dequantize();
         for (int i = 0; i < weights.Length; i++)
         {
-            float step = Math.Abs(matrix.Scales[i / k]) * matrix.GroupScales![(i / k * 5) + (i % k / group)];
+            float step = Math.Abs(matrix.Scales[i / k] * matrix.GroupScales![(i / k * 5) + (i % k / group)]);
             // The integer scale of a group may lie below the wanted one by half of an integer: level 7 (-8) of it is that much short.
             Assert.True(Math.Abs(weights[i] - got[i]) <= (0.5f * step) + (4 * Math.Abs(matrix.Scales[i / k])), $"{i}: {weights[i]} became {got[i]}, step {step}");
         }

@@ -79,4 +79,17 @@ internal static class Samples
 
         return Math.Sqrt(error / output);
     }
+
+    public static float[] FloatScales(float[] weights, int group) => [.. weights.Chunk(group).SelectMany(block =>
+    {
+        float step = block.Max(Math.Abs) / 7;
+        return block.Select(weight => step * Math.Clamp(MathF.Round(weight / step), -8, 7));
+    })];
+
+    // MatMulNBits: the value of the largest magnitude, with its sign, over -8.
+    public static float[] SignedScales(float[] weights, int group) => [.. weights.Chunk(group).SelectMany(block =>
+    {
+        float step = block.MaxBy(Math.Abs) / -8;
+        return block.Select(weight => step * Math.Clamp(MathF.Round(weight / step), -8, 7));
+    })];
 }

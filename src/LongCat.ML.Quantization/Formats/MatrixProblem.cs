@@ -3,6 +3,8 @@ namespace LongCat.ML.Quantization;
 /// <summary>One matrix on its way to 4 bits: what every step of a recipe reads. Nothing in it changes.</summary>
 internal sealed class MatrixProblem
 {
+    private float[]? _padded;
+
     public required string Name { get; init; }
 
     public required LinearSite Site { get; init; }
@@ -30,6 +32,9 @@ internal sealed class MatrixProblem
 
     public int Groups => (InFeatures + GroupLength - 1) / GroupLength;
 
+    /// <summary><see cref="Importance"/>, or ones, in whole vectors (<see cref="StepMath.Padded"/>) with zeros at the end.</summary>
+    public ReadOnlySpan<float> PaddedImportance => _padded ??= Pad();
+
     /// <summary>
     /// The largest integer a group may be scaled with. Two-level scales of wide matrices stay below what the kernel's 32-bit sums bear
     /// (K · 127 · 8 · scale &lt; 2^31): beyond 16 643 inputs that is less than 127, at no visible cost.
@@ -44,21 +49,24 @@ internal sealed class MatrixProblem
 
     public ReadOnlySpan<float> Row(int n) => Weights.AsSpan(checked((int)((long)n * InFeatures)), InFeatures);
 
-    /// <summary>Runs a row's work for all rows, on as many threads as there are; the rows must not depend on each other.</summary>
-    public void ForRows<T>(Func<T> local, Action<int, T> row, CancellationToken cancellationToken)
-    {
-        // Blocks, so that a thread's scratch is set up once for many rows.
-        const int Block = 16;
-        Parallel.For(0, (OutFeatures + Block - 1) / Block, new ParallelOptions { CancellationToken = cancellationToken, MaxDegreeOfParallelism = Threads }, local,
-            (block, _, scratch) =>
-            {
-                for (int n = block * Block; n < Math.Min(OutFeatures, (block + 1) * Block); n++)
-                {
-                    row(n, scratch);
-                }
+    /// <summary>The part of a padded row that is a group: only the last one may hold some of the padding, since groups are multiples of the lanes.</summary>
+    public Range Group(int g) => (g * GroupLength)..(g == Groups - 1 ? StepMath.Padded(InFeatures) : (g + 1) * GroupLength);
 
-                return scratch;
-            },
-            _ => { });
+    /// <summary>Runs a row's work for all rows, on as many threads as there are; the rows must not depend on each other.</summary>
+    public void ForRows<T>(Func<T> local, Action<int, T> row, CancellationToken cancellationToken) => Rows.For(OutFeatures, Threads, local, row, cancellationToken);
+
+    private float[] Pad()
+    {
+        float[] padded = new float[StepMath.Padded(InFeatures)];
+        if (Importance is null)
+        {
+            padded.AsSpan(0, InFeatures).Fill(1);
+        }
+        else
+        {
+            Importance.CopyTo(padded, 0);
+        }
+
+        return padded;
     }
 }

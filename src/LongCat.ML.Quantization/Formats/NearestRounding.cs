@@ -15,7 +15,7 @@ internal sealed class NearestRounding : IWeightRounding
             for (int g = 0; g < problem.Groups; g++)
             {
                 Range range = (g * length)..Math.Min(row.Length, (g + 1) * length);
-                StepMath.Round(row[range], grid.Step(n, g), target[range]);
+                StepMath.Round(row[range], grid.Step(n, g), LevelRange.FourBits, target[range]);
             }
         }, cancellationToken);
         return null;

@@ -55,8 +55,9 @@ internal sealed class CompensatedRounding(SiteFactors.Factor factor, IGroupSteps
         importance.CopyTo(counts);
         float one = (float)(scale * unit);
         float wanted = steps.Choose(values, counts) / one;
-        int lower = (int)Math.Clamp(MathF.Floor(wanted), 1, problem.LargestGroupScale);
-        int upper = Math.Min(lower + 1, problem.LargestGroupScale);
+        int sign = wanted < 0 ? -1 : 1;
+        int lower = sign * (int)Math.Clamp(MathF.Floor(Math.Abs(wanted)), 1, problem.LargestGroupScale);
+        int upper = sign * Math.Min(Math.Abs(lower) + 1, problem.LargestGroupScale);
         int chosen = StepMath.Error(values, counts, upper * one) < StepMath.Error(values, counts, lower * one) ? upper : lower;
         grid.GroupScales[(row * grid.Groups) + group] = (short)chosen;
         return grid.Step(row, group);
