@@ -21,19 +21,23 @@ internal sealed partial class GraphBuilder
                 ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("out_features", panels.OutFeatures)]
                 : []);
 
+    /// <summary>Tables in the weights' own type, or all of 8-bit rows, which the node then says.</summary>
     public Value NGramEmbedding(NGramEmbeddingInputs inputs, NGramEmbeddingAttributes attributes, string output) =>
         Single(
             LongCatDomain,
             "NGramEmbedding",
             [inputs.InputIds, inputs.QueryStart, inputs.Context, inputs.Word, .. inputs.Tables, .. inputs.Projections],
             output,
-            NodeAttribute.Int("hash_vocab_size", attributes.HashVocabSize),
-            NodeAttribute.Int("neighbor_num", attributes.NeighborNum),
-            NodeAttribute.Int("split_num", attributes.SplitNum),
-            NodeAttribute.Int("eos_token_id", attributes.EosTokenId),
-            NodeAttribute.Ints("table_rows", attributes.TableRows),
-            NodeAttribute.String("fusion", attributes.Fusion),
-            NodeAttribute.Int("layout", inputs.Projections.All(projection => _panels.ContainsKey(projection.Name)) ? 1 : 0));
+            [
+                NodeAttribute.Int("hash_vocab_size", attributes.HashVocabSize),
+                NodeAttribute.Int("neighbor_num", attributes.NeighborNum),
+                NodeAttribute.Int("split_num", attributes.SplitNum),
+                NodeAttribute.Int("eos_token_id", attributes.EosTokenId),
+                NodeAttribute.Ints("table_rows", attributes.TableRows),
+                NodeAttribute.String("fusion", attributes.Fusion),
+                NodeAttribute.Int("layout", inputs.Projections.All(projection => _panels.ContainsKey(projection.Name)) ? 1 : 0),
+                .. inputs.Tables.All(table => _byteTables.Contains(table.Name)) ? [NodeAttribute.String("table_type", "int8")] : Array.Empty<AttributeProto>(),
+            ]);
 
     /// <returns>The attention's output and the cache after it.</returns>
     public (Value Output, Value Cache) LatentAttention(LatentAttentionInputs inputs, LatentAttentionAttributes attributes, string output, string cacheOutput)

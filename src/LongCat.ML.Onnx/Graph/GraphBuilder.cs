@@ -20,6 +20,7 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly SortedSet<string> _domains = new(StringComparer.Ordinal);
     private readonly Dictionary<string, PanelTensor> _panels = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _byteTables = new(StringComparer.Ordinal);
 
     public Value Input(string name, ElementType type, params ReadOnlySpan<Dimension> shape)
     {
@@ -55,6 +56,10 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
         if ((source is StackedTensor stack ? stack.Panels : source as PanelTensor) is { } panels)
         {
             _panels.Add(name, panels);
+        }
+        else if (source is Int8Table)
+        {
+            _byteTables.Add(name);
         }
 
         return new Value(name);
