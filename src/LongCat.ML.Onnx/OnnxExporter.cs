@@ -126,6 +126,29 @@ public static class OnnxExporter
         };
     }
 
+    /// <summary>Refuses what <see cref="Export"/> would refuse about the two folders, before long work whose result is exported at its end.</summary>
+    /// <param name="checkpointFolder">A Hugging Face folder, or a model's folder in a Hugging Face cache.</param>
+    /// <param name="outputFolder">The folder that will be created.</param>
+    /// <param name="options">The export's options; null for the defaults.</param>
+    /// <returns>The folder with the checkpoint's files.</returns>
+    /// <exception cref="CheckpointException">The checkpoint's headers cannot be used, it is an export, its architecture cannot be exported, or the output folder may not be replaced.</exception>
+    /// <exception cref="ArgumentException">An option is out of range, or two contradict each other.</exception>
+    public static string CheckFolders(string checkpointFolder, string outputFolder, ExportOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(checkpointFolder);
+        ArgumentException.ThrowIfNullOrEmpty(outputFolder);
+        options ??= new ExportOptions();
+        options.Check();
+        checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
+        RefuseExports(checkpointFolder);
+        using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
+        ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
+        checkpoint.Validate(options.IncludeDraft && emitter.HasDraft(checkpoint));
+        KeepApart(checkpointFolder, outputFolder);
+        OutputFolder.CheckReplaceable(outputFolder, options.Overwrite);
+        return checkpointFolder;
+    }
+
     /// <summary>Without the commit, so that the same checkpoint gives the same bytes.</summary>
     private static string ProducerVersion { get; } =
         typeof(OnnxExporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";

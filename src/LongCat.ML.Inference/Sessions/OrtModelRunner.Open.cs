@@ -35,14 +35,16 @@ internal sealed unsafe partial class OrtModelRunner
         }
     }
 
-    private static void Configure(SessionOptions session)
+    /// <summary>The session options of a graph with the longcat operators.</summary>
+    internal static void Configure(SessionOptions session)
     {
         // Pre-packing copies weights out of the file mapping: start-up time and memory grow with the model.
         session.AddSessionConfigEntry("session.disable_prepacking", "1");
         session.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
     }
 
-    private static void CheckNames(string path, InferenceSession session, ModelManifest manifest)
+    /// <exception cref="InferenceException">The graph and longcat.json disagree.</exception>
+    internal static void CheckNames(string path, InferenceSession session, ModelManifest manifest)
     {
         List<string> inputs = ["input_ids", "position_ids", "query_start", "context_length", "block_table", "logits_index"];
         List<string> outputs = ["logits"];

@@ -90,7 +90,8 @@ internal sealed class OutputFolder : IDisposable
         }
     }
 
-    private static void CheckReplaceable(string final, bool overwrite)
+    /// <exception cref="CheckpointException">Something is there that may not be replaced.</exception>
+    public static void CheckReplaceable(string final, bool overwrite)
     {
         if (File.Exists(final))
         {

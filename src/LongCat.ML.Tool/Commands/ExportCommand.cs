@@ -12,8 +12,8 @@ internal static class ExportCommand
     {
         Argument<string> checkpoint = new("checkpoint") { Description = "A Hugging Face folder (config.json and *.safetensors), or a model's folder in its download cache." };
         Option<string> output = new("--output", "-o") { Description = "The ONNX folder to write; it is whole or absent.", Required = true };
-        Option<string?> precision = new("--precision") { Description = "f32, bf16, or int4 with standard operators: how weights are stored; the checkpoint's own precision when left out." };
-        precision.AcceptOnlyFromAmong("f32", "bf16", "int4");
+        Option<string?> precision = new("--precision") { Description = "f32, bf16, w4a8 (4-bit weights, 8-bit activations; see longcat quantize), or int4 with standard operators: how weights are stored; the checkpoint's own precision when left out." };
+        precision.AcceptOnlyFromAmong("f32", "bf16", "int4", "w4a8");
         Option<string> operators = new("--ops")
         {
             Description = "longcat, or standard: operators of ONNX and com.microsoft only, float32, for any runtime without this library.",
@@ -31,6 +31,8 @@ internal static class ExportCommand
         {
             checkpoint, output, operators, precision, blockSize, noDraft, overwrite,
         };
+        QuantizationArguments quantization = new();
+        quantization.AddTo(command);
         command.SetAction((result, cancellationToken) =>
         {
             ExportOptions options = new()
@@ -41,12 +43,23 @@ internal static class ExportCommand
                     "bf16" => WeightPrecision.BF16,
                     "int4" => WeightPrecision.Int4,
                     "f32" => WeightPrecision.F32,
+                    "w4a8" => WeightPrecision.W4A8,
                     _ => null,
                 },
                 Int4BlockSize = result.GetValue(blockSize),
                 IncludeDraft = !result.GetValue(noDraft),
                 Overwrite = result.GetValue(overwrite),
             };
+            if (options.Precision == WeightPrecision.W4A8)
+            {
+                return Task.FromResult(QuantizationRun.Run(result, quantization, result.GetRequiredValue(checkpoint), result.GetRequiredValue(output), options, cancellationToken));
+            }
+
+            if (quantization.FirstGiven(result) is { } given)
+            {
+                throw new UsageException($"{given} goes with --precision w4a8");
+            }
+
             using ProgressLine line = new("export", "B");
             ExportResult exported = OnnxExporter.Export(
                 result.GetRequiredValue(checkpoint),

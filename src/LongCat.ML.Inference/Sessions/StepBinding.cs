@@ -1,0 +1,55 @@
+using System.Runtime.InteropServices;
+using LongCat.ML.Inference.Scheduling;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace LongCat.ML.Inference.Sessions;
+
+/// <summary>Binds what changes from step to step: the packed inputs, as views of the step's pinned arrays, and outputs in buffers of the caller. <see cref="Release"/> lets go of them.</summary>
+internal sealed unsafe class StepBinding
+{
+    private readonly List<OrtValue> _values = [];
+
+    public void BindInputs(OrtIoBinding binding, PackedStep step)
+    {
+        Bind(binding, "input_ids", step.InputIds, step.Tokens);
+        Bind(binding, "position_ids", step.PositionIds, step.Tokens);
+        Bind(binding, "query_start", step.QueryStart, step.Sequences + 1);
+        Bind(binding, "context_length", step.ContextLength, step.Sequences);
+        Bind(binding, "block_table", step.BlockTable, step.Sequences, step.Blocks);
+        if (step.NgramContextLength > 0)
+        {
+            Bind(binding, "ngram_context", step.NgramContext, step.Sequences, step.NgramContextLength);
+        }
+
+        Bind(binding, "logits_index", step.LogitsIndex, step.Rows);
+    }
+
+    public void BindOutput(OrtIoBinding binding, string name, NativeBuffer buffer, int rows, int width)
+    {
+        OrtValue value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, TensorElementType.Float, [rows, width], buffer.Pointer, buffer.Bytes);
+        _values.Add(value);
+        binding.BindOutput(name, value);
+    }
+
+    /// <summary>The step is over.</summary>
+    public void Release()
+    {
+        _values.ForEach(value => value.Dispose());
+        _values.Clear();
+    }
+
+    /// <summary>The arrays are pinned for good, so their address stays good while the session reads them.</summary>
+    private void Bind<T>(OrtIoBinding binding, string name, T[] values, params ReadOnlySpan<long> shape)
+        where T : unmanaged
+    {
+        OrtValue value = OrtValue.CreateTensorValueWithData(
+            OrtMemoryInfo.DefaultInstance,
+            typeof(T) == typeof(long) ? TensorElementType.Int64 : TensorElementType.Int32,
+            shape.ToArray(),
+            Marshal.UnsafeAddrOfPinnedArrayElement(values, 0),
+            (long)values.Length * sizeof(T));
+        _values.Add(value);
+        binding.BindInput(name, value);
+    }
+}
