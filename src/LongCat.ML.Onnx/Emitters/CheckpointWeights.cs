@@ -49,14 +49,6 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>K of a matrix [N, K].</summary>
     public int Columns(string name) => checked((int)checkpoint.Entry(name).Shape[1]);
 
-    /// <summary>A whole tensor in float32.</summary>
-    public float[] ReadFloat32(string name)
-    {
-        float[] values = checkpoint.ReadFloat32(name);
-        Fold(name, 0, values);
-        return values;
-    }
-
     /// <summary>Consecutive elements of a tensor in float32; of one with folded factors whole rows.</summary>
     public void ReadFloat32(string name, long firstElement, Span<float> destination)
     {

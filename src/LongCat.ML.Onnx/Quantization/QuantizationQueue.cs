@@ -1,10 +1,13 @@
+using System.Collections.Concurrent;
+using LongCat.ML.Quantization;
+
 namespace LongCat.ML.Onnx;
 
 /// <summary>
 /// Quantizes matrices ahead of the tensors that are being written, in their order, so that the machine's cores have work while the exporting thread packs and writes, and small matrices
 /// (experts) run side by side. What is quantized and not yet written is bounded.
 /// </summary>
-/// <remarks>Used by the exporting thread. Whoever disposes it waits for what runs, since that reads the checkpoint.</remarks>
+/// <remarks>Used by the exporting thread; <see cref="Rent"/> and <see cref="Return"/> by all. Whoever disposes it waits for what runs, since that reads the checkpoint.</remarks>
 internal sealed class QuantizationQueue : IDisposable
 {
     /// <summary>Elements ahead, 5 bytes each while they are quantized and 1 afterwards. A matrix of more goes alone.</summary>
@@ -12,6 +15,7 @@ internal sealed class QuantizationQueue : IDisposable
 
     private readonly List<W4A8Projection> _inOrder = [];
     private readonly Dictionary<string, W4A8Projection> _byName = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<long, ConcurrentBag<float[]>> _buffers = [];
     private readonly CancellationTokenSource _cancellation;
     private int _started;
     private int _taken;
@@ -39,8 +43,13 @@ internal sealed class QuantizationQueue : IDisposable
         return projection;
     }
 
+    /// <summary>Room for a matrix in float32; models have many of few sizes, so what is given back is used again.</summary>
+    public float[] Rent(long elements) => _buffers.TryGetValue(elements, out ConcurrentBag<float[]>? free) && free.TryTake(out float[]? buffer) ? buffer : new float[elements];
+
+    public void Return(float[] buffer) => _buffers.GetOrAdd(buffer.LongLength, _ => []).Add(buffer);
+
     /// <summary>The matrix that is to be written now: waits until it is quantized, and lets the next ones begin.</summary>
-    public LongCat.ML.Quantization.QuantizedMatrix Take(W4A8Projection projection)
+    public QuantizedMatrix Take(W4A8Projection projection)
     {
         // Tensors are written in the order in which they were added; nothing before this one is wanted any more.
         for (; _taken < projection.Index; _taken++)
@@ -49,7 +58,7 @@ internal sealed class QuantizationQueue : IDisposable
         }
 
         Start(projection.Index);
-        LongCat.ML.Quantization.QuantizedMatrix matrix = projection.Result();
+        QuantizedMatrix matrix = projection.Result();
         _ahead -= projection.Elements;
         _taken = projection.Index + 1;
         Start(_taken);

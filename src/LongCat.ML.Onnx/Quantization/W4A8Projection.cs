@@ -78,7 +78,10 @@ internal sealed class W4A8Projection
 
     private QuantizedMatrix Quantize(CancellationToken cancellationToken)
     {
-        QuantizedMatrix matrix = _quantizer.Quantize(Weight, _weights.ReadFloat32(Weight), OutFeatures, InFeatures, _site, cancellationToken);
+        float[] values = Queue!.Rent(Elements);
+        _weights.ReadFloat32(Weight, 0, values);
+        QuantizedMatrix matrix = _quantizer.Quantize(Weight, values, OutFeatures, InFeatures, _site, cancellationToken);
+        Queue.Return(values);
 
         // The graph already says how many bytes a group scale has.
         return matrix.GroupScaleBytes == _format.GroupScaleBytes

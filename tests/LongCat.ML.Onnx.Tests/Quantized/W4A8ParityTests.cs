@@ -117,6 +117,36 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
         Compare($"draft, {form}", Flat(draftLogits), draft.Run(new RunnerChunk(new RunnerSequence(), prompt[1..], Flat(hidden[..^1]))).Logits);
     }
 
+    /// <summary>The golden checkpoints: trained by nobody, but of sizes and settings that another implementation chose.</summary>
+    [GoldenTheory]
+    [InlineData("llama")]
+    [InlineData("qwen3")]
+    [InlineData("qwen3-moe")]
+    [InlineData("mixtral")]
+    [InlineData("longcat-flash")]
+    [InlineData("longcat-lite")]
+    public void The_golden_checkpoints_compute_what_their_levels_say(string fixture)
+    {
+        string folder = GoldenFixtures.Path(fixture);
+        ExportResult export = OnnxExporter.Export(folder, _folder["out"], new ExportOptions { Precision = WeightPrecision.W4A8, Quantization = Nearest });
+        using Checkpoint checkpoint = Checkpoint.Open(folder);
+        QuantizedModel model = new(checkpoint, export, Nearest);
+        long[] prompt = [.. Prompt(4, 16).Select(token => token % checkpoint.Config.VocabSize)];
+        float[] expected;
+        if (fixture.StartsWith("longcat", StringComparison.Ordinal))
+        {
+            expected = Flat(new DoubleReference(checkpoint, model.Weights, model.Round).Run(prompt).Logits);
+        }
+        else
+        {
+            using DecoderReference reference = new(folder, model.Weights, model.Round);
+            expected = reference.Run(prompt).Logits;
+        }
+
+        using GraphRunner runner = new(export.Folder, KernelPath.Supported[^1]);
+        Compare(fixture, expected, runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits);
+    }
+
     private float[] Decoder(ExportResult export, QuantizationOptions options, long[] prompt, out float[] exactRows, IStatisticsSource? statistics = null)
     {
         using Checkpoint checkpoint = Checkpoint.Open(_folder["in"]);
