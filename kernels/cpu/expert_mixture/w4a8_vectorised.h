@@ -123,7 +123,6 @@ class W4A8Mixture {
     void MakeInner(const ExpertPart& part, int64_t first, int64_t last, const uint8_t* ahead) {
         IntBlocks blocks = W4A8Blocks(part.rows);
         IntRows rows = TokensOf(part);
-        bool fetch = FetchesAhead(part.rows);
         alignas(64) float up[kPartRows * kW4A8PanelColumns];
         for (int64_t panel = first; panel < last; panel++) {
             const uint8_t *gate_panel = GatePanel(experts.gate, part, panel), *up_panel = GatePanel(experts.up, part, panel);
@@ -135,11 +134,8 @@ class W4A8Mixture {
             gates.y = activation_ + part.first * p.intermediate + column, gates.stride = p.intermediate;
             ups.y = up, ups.stride = kW4A8PanelColumns;
             gates.columns = ups.columns = Smaller(kW4A8PanelColumns, p.intermediate - column);
-            for (int64_t block = 0; block < blocks.count; block++) {
-                bool now = fetch && block == 0;
-                W4A8PanelProduct(gate_, gate_panel, now ? up_panel : nullptr, blocks, block, rows, gates);
-                W4A8PanelProduct(gate_, up_panel, now ? after : nullptr, blocks, block, rows, ups);
-            }
+            W4A8PanelProduct(gate_, gate_panel, up_panel, blocks, 0, blocks.count, rows, gates);
+            W4A8PanelProduct(gate_, up_panel, after, blocks, 0, blocks.count, rows, ups);
             for (int64_t row = 0; row < part.rows; row++) {
                 float* gate = gates.y + row * gates.stride;
                 Activate(gate, up + row * ups.stride, gates.columns, gate);
@@ -177,9 +173,7 @@ class W4A8Mixture {
                 output.scale = experts.down_scale + part.expert * p.hidden + panel * kW4A8PanelColumns;
                 output.y = down, output.stride = kW4A8PanelColumns;
                 const uint8_t* after = panel + 1 < last ? weights + down_.panel_bytes : ahead;
-                for (int64_t block = 0; block < blocks.count; block++) {
-                    W4A8PanelProduct(down_, weights, FetchesAhead(part.rows) && block == 0 ? after : nullptr, blocks, block, rows, output);
-                }
+                W4A8PanelProduct(down_, weights, after, blocks, 0, blocks.count, rows, output);
                 for (int64_t row = 0; row < part.rows; row++) {
                     float* y = p.y + r.token[part.first + row] * p.hidden + panel * kW4A8PanelColumns;
                     float weight = r.weight[part.first + row];

@@ -56,12 +56,6 @@ struct IntOutput {
     int64_t stride = 0;
     int64_t columns = 64;  // of the panel that exist; nothing beyond is read or written
 
-    IntOutput Row(int64_t row) const {
-        IntOutput moved = *this;
-        moved.residual = residual == nullptr ? nullptr : residual + row * stride;
-        moved.y = y + row * stride;
-        return moved;
-    }
     void Finish(Ints::Floats total, int64_t row, int64_t column, float row_scale) const {
         if (column < columns) {
             int64_t at = row * stride + column;

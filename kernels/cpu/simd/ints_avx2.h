@@ -15,8 +15,7 @@ struct Ints {
     struct Weights {
         __m256i left_low, left_high, right_low, right_high;
     };
-    static constexpr int kRows = 2, kFewRows = 2;
-    static constexpr int Tiles(int) { return 1; }
+    static constexpr int kRows = 2, kBestRows = 2;
 
     static Sums All(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
     static Weights Load(const uint8_t* tile) {
@@ -47,11 +46,8 @@ struct Ints {
         __m256i all = _mm256_set1_epi32(a);
         sums = {DotBytes(sums.left, w.left_low, w.left_high, all), DotBytes(sums.right, w.right_low, w.right_high, all)};
     }
-    // The scales of 16 outputs; ones where there are none.
+    // The scales of 16 outputs.
     static Sums GroupScales(const uint8_t* scales, int bytes) {
-        if (bytes == 0) {
-            return All(1);
-        }
         if (bytes == 1) {
             __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
             return {_mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_srli_si128(all, 8))};
@@ -62,49 +58,44 @@ struct Ints {
     static Sums LoadSums(const int32_t* from) {
         return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 8))};
     }
+    static void StoreSums(Sums sums, int32_t* to) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), sums.left);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), sums.right);
+    }
     // As in ints_vnni.h.
-    template <int R, int C, int S, bool Fetch>
+    template <int R, int S, bool Fetch>
     static void Tile(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
-                     int64_t scales, int32_t* totals) {
-        Sums total[R][C];
-        for (int r = 0; r < R; r++) {
-            for (int c = 0; c < C; c++) {
-                total[r][c] = All(0);
-            }
-        }
-        for (int64_t g = 0; g < groups; g++) {
-            Sums sum[R][C];
-            for (int r = 0; r < R; r++) {
-                for (int c = 0; c < C; c++) {
-                    sum[r][c] = All(a[r]);
-                }
-            }
-            a += R;
-            for (int64_t step = 0; step < (g + 1 < groups ? steps : last_steps); step++) {
-                for (int c = 0; c < C; c++) {
-                    if constexpr (Fetch) {
-                        __builtin_prefetch(ahead + c * 64, 0, 2);
-                    }
-                    Weights weights = Load(w + c * 64);
-                    for (int r = 0; r < R; r++) {
-                        Dot(sum[r][c], weights, a[r], a[R + r]);
-                    }
-                }
-                w += 256, ahead += 256, a += 2 * R;
-            }
-            for (int c = 0; c < C; c++) {
-                Sums scale = GroupScales(w + scales + c * 16 * S, S);
+                     int32_t* totals) {
+        for (int c = 0; c < 4; c++) {
+            const uint8_t* weights = w + c * 64;
+            const int32_t* row = a;
+            for (int64_t g = 0; g < groups; g++) {
+                Sums sum[R];
                 for (int r = 0; r < R; r++) {
-                    total[r][c] = {_mm256_add_epi32(total[r][c].left, _mm256_mullo_epi32(sum[r][c].left, scale.left)),
-                                   _mm256_add_epi32(total[r][c].right, _mm256_mullo_epi32(sum[r][c].right, scale.right))};
+                    sum[r] = S == 0 ? LoadSums(totals + (r * 4 + c) * 16) : All(row[r]);
                 }
-            }
-            w += 64 * S, ahead += 64 * S;
-        }
-        for (int r = 0; r < R; r++) {
-            for (int c = 0; c < C; c++) {
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + (r * C + c) * 16), total[r][c].left);
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + (r * C + c) * 16 + 8), total[r][c].right);
+                row += S == 0 ? 0 : R;
+                for (int64_t step = 0; step < (g + 1 < groups ? steps : last_steps); step++) {
+                    if constexpr (Fetch) {
+                        __builtin_prefetch(ahead, 0, 2);
+                        ahead += 64;
+                    }
+                    Weights unpacked = Load(weights);
+                    for (int r = 0; r < R; r++) {
+                        Dot(sum[r], unpacked, row[r], row[R + r]);
+                    }
+                    weights += 256, row += 2 * R;
+                }
+                for (int r = 0; r < R; r++) {
+                    int32_t* total = totals + (r * 4 + c) * 16;
+                    if constexpr (S > 0) {
+                        Sums scale = GroupScales(weights - c * 64 + c * 16 * S, S), before = LoadSums(total);
+                        sum[r] = {_mm256_add_epi32(before.left, _mm256_mullo_epi32(sum[r].left, scale.left)),
+                                  _mm256_add_epi32(before.right, _mm256_mullo_epi32(sum[r].right, scale.right))};
+                    }
+                    StoreSums(sum[r], total);
+                }
+                weights += 64 * S;
             }
         }
     }

@@ -11,21 +11,18 @@ namespace longcat {
 namespace {
 
 struct Ints {
-    using Sums = __m512i;                          // one lane per output of a tile
-    static constexpr int kRows = 6, kFewRows = 4;  // rows of a block: many, and where the weights come from memory
-
-    // Tiles that a block of so many rows keeps in registers: sums and totals are 2 · rows · tiles of 32. Unpacking a tile takes three
-    // operations that compete with its 2 · rows dot products, so rows count for more than tiles.
-    static constexpr int Tiles(int rows) { return rows <= 3 ? 4 : 2; }
+    using Sums = __m512i;                           // one lane per output of a tile
+    static constexpr int kRows = 6, kBestRows = 4;  // of a block: at most, and where most sums and totals find a register
 
     static Sums All(int32_t x) { return _mm512_set1_epi32(x); }
     static Sums LoadSums(const int32_t* from) { return _mm512_loadu_si512(from); }
-    // w: the first of C tiles of a panel, ahead: the same of the next panel. a: R interleaved rows. totals [R, C, 16]. scales: from where w
-    // then stands, after a group's steps, to the group's scales of these tiles; S bytes each.
-    template <int R, int C, int S, bool Fetch>
+    // totals [R, 4, 16] += R interleaved rows a times `groups` groups of a panel, all of `steps` steps but the last. S: bytes of a group
+    // scale; 0: one group or a part of it, which adds to the totals alone and whose rows' starts are not at a.
+    // Fetch: as many bytes from `ahead` on come into the second-level cache meanwhile.
+    template <int R, int S, bool Fetch>
     static void Tile(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
-                     int64_t scales, int32_t* totals) {
-        TileVnni<R, C, S, Fetch>::Run(w, ahead, a, groups, steps, last_steps, scales, totals);
+                     int32_t* totals) {
+        TileVnni<R, S, Fetch>::Run(w, ahead, a, groups, steps, last_steps, totals);
     }
 
     using Bytes = __m512i;                               // unsigned: q + 128 of four values of k

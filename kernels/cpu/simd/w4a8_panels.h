@@ -5,8 +5,9 @@
 //   IntBlocks blocks = W4A8Blocks(m);
 //   values: m · shape.row_words int32 of the caller
 //   W4A8PutRow(shape, blocks, r, a, sums, values);                      for every row: a [k] int8, sums [groups] Σ a
-//   W4A8PanelProduct(shape, panel, ahead, blocks, block, rows, output);  for every block and panel
+//   W4A8PanelProduct(shape, panel, ahead, blocks, first, last, rows, output);   blocks [first, last) of a panel
 //
+// The blocks of a call share cuts of the panel that are then in the first-level cache; a second call for the same panel reads it anew.
 // A row's result depends on that row alone, bit for bit; everything may be spread over threads in any way.
 #pragma once
 
@@ -33,8 +34,8 @@ struct W4A8Shape {
           scale_bytes(layout.group_scale_bytes) {}
 };
 
-// As many blocks as are needed, of nearly equal height.
-inline IntBlocks W4A8Blocks(int64_t m) { return {m, CeilDivide(m, m <= 2 * Ints::kFewRows ? Ints::kFewRows : Ints::kRows)}; }
+// Blocks of nearly equal height: kBestRows and a little more where there are enough rows, never above kRows.
+inline IntBlocks W4A8Blocks(int64_t m) { return {m, Larger(CeilDivide(m, Ints::kRows), m / Ints::kBestRows)}; }
 
 // Row `row` of m from a [k] and the sums of its groups.
 inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t row, const int8_t* a, const int32_t* sums,
@@ -48,72 +49,93 @@ inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t 
     }
 }
 
-// Whether a product with so many rows should fetch the next panel into the second-level cache meanwhile: with fewer rows the processor's
-// own streams keep up with memory.
-inline bool FetchesAhead(int64_t m) { return m >= 3; }
+// A cut of a panel stays in the first-level cache while several blocks of rows pass; the first of them fetches the next cut. One block
+// alone takes the whole panel and leaves fetching to the processor's own streams, which are faster than any instruction (a core can only
+// wait for some twenty lines that instructions asked for, but its second-level cache for many more).
+constexpr int64_t kPanelCut = 17 * 1024;
+constexpr int64_t kMostTotals = 96;  // rows whose totals a call keeps at once
+constexpr int64_t kJump = 2048;      // bytes that show the streams where they go on
 
-template <int S>
-struct ScaleBytes {
-    static constexpr int value = S;
-};
-
-// a: a block of R rows.
-template <int R, int C, bool Fetch>
-void W4A8Tiles(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const float* scales,
-               const IntOutput& output) {
-    int32_t totals[R * C * 16];
-    if (shape.groups == 0) {
-        std::memset(totals, 0, sizeof(totals));
-    } else {
-        int64_t steps = shape.group / kW4A8StepDepth, last_steps = (shape.depth - (shape.groups - 1) * shape.group) / kW4A8StepDepth;
-        int64_t to_scales = tile * 16 * shape.scale_bytes - tile * 64;
-        auto run = [&](auto bytes) {
-            Ints::template Tile<R, C, decltype(bytes)::value, Fetch>(panel + tile * 64, ahead + tile * 64, a, shape.groups, steps,
-                                                                     last_steps, to_scales, totals);
-        };
-        switch (shape.scale_bytes) {
-            case 0:
-                run(ScaleBytes<0>());
-                break;
-            case 1:
-                run(ScaleBytes<1>());
-                break;
-            default:
-                run(ScaleBytes<2>());
-                break;
-        }
-    }
-    for (int r = 0; r < R; r++) {
-        for (int c = 0; c < C; c++) {
-            output.Finish(Ints::ToFloats(Ints::LoadSums(totals + (r * C + c) * 16)), r, (tile + c) * 16, scales[r]);
-        }
-    }
-}
-
+// Some groups of a panel times a block of `height` rows.
 template <int R = 1>
-void W4A8Block(int64_t height, const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, const float* scales,
-               const IntOutput& output) {
+void W4A8Block(int64_t height, int scale_bytes, const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps,
+               int64_t last_steps, int32_t* totals) {
     if constexpr (R < Ints::kRows) {
         if (height > R) {
-            return W4A8Block<R + 1>(height, shape, panel, ahead, a, scales, output);
+            return W4A8Block<R + 1>(height, scale_bytes, w, ahead, a, groups, steps, last_steps, totals);
         }
     }
-    constexpr int kTiles = Ints::Tiles(R);
-    for (int tile = 0; tile < 4 && tile * 16 < output.columns; tile += kTiles) {
-        if (ahead != nullptr) {
-            W4A8Tiles<R, kTiles, true>(shape, panel, ahead, tile, a, scales, output);
-        } else {
-            W4A8Tiles<R, kTiles, false>(shape, panel, panel, tile, a, scales, output);
+    switch (scale_bytes + (ahead == nullptr ? 0 : 4)) {
+        case 0:
+            return Ints::template Tile<R, 0, false>(w, nullptr, a, groups, steps, last_steps, totals);
+        case 1:
+            return Ints::template Tile<R, 1, false>(w, nullptr, a, groups, steps, last_steps, totals);
+        case 2:
+            return Ints::template Tile<R, 2, false>(w, nullptr, a, groups, steps, last_steps, totals);
+        case 4:
+            return Ints::template Tile<R, 0, true>(w, ahead, a, groups, steps, last_steps, totals);
+        case 5:
+            return Ints::template Tile<R, 1, true>(w, ahead, a, groups, steps, last_steps, totals);
+        default:
+            return Ints::template Tile<R, 2, true>(w, ahead, a, groups, steps, last_steps, totals);
+    }
+}
+
+// totals [rows of the blocks [first, last), 64] of a panel. Without group scales the one group may be cut anywhere, else cuts are groups.
+inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
+                       int64_t last, const int32_t* values, int32_t* totals) {
+    const bool whole = shape.scale_bytes == 0, many = last - first > 1;
+    const int64_t unit = whole ? 1 : shape.group / kW4A8StepDepth;  // steps that are not cut
+    const int64_t units = whole ? shape.depth / kW4A8StepDepth : shape.groups;
+    const int64_t bytes = unit * 256 + kW4A8PanelColumns * shape.scale_bytes;
+    const int64_t last_steps = (shape.depth - (units - 1) * unit * kW4A8StepDepth) / kW4A8StepDepth;
+    const int64_t cut = many ? Larger(1, kPanelCut / bytes) : units;
+    for (int64_t u = 0; u < units; u += cut) {
+        int64_t count = Smaller(cut, units - u);
+        bool ends = u + count == units;
+        const uint8_t *w = panel + u * bytes, *next = !many ? nullptr : ends ? ahead : w + count * bytes;
+        int32_t* to = totals;
+        for (int64_t block = first; block < last; block++, next = nullptr) {
+            int64_t height = blocks.Rows(block);
+            const int32_t* a = values + blocks.First(block) * shape.row_words;
+            if (whole) {
+                for (int64_t i = 0; i < height * 64 && u == 0; i++) {
+                    to[i] = a[i / 64];
+                }
+                W4A8Block(height, 0, w, next, a + height * (1 + u * 2), 1, count, count, to);
+            } else {
+                W4A8Block(height, shape.scale_bytes, w, next, a + height * u * (1 + shape.group / 4), count, unit, ends ? last_steps : unit,
+                          to);
+            }
+            to += height * 64;
         }
     }
 }
 
-// panel: the first byte of a panel; ahead: the panel that will be read next, to be fetched meanwhile, or null (see FetchesAhead: once per
-// panel is enough). rows and output: of all m rows.
-inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t block,
-                             const IntRows& rows, const IntOutput& output) {
-    int64_t first = blocks.First(block);
-    W4A8Block(blocks.Rows(block), shape, panel, ahead, rows.values + first * shape.row_words, rows.scale + first, output.Row(first));
+// panel: the first byte of a panel. ahead: the panel that the thread reads next, or null. rows and output: of all m rows.
+inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
+                             int64_t last, const IntRows& rows, const IntOutput& output) {
+    if (last - first == 1 && ahead != nullptr && ahead != panel + shape.panel_bytes) {
+        for (int64_t i = 0; i < kJump; i += 64) {
+            __builtin_prefetch(ahead + i, 0, 2);
+        }
+    }
+    alignas(64) int32_t totals[kMostTotals * kW4A8PanelColumns];
+    constexpr int64_t kMostBlocks = kMostTotals / Ints::kRows;
+    for (int64_t end; first < last; first = end) {
+        end = Smaller(first + kMostBlocks, last);
+        int64_t begin = blocks.First(first), count = blocks.First(end) - begin;
+        std::memset(totals, 0, static_cast<size_t>(count * kW4A8PanelColumns) * sizeof(int32_t));
+        if (shape.groups > 0) {
+            W4A8Totals(shape, panel, end == last ? ahead : panel, blocks, first, end, rows.values, totals);
+        }
+        const int32_t* total = totals;
+        for (int64_t row = begin; row < begin + count; row++) {
+            for (int column = 0; column < kW4A8PanelColumns; column += 16, total += 16) {
+                output.Finish(Ints::ToFloats(Ints::LoadSums(total)), row, column, rows.scale[row]);
+            }
+        }
+    }
 }
 
 }  // namespace

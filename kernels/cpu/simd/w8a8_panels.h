@@ -21,7 +21,7 @@ inline IntBlocks W8A8Blocks(int64_t m) {
 }
 
 template <int D, int R, bool Fetch>
-void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, const float* scales,
+void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int tile, const int32_t* a, int64_t first, const float* scales,
                const IntOutput& output) {
     constexpr int C = Ints::kByteTiles;
     const uint8_t* w = panel + tile * 64;
@@ -63,38 +63,37 @@ void W8A8Tiles(int64_t steps, const uint8_t* panel, const uint8_t* ahead, int ti
 #pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
             if constexpr (D == 1) {
-                output.Finish(Ints::ToFloats(sum[r][c]), r, (tile + c) * 16, scales[r]);
+                output.Finish(Ints::ToFloats(sum[r][c]), first + r, (tile + c) * 16, scales[first + r]);
             } else {
-                output.Finish(Ints::ToFloats(sum[2 * r][c], sum[2 * r + 1][c]), r, (tile + c) * 16, scales[r]);
+                output.Finish(Ints::ToFloats(sum[2 * r][c], sum[2 * r + 1][c]), first + r, (tile + c) * 16, scales[first + r]);
             }
         }
     }
 }
 
 template <int D, int R = 1>
-void W8A8Block(int64_t height, int64_t steps, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, const float* scales,
-               const IntOutput& output) {
+void W8A8Block(int64_t height, int64_t steps, const uint8_t* panel, const uint8_t* ahead, const int32_t* a, int64_t first,
+               const float* scales, const IntOutput& output) {
     if constexpr (R < Ints::kByteRows / D) {
         if (height > R) {
-            return W8A8Block<D, R + 1>(height, steps, panel, ahead, a, scales, output);
+            return W8A8Block<D, R + 1>(height, steps, panel, ahead, a, first, scales, output);
         }
     }
     for (int tile = 0; tile < 4 && tile * 16 < output.columns; tile += Ints::kByteTiles) {
         if (ahead != nullptr) {
-            W8A8Tiles<D, R, true>(steps, panel, ahead, tile, a, scales, output);
+            W8A8Tiles<D, R, true>(steps, panel, ahead, tile, a, first, scales, output);
         } else {
-            W8A8Tiles<D, R, false>(steps, panel, panel, tile, a, scales, output);
+            W8A8Tiles<D, R, false>(steps, panel, panel, tile, a, first, scales, output);
         }
     }
 }
 
-// panel, ahead, rows and output as in w4a8_panels.h.
+// ahead: the panel that will be read next, to be fetched meanwhile, or null. The others as in w4a8_panels.h.
 template <int D>
 inline void W8A8PanelProduct(int64_t depth, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t block,
                              const IntRows& rows, const IntOutput& output) {
     int64_t first = blocks.First(block);
-    W8A8Block<D>(blocks.Rows(block), depth / 4, panel, ahead, rows.values + first * D * (1 + depth / 4), rows.scale + first,
-                 output.Row(first));
+    W8A8Block<D>(blocks.Rows(block), depth / 4, panel, ahead, rows.values + first * D * (1 + depth / 4), first, rows.scale, output);
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class W4A8Run {
         });
         const IntRows rows{values_, scales_};
         int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns);
-        int64_t blocks_per_chunk = Larger(1, kRowChunk / Ints::kRows), chunks = CeilDivide(blocks_.count, blocks_per_chunk);
+        int64_t blocks_per_chunk = Larger(1, kRowChunk / Ints::kBestRows), chunks = CeilDivide(blocks_.count, blocks_per_chunk);
         // Tasks of one chunk of rows follow each other: its rows stay near while the panels pass.
         For(Unless(p.m * p.layout.n * p.layout.k < 8 * kInlineWork, parallel_), static_cast<size_t>(chunks * panels), [&](size_t index) {
             int64_t chunk = static_cast<int64_t>(index) / panels, panel = static_cast<int64_t>(index) % panels;
@@ -44,10 +44,8 @@ class W4A8Run {
             output.columns = Smaller(kW4A8PanelColumns, p.layout.n - column);
             const uint8_t* weights = p.weights + panel * shape_.panel_bytes;
             int64_t begin = chunk * blocks_per_chunk, end = Smaller(begin + blocks_per_chunk, blocks_.count);
-            for (int64_t block = begin; block < end; block++) {
-                bool fetch = block == begin && FetchesAhead(p.m) && panel + 1 < panels;
-                W4A8PanelProduct(shape_, weights, fetch ? weights + shape_.panel_bytes : nullptr, blocks_, block, rows, output);
-            }
+            W4A8PanelProduct(shape_, weights, panel + 1 < panels ? weights + shape_.panel_bytes : nullptr, blocks_, begin, end, rows,
+                             output);
         });
     }
 
