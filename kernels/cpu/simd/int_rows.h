@@ -56,6 +56,15 @@ struct IntOutput {
     int64_t stride = 0;
     int64_t columns = 64;  // of the panel that exist; nothing beyond is read or written
 
+    // Rows that will be written soon, each in lines and often in a page of its own.
+    void Fetch(int64_t first, int64_t count) const {
+        for (int64_t row = first; row < first + count; row++) {
+            const char* line = reinterpret_cast<const char*>(y + row * stride);
+            for (int64_t at = 0; at < columns * 4; at += 64) {
+                asm volatile("prefetchw %0" ::"m"(line[at]));
+            }
+        }
+    }
     void Finish(Ints::Floats total, int64_t row, int64_t column, float row_scale) const {
         if (column < columns) {
             int64_t at = row * stride + column;

@@ -50,10 +50,11 @@ inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t 
 }
 
 // A cut of a panel stays in the first-level cache while several blocks of rows pass; the first of them fetches the next cut. One block
-// alone takes the whole panel and leaves fetching to the processor's own streams, which are faster than any instruction (a core can only
-// wait for some twenty lines that instructions asked for, but its second-level cache for many more).
+// alone takes the whole panel: a high one fetches as far ahead, a low one leaves fetching to the processor's own streams, which bring more
+// than instructions can (a core waits for some twenty lines at most that its instructions asked for).
 constexpr int64_t kPanelCut = 17 * 1024;
 constexpr int64_t kMostTotals = 96;  // rows whose totals a call keeps at once
+constexpr int64_t kFetchRows = 4;    // height of a block that computes for longer than its weights take to come
 constexpr int64_t kJump = 2048;      // bytes that show the streams where they go on
 
 // Some groups of a panel times a block of `height` rows.
@@ -83,7 +84,7 @@ void W4A8Block(int64_t height, int scale_bytes, const uint8_t* w, const uint8_t*
 
 // totals [rows of the blocks [first, last), 64] of a panel. Without group scales the one group may be cut anywhere, else cuts are groups.
 inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
-                       int64_t last, const int32_t* values, int32_t* totals) {
+                       int64_t last, const int32_t* values, const IntOutput& output, int32_t* totals) {
     const bool whole = shape.scale_bytes == 0, many = last - first > 1;
     const int64_t unit = whole ? 1 : shape.group / kW4A8StepDepth;  // steps that are not cut
     const int64_t units = whole ? shape.depth / kW4A8StepDepth : shape.groups;
@@ -93,11 +94,16 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
     for (int64_t u = 0; u < units; u += cut) {
         int64_t count = Smaller(cut, units - u);
         bool ends = u + count == units;
-        const uint8_t *w = panel + u * bytes, *next = !many ? nullptr : ends ? ahead : w + count * bytes;
+        const uint8_t *w = panel + u * bytes, *next = many               ? (ends ? ahead : w + count * bytes)
+                                                      : ahead == nullptr ? nullptr
+                                                                         : w + kPanelCut;
         int32_t* to = totals;
         for (int64_t block = first; block < last; block++, next = nullptr) {
             int64_t height = blocks.Rows(block);
             const int32_t* a = values + blocks.First(block) * shape.row_words;
+            if (ends) {
+                output.Fetch(blocks.First(block), height);
+            }
             if (whole) {
                 for (int64_t i = 0; i < height * 64 && u == 0; i++) {
                     to[i] = a[i / 64];
@@ -115,7 +121,8 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
 // panel: the first byte of a panel. ahead: the panel that the thread reads next, or null. rows and output: of all m rows.
 inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
                              int64_t last, const IntRows& rows, const IntOutput& output) {
-    if (last - first == 1 && ahead != nullptr && ahead != panel + shape.panel_bytes) {
+    bool one = last - first == 1, follows = ahead == panel + shape.panel_bytes;
+    if (one && ahead != nullptr && !follows) {
         for (int64_t i = 0; i < kJump; i += 64) {
             __builtin_prefetch(ahead + i, 0, 2);
         }
@@ -127,7 +134,8 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
         int64_t begin = blocks.First(first), count = blocks.First(end) - begin;
         std::memset(totals, 0, static_cast<size_t>(count * kW4A8PanelColumns) * sizeof(int32_t));
         if (shape.groups > 0) {
-            W4A8Totals(shape, panel, end == last ? ahead : panel, blocks, first, end, rows.values, totals);
+            const uint8_t* next = one && (!follows || blocks.Rows(first) < kFetchRows) ? nullptr : end == last ? ahead : panel;
+            W4A8Totals(shape, panel, next, blocks, first, end, rows.values, output, totals);
         }
         const int32_t* total = totals;
         for (int64_t row = begin; row < begin + count; row++) {

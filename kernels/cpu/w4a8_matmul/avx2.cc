@@ -1,3 +1,4 @@
+#include "../simd/bytes_avx2.h"
 #include "../simd/ints_avx2.h"
 #include "vectorised.h"
 

@@ -1,3 +1,4 @@
+#include "../simd/bytes_avx512.h"
 #include "../simd/ints_vnni.h"
 #include "vectorised.h"
 

@@ -1,8 +1,9 @@
-// Stages (1) to (3) of longcat/w4a8_matmul.h. Include after ../simd/ints_vnni.h or ../simd/ints_avx2.h.
+// Stages (1) to (3) of longcat/w4a8_matmul.h. Include after ../simd/bytes_avx512.h and ints_vnni.h, or bytes_avx2.h and ints_avx2.h.
 #pragma once
 
 #include "../common/parallel.h"
 #include "../common/row_scale.h"
+#include "../simd/quantize.h"
 #include "../simd/w4a8_panels.h"
 #include "paths.h"
 
@@ -10,7 +11,7 @@ namespace longcat {
 namespace {
 
 constexpr int64_t kRowChunk = 96;  // rows that stay in the second-level cache while all panels pass
-constexpr int64_t kBuffer = 1024;  // quantized values on their way to the interleaved block
+constexpr int64_t kBuffer = 2048;  // quantized values on their way to the interleaved block
 
 class W4A8Run {
   public:
@@ -52,26 +53,30 @@ class W4A8Run {
   private:
     void QuantizeRow(int64_t row) {
         const float* x = p.x + row * p.layout.k;
-        bool finite;
-        float largest = Ints::Largest(x, p.layout.k, &finite);
-        RowScale scale = RowScaleOf(largest, finite, p.static_scale);
+        RowScale scale = RowScaleOfBits(LargestBits(x, p.layout.k), p.static_scale);
         scales_[row] = scale.scale;
-        int64_t block = blocks_.Of(row), first = blocks_.First(block), stride = blocks_.Rows(block);
-        int32_t* to = values_ + first * shape_.row_words + (row - first);
-        for (int64_t g = 0; g < shape_.groups; g++) {
-            int64_t from = g * shape_.group, length = Smaller(shape_.group, p.layout.k - from);
-            int32_t sum = 0, *start = to;
-            to += stride;
-            for (int64_t at = 0; at < length; at += kBuffer) {
-                int64_t count = Smaller(kBuffer, length - at), filled = CeilDivide(count, kW4A8StepDepth) * kW4A8StepDepth;
-                alignas(64) int8_t buffer[kBuffer + 16] = {};
-                if (finite) {
-                    Ints::Quantize(x + from + at, count, scale.inverse, buffer);
+        int64_t block = blocks_.Of(row), first = blocks_.First(block), height = blocks_.Rows(block), group = Larger(shape_.group, 1);
+        int32_t *to = values_ + first * shape_.row_words + (row - first), *start = to;
+        // Pieces are whole groups, or parts of one.
+        int64_t piece = group <= kBuffer ? kBuffer / group * group : kBuffer;
+        for (int64_t from = 0; from < p.layout.k; from += piece) {
+            alignas(64) int8_t a[kBuffer];
+            int32_t sums[kBuffer / kW4A8StepDepth];
+            int64_t end = Smaller(from + piece, p.layout.k);
+            QuantizeWith(FloatRow{x + from}, end - from, scale, p.static_scale, a);
+            GroupSums(a, end - from, Smaller(group, piece), sums);
+            const int32_t* sum = sums;
+            for (int64_t at = from; at < end; sum++) {
+                int64_t next = Smaller(Smaller(at / group * group + group, at + kBuffer), end);
+                if (at % group == 0) {
+                    start = to;
+                    *start = 0;
+                    to += height;
                 }
-                sum += Ints::Sum(buffer, filled);
-                to = Interleave(buffer, filled, filled, stride, to);
+                *start += kW4A8Start * *sum;
+                to = Interleave(a + (at - from), next - at, CeilDivide(next - at, kW4A8StepDepth) * kW4A8StepDepth, height, to);
+                at = next;
             }
-            *start = kW4A8Start * sum;
         }
     }
 
