@@ -51,7 +51,7 @@ public sealed partial class QuantizationReport
         }
 
         WriteWhole(Path.Combine(folder, JsonName), Json(matrices));
-        WriteWhole(Path.Combine(folder, PictureName), Picture(matrices));
+        WriteWhole(Path.Combine(folder, PictureName), QuantizationPicture.Draw(_options, matrices, CalibrationTokens, DataFree));
     }
 
     private static void WriteWhole(string path, byte[] content)
