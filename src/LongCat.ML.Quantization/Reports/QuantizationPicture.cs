@@ -53,7 +53,7 @@ internal sealed class QuantizationPicture
         Dots(70, PlotHeight, "relative error", matrix => matrix.RelativeError);
         Legend(70);
         Dots(clip, ClipHeight, "clipped share", matrix => matrix.ClippedShare);
-        LayerNumbers(clip + ClipHeight + 14);
+        LayerNumbers(clip + ClipHeight + 18);
         Strip(strip);
         WorstOnes(list);
         _svg.Append("</svg>\n");
