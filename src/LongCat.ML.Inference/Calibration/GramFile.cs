@@ -33,7 +33,7 @@ internal sealed class GramFile : IDisposable
 
             _file.Flush();
         }
-        catch (IOException exception)
+        catch (Exception exception) when (exception is IOException or ArgumentOutOfRangeException)
         {
             throw new IOException(
                 $"{System.IO.Path.GetDirectoryName(Path)}: the Gram matrices of the calibration do not fit there ({exception.Message}). Free some space, raise the memory budget or calibrate without error compensation.", exception);

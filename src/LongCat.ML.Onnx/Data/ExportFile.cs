@@ -62,7 +62,7 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
         cancellationToken.ThrowIfCancellationRequested();
         if (_pipeline is null)
         {
-            _file.Write(_block.Content);
+            Put(_block.Content);
             _hash.AppendData(_block.Content);
         }
         else
@@ -103,11 +103,25 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     private void Pass()
     {
         cancellationToken.ThrowIfCancellationRequested();
-        _pipeline ??= new ExportPipeline(Blocks, BlockBytes, block => _hash.AppendData(block.Content), block => _file.Write(block.Content));
+        _pipeline ??= new ExportPipeline(Blocks, BlockBytes, block => _hash.AppendData(block.Content), block => Put(block.Content));
         _block = _pipeline.Pass(_block);
         if (_written - _reported >= ReportEveryBytes)
         {
             Report();
+        }
+    }
+
+    /// <exception cref="IOException">The disk is full, or the file may not become as long; .NET has an exception of its own for the latter, without the file's name.</exception>
+    private void Put(ReadOnlySpan<byte> content)
+    {
+        try
+        {
+            _file.Write(content);
+        }
+        catch (Exception exception) when (exception is IOException or ArgumentOutOfRangeException)
+        {
+            string reason = exception is IOException ? exception.Message : "the file may not become that long";
+            throw new IOException($"{path}: {content.Length:N0} bytes cannot be written after {_file.Position:N0}: {reason}. Free some space or choose another disk.", exception);
         }
     }
 

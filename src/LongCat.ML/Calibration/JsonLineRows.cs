@@ -43,7 +43,7 @@ internal static class JsonLineRows
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: escapes that are no text, such as half a surrogate pair.
-            return new CalibrationRow(null, $"{where}: the line is no JSON: {exception.Message}");
+            return new CalibrationRow(null, $"{where}: the line is no JSON: {exception.Message.TrimEnd('.')}");
         }
     }
 
