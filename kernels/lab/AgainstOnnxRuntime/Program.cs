@@ -1,6 +1,15 @@
 using System.Globalization;
 using LongCat.ML.Lab;
 
+// `cost`, then threads, seconds per chain, K = N (default 1, 1, 64): what a small node costs beside its arithmetic.
+if (args is ["cost", ..])
+{
+    OperatorCost.Run(
+        args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 1, args.Length > 2 ? double.Parse(args[2], CultureInfo.InvariantCulture) : 1,
+        args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 64);
+    return;
+}
+
 // PagedAttention against ONNX Runtime's GroupQueryAttention, in turns in one process. Arguments: threads (default 1), seconds per case (default 3).
 int threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 1;
 double seconds = args.Length > 1 ? double.Parse(args[1], CultureInfo.InvariantCulture) : 3;
