@@ -21,6 +21,7 @@
 #include "longcat/matmul.h"
 #include "longcat/ngram_embedding.h"
 #include "longcat/paged_attention.h"
+#include "longcat/quantize_rows.h"
 
 using namespace longcat;
 using longcat::test::Random;
@@ -398,6 +399,46 @@ void Mixtures(CpuPath path, WeightType type, const ParallelFor& parallel) {
     }
 }
 
+// Rows of 8-bit activations out of floats that are near, as they are after the node that made them.
+void Rows(CpuPath path, const ParallelFor& parallel) {
+    Random random(6);
+    constexpr int kRuns = 20;
+    for (int64_t k : {1024, 4096, 12288}) {
+        for (int64_t m : {1, 16}) {
+            std::vector<float> x = random.Floats(m * k), y = random.Floats(m * k), weight = random.Floats(k), scale(static_cast<size_t>(m)),
+                               normed(x.size()), sum(x.size());
+            std::vector<int8_t> a(x.size());
+            std::vector<int32_t> sums(x.size());
+            QuantizedRows rows;
+            rows.m = m, rows.k = k, rows.group = 128, rows.a = a.data(), rows.scale = scale.data(), rows.sums = sums.data();
+            std::vector<char> memory(QuantizeWorkspace(rows) + 64);
+            void* workspace = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
+            auto line = [&](const char* name, auto&& run) {
+                std::string what = test::Text("%s %d of %d", name, (int)m, (int)k);
+                if (!only.empty() && what.find(only) == std::string::npos) {
+                    return;
+                }
+                double time = Best([&] {
+                    for (int i = 0; i < kRuns; i++) {
+                        run();
+                    }
+                });
+                std::printf("%-84s %-9s %9.3f us a row\n", what.c_str(), Name(path), time * 1e6 / static_cast<double>(kRuns * m));
+                std::fflush(stdout);
+            };
+            line("QuantizeRows", [&] { (void)QuantizeRows(path, {rows, x.data()}, parallel); });
+            RmsNormQuantizeArguments norm;
+            norm.rows = rows, norm.epsilon = 1e-6f, norm.x = x.data(), norm.weight = weight.data();
+            line("RmsNormQuantize", [&] { (void)RmsNormQuantize(path, norm, workspace, parallel); });
+            norm.skip = y.data(), norm.sum = sum.data();
+            line("RmsNormQuantize (skip, sum)", [&] { (void)RmsNormQuantize(path, norm, workspace, parallel); });
+            norm.normed = normed.data();
+            line("RmsNormQuantize (skip, sum, normed)", [&] { (void)RmsNormQuantize(path, norm, workspace, parallel); });
+            line("SiluMulQuantize", [&] { (void)SiluMulQuantize(path, {rows, x.data(), y.data()}, workspace, parallel); });
+        }
+    }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -429,6 +470,7 @@ int main(int count, char** arguments) {
         if (forced != nullptr && std::strcmp(forced, Name(path)) != 0) {
             continue;
         }
+        Rows(path, pool.parallel());
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             MatMuls(path, type, pool.parallel());
             Embeddings(path, type, pool.parallel());

@@ -66,7 +66,7 @@ void ExpertMixtureOp::ReadFloatExperts(const Context& context, ExpertMixtureArgu
         Weights weights = input.AsWeights();
         weights.layout = static_cast<WeightLayout>(layout_);
         Shape shape = layout_ == kRows ? Shape{outputs, inputs} : PanelShape(weights.type, outputs, inputs);
-        shape.insert(shape.begin(), p.experts);
+        shape.push_front(p.experts);
         input.HasShape(shape);
         return weights;
     };

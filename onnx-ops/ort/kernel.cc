@@ -38,6 +38,14 @@ std::string Text(const Shape& shape) {
     return text + "]";
 }
 
+int64_t* Shape::Resize(size_t axes) {
+    if (axes > kMostAxes) {
+        Fail("a tensor has %zu dimensions, expected at most %zu", axes, kMostAxes);
+    }
+    count_ = axes;
+    return sizes_;
+}
+
 int64_t Product(const Shape& shape) {
     int64_t elements = 1;
     for (int64_t dimension : shape) {
@@ -207,6 +215,16 @@ std::string Attributes::NodeName() const {
     return name;
 }
 
+std::optional<Input> Attributes::Constant(size_t index, const char* name) const {
+    int constant = 0;
+    const OrtValue* value = nullptr;
+    if (OrtStatus* status = api->KernelInfoGetConstantInput_tensor(info_, index, &constant, &value)) {
+        api->ReleaseStatus(status);  // the node has no such input
+        return {};
+    }
+    return constant != 0 && value != nullptr ? std::optional<Input>(Input(value, index, name)) : std::nullopt;
+}
+
 // ---- inputs
 
 namespace {
@@ -244,12 +262,14 @@ Input::Input(const OrtValue* value, size_t index, const char* name) : index_(ind
     if (status == nullptr) {
         status = api->GetDimensionsCount(info, &rank);
     }
-    if (status == nullptr) {
-        shape_.resize(rank);
-        status = api->GetDimensions(info, shape_.data(), rank);
+    if (status == nullptr && rank <= Shape::kMostAxes) {
+        status = api->GetDimensions(info, shape_.Resize(rank), rank);
     }
     api->ReleaseTensorTypeAndShapeInfo(info);
     Check(status);
+    if (rank > Shape::kMostAxes) {
+        Fail("input %zu (%s) has %zu dimensions, expected at most %zu", index, name, rank, Shape::kMostAxes);
+    }
     void* data;
     Check(api->GetTensorMutableData(const_cast<OrtValue*>(value), &data));  // the C API has no other form; it is only read
     data_ = data;
@@ -319,8 +339,8 @@ Weights Input::AsWeights() const {
 // ---- a call
 
 Context::~Context() {
-    for (void* block : blocks_) {
-        if (OrtStatus* status = api->AllocatorFree(allocator_, block)) {
+    if (block_ != nullptr) {
+        if (OrtStatus* status = api->AllocatorFree(allocator_, block_)) {
             api->ReleaseStatus(status);
         }
     }
@@ -330,9 +350,10 @@ Context::~Context() {
 }
 
 size_t Context::InputCount() const {
-    size_t count;
-    Check(api->KernelContext_GetInputCount(context_, &count));
-    return count;
+    if (input_count_ == SIZE_MAX) {
+        Check(api->KernelContext_GetInputCount(context_, &input_count_));
+    }
+    return input_count_;
 }
 
 bool Context::HasInput(size_t index) const {
@@ -379,20 +400,16 @@ void* Context::OptionalOut(size_t index, const Shape& shape) const {
 }
 
 void* Context::Scratch(size_t bytes) {
-    if (bytes == 0) {
-        return nullptr;
+    if (bytes <= kInlineScratch) {
+        return bytes == 0 ? nullptr : inline_scratch_;
     }
-    if (allocator_ == nullptr) {
-        OrtMemoryInfo* memory;
-        Check(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
-        OrtStatus* status = api->KernelContext_GetAllocator(context_, memory, &allocator_);
-        api->ReleaseMemoryInfo(memory);
-        Check(status);
-    }
-    void* block;
-    Check(api->AllocatorAlloc(allocator_, bytes + 63, &block));
-    blocks_.push_back(block);
-    return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block) + 63) & ~uintptr_t{63});
+    OrtMemoryInfo* memory;
+    Check(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
+    OrtStatus* status = api->KernelContext_GetAllocator(context_, memory, &allocator_);
+    api->ReleaseMemoryInfo(memory);
+    Check(status);
+    Check(api->AllocatorAlloc(allocator_, bytes + 63, &block_));
+    return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block_) + 63) & ~uintptr_t{63});
 }
 
 void Context::Run(void* self, size_t count, void (*task)(void*, size_t), void* argument) {

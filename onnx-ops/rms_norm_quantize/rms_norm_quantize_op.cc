@@ -5,7 +5,7 @@
 namespace longcat::ops {
 
 RmsNormQuantizeOp::RmsNormQuantizeOp(const Attributes& attributes)
-    : path_(SelectPath()), quantizer_(attributes), epsilon_(attributes.Number("epsilon")) {
+    : path_(SelectPath()), quantizer_(attributes), epsilon_(attributes.Number("epsilon")), weight_(attributes.Constant(1, "weight")) {
     if (!(epsilon_ >= 0) || !std::isfinite(epsilon_)) {
         Fail("attribute epsilon is %g, expected 0 or more", static_cast<double>(epsilon_));
     }
@@ -18,7 +18,7 @@ void RmsNormQuantizeOp::Compute(Context& context) const {
     RmsNormQuantizeArguments p;
     p.epsilon = epsilon_;
     p.x = x.Floats();
-    p.weight = context.In(1, "weight").HasShape({shape[1]}).Floats();
+    p.weight = (weight_ ? *weight_ : context.In(1, "weight")).HasShape({shape[1]}).Floats();
     if (context.HasInput(2)) {
         p.skip = context.In(2, "skip").HasShape(shape).Floats();
     }

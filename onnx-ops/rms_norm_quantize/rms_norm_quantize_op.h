@@ -23,6 +23,7 @@ class RmsNormQuantizeOp {
     CpuPath path_;
     RowQuantizer quantizer_;
     float epsilon_;
+    std::optional<Input> weight_;  // where it never changes
 };
 
 }  // namespace longcat::ops

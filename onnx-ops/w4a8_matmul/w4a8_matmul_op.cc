@@ -20,7 +20,22 @@ W4A8MatMulOp::W4A8MatMulOp(const Attributes& attributes) : path_(SelectPath()), 
              static_cast<long long>(layout_.k), static_cast<long long>(W4A8Bound(layout_, nullptr)),
              static_cast<long long>(((int64_t{1} << 31) - 1) / (127 * 8)));
     }
+    if (std::optional<Input> b = attributes.Constant(3, "B")) {
+        panels_ = Panels(*b);
+    }
+    if (std::optional<Input> scale = attributes.Constant(4, "scale")) {
+        scale_ = PerOutput(*scale);
+    }
+    if (std::optional<Input> bias = attributes.Constant(5, "bias")) {
+        bias_ = PerOutput(*bias);
+    }
 }
+
+const uint8_t* W4A8MatMulOp::Panels(const Input& b) const {
+    return b.HasShape({(layout_.n + kW4A8PanelColumns - 1) / kW4A8PanelColumns, W4A8PanelBytes(layout_)}).Bytes();
+}
+
+const float* W4A8MatMulOp::PerOutput(const Input& scale_or_bias) const { return scale_or_bias.HasShape({layout_.n}).Floats(); }
 
 void W4A8MatMulOp::ReadActivations(const Context& context, const Input& a, W4A8MatMulArguments& p) const {
     const bool quantized = a.IsSignedBytes();
@@ -45,7 +60,7 @@ void W4A8MatMulOp::ReadActivations(const Context& context, const Input& a, W4A8M
 }
 
 void W4A8MatMulOp::Compute(Context& context) const {
-    Input a = context.In(0, "A"), b = context.In(3, "B");
+    Input a = context.In(0, "A");
     Shape shape = a.shape();
     if (shape.empty() || shape.back() != layout_.k) {
         Fail("input 0 (A) has shape %s, expected its last dimension to be %lld (attribute in_features)", Text(shape).c_str(),
@@ -57,11 +72,9 @@ void W4A8MatMulOp::Compute(Context& context) const {
     shape.push_back(layout_.n);
     p.layout = layout_;
     ReadActivations(context, a, p);
-    p.weights = b.HasShape({(layout_.n + kW4A8PanelColumns - 1) / kW4A8PanelColumns, W4A8PanelBytes(layout_)}).Bytes();
-    p.scale = context.In(4, "scale").HasShape({layout_.n}).Floats();
-    if (context.HasInput(5)) {
-        p.bias = context.In(5, "bias").HasShape({layout_.n}).Floats();
-    }
+    p.weights = panels_ != nullptr ? panels_ : Panels(context.In(3, "B"));
+    p.scale = scale_ != nullptr ? scale_ : PerOutput(context.In(4, "scale"));
+    p.bias = bias_ != nullptr ? bias_ : context.HasInput(5) ? PerOutput(context.In(5, "bias")) : nullptr;
     if (context.HasInput(6)) {
         p.residual = context.In(6, "residual").HasShape(shape).Floats();
     }

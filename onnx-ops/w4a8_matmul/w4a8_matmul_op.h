@@ -23,10 +23,15 @@ class W4A8MatMulOp {
 
   private:
     void ReadActivations(const Context& context, const Input& a, W4A8MatMulArguments& p) const;
+    const uint8_t* Panels(const Input& b) const;
+    const float* PerOutput(const Input& scale_or_bias) const;
 
     CpuPath path_;
     W4A8Layout layout_;
     float activation_scale_;
+    // Inputs that never change are checked once.
+    const uint8_t* panels_ = nullptr;
+    const float *scale_ = nullptr, *bias_ = nullptr;
 };
 
 }  // namespace longcat::ops

@@ -38,6 +38,13 @@ internal sealed record Feed(string Name, Array Data, params long[] Shape)
 internal sealed class OperatorSession : IDisposable
 {
     public OperatorSession(string type, IReadOnlyList<Feed?> inputs, IReadOnlyList<(string Name, ElementType Type)> outputs, params AttributeProto[] attributes)
+        : this(type, inputs, [], outputs, attributes)
+    {
+    }
+
+    /// <summary>The inputs named in <paramref name="constants"/> are initializers, as weights are; they are not fed.</summary>
+    public OperatorSession(
+        string type, IReadOnlyList<Feed?> inputs, IReadOnlyList<string> constants, IReadOnlyList<(string Name, ElementType Type)> outputs, AttributeProto[] attributes)
     {
         GraphBuilder graph = new("test", new ExternalData("none"));
         Value[] values = [.. inputs.Select(input => input is null
@@ -56,7 +63,18 @@ internal sealed class OperatorSession : IDisposable
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,  // errors are expected here and asserted
         };
         options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
-        Session = new InferenceSession(graph.Build("test").ToByteArray(), options);
+        ModelProto model = graph.Build("test");
+        foreach (Feed constant in inputs.OfType<Feed>().Where(input => constants.Contains(input.Name)))
+        {
+            byte[] bytes = new byte[Buffer.ByteLength(constant.Data)];
+            Buffer.BlockCopy(constant.Data, 0, bytes, 0, bytes.Length);
+            TensorProto tensor = new() { Name = constant.Name, DataType = (int)constant.Type, RawData = ByteString.CopyFrom(bytes) };
+            tensor.Dims.AddRange(constant.Shape);
+            model.Graph.Initializer.Add(tensor);
+            model.Graph.Input.Remove(model.Graph.Input.Single(input => input.Name == constant.Name));
+        }
+
+        Session = new InferenceSession(model.ToByteArray(), options);
 
         static int Rank(string name) => name switch
         {
@@ -72,7 +90,7 @@ internal sealed class OperatorSession : IDisposable
 
     public float[] Run(IReadOnlyList<Feed?> inputs, out IReadOnlyList<long> shape)
     {
-        Feed[] present = [.. inputs.OfType<Feed>()];
+        Feed[] present = [.. inputs.OfType<Feed>().Where(input => Session.InputNames.Contains(input.Name))];
         OrtValue[] values = [.. present.Select(input => input.ToValue())];
         try
         {
@@ -93,7 +111,7 @@ internal sealed class OperatorSession : IDisposable
     /// <summary>Every output by its name.</summary>
     public IReadOnlyDictionary<string, Array> RunAll(IReadOnlyList<Feed?> inputs)
     {
-        Feed[] present = [.. inputs.OfType<Feed>()];
+        Feed[] present = [.. inputs.OfType<Feed>().Where(input => Session.InputNames.Contains(input.Name))];
         OrtValue[] values = [.. present.Select(input => input.ToValue())];
         try
         {

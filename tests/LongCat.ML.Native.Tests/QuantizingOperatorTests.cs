@@ -55,9 +55,9 @@ public sealed class QuantizingOperatorTests(ITestOutputHelper output)
                 }
             }
 
-            // The same without what is optional: no skip, no float outputs.
+            // The same without what is optional, no skip and no float outputs, and with a weight that never changes.
             Feed?[] fewer = [new("x", sum, m, k), inputs[1]];
-            using OperatorSession plain = new("RmsNormQuantize", fewer, s_rows, NodeAttribute.Float("epsilon", 1e-6), NodeAttribute.Int("group_size", group), NodeAttribute.Float("activation_scale", staticScale));
+            using OperatorSession plain = new("RmsNormQuantize", fewer, ["weight"], s_rows, [ NodeAttribute.Float("epsilon", 1e-6), NodeAttribute.Int("group_size", group), NodeAttribute.Float("activation_scale", staticScale)]);
             IReadOnlyDictionary<string, Array> less = plain.RunAll(fewer);
             Assert.Equal(got["y"], less["y"]);
             W4A8MatMulTests.AssertBits((float[])got["y_scale"], (float[])less["y_scale"]);

@@ -82,6 +82,40 @@ public sealed class W4A8MatMulTests(ITestOutputHelper output)
         Assert.True(most > 1e-3, $"the float product differs by {most} only: this proves nothing");
     }
 
+    [Theory]
+    [InlineData("B", "scale", "bias")]
+    [InlineData("B")]
+    [InlineData("bias", "residual")]
+    public void Weights_that_never_change_give_what_fed_ones_give(params string[] constants)
+    {
+        Random random = new(9);
+        Int8Reference.Weights weights = Int8Reference.Weights.Random(random, 70, 136, 64, 1);
+        float[] bias = Floats(random, 70, 1), residual = Floats(random, 140, 1);
+        for (int round = 0; round < 3; round++)
+        {
+            float[] x = Floats(random, 2 * 136, 1);
+            Feed?[] inputs = Inputs(new("A", x, 2, 136), null, null, weights, bias, residual, [2]);
+            using OperatorSession session = new("W4A8MatMul", inputs, constants, s_output, Attributes(weights, 0));
+            float[] want = Int8Reference.Multiply(Int8Reference.Quantize(x, 136, 64), weights, bias, residual);
+            AssertBits(want, session.Run(inputs));
+            AssertBits(want, session.Run(inputs));
+        }
+    }
+
+    [Theory]
+    [InlineData("B", "input 3 (B) has shape [1, 2176], expected [2, 2176]")]
+    [InlineData("scale", "input 4 (scale) has shape [64], expected [70]")]
+    [InlineData("bias", "input 5 (bias) has shape [64], expected [70]")]
+    public void A_weight_of_another_shape_that_never_changes_is_refused_when_the_session_is_made(string name, string expected)
+    {
+        Int8Reference.Weights weights = Int8Reference.Weights.Random(new(10), 70, 64, 32, 1), other = weights with { OutFeatures = 64 };
+        Feed?[] inputs = Inputs(new("A", new float[64], 1, 64), null, null, weights, new float[70], null, [1]);
+        Feed?[] wrong = Inputs(new("A", new float[64], 1, 64), null, null, other with { Scales = other.Scales[..64] }, new float[64], null, [1]);
+        inputs = [.. inputs.Zip(wrong, (right, spoiled) => right?.Name == name ? spoiled : right)];
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => new OperatorSession("W4A8MatMul", inputs, [name], s_output, Attributes(weights, 0)).Dispose());
+        Assert.Contains("longcat::W4A8MatMul 'Y': " + expected, error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void No_rows_give_no_rows()
     {

@@ -39,14 +39,19 @@ internal sealed class Chain : IDisposable
         using SessionOptions options = new() { IntraOpNumThreads = threads, EnableMemoryPattern = false };
         options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
         options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
-        _session = new InferenceSession(graph.Build("lab").ToByteArray(), options);
-        _binding = _session.CreateIoBinding();
-        Bind("x", Enumerable.Range(0, size).Select(i => i % 7 - 3f).ToArray(), [1, size]);
+        ModelProto model = graph.Build("lab");
         foreach ((string constant, Array data, long[] shape) in constants)
         {
-            Bind(constant, data, shape);
+            // Weights are initializers, as in an exported model, but inside the file.
+            model.Graph.Input.Remove(model.Graph.Input.Single(input => input.Name == constant));
+            TensorProto tensor = new() { Name = constant, DataType = (int)(data is float[] ? ElementType.Float : ElementType.Uint8), RawData = Bytes(data) };
+            tensor.Dims.AddRange(shape);
+            model.Graph.Initializer.Add(tensor);
         }
 
+        _session = new InferenceSession(model.ToByteArray(), options);
+        _binding = _session.CreateIoBinding();
+        Bind("x", Enumerable.Range(0, size).Select(i => i % 7 - 3f).ToArray(), [1, size]);
         OrtValue result = OrtValue.CreateTensorValueFromMemory(new float[size], [1, size]);
         _owned.Add(result);
         _binding.BindOutput(value.Name, result);
@@ -110,9 +115,16 @@ internal sealed class Chain : IDisposable
         return new Value(outputs[0]);
     }
 
-    private void Bind(string name, Array data, long[] shape)
+    private static ByteString Bytes(Array data)
     {
-        OrtValue value = data is float[] floats ? OrtValue.CreateTensorValueFromMemory(floats, shape) : OrtValue.CreateTensorValueFromMemory((byte[])data, shape);
+        byte[] bytes = new byte[Buffer.ByteLength(data)];
+        Buffer.BlockCopy(data, 0, bytes, 0, bytes.Length);
+        return ByteString.CopyFrom(bytes);
+    }
+
+    private void Bind(string name, float[] data, long[] shape)
+    {
+        OrtValue value = OrtValue.CreateTensorValueFromMemory(data, shape);
         _owned.Add(value);
         _binding.BindInput(name, value);
     }
