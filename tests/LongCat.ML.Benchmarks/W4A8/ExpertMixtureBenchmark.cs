@@ -63,16 +63,17 @@ internal static class ExpertMixtureBenchmark
         KernelProbe probe, ExpertWeights weights, List<ExpertContestant> contestants, int threads, int tokens, Dictionary<int, double> oneThread, BenchmarkOptions options)
     {
         ExpertSizes sizes = weights.Sizes;
-        int turns = options.Quick ? 2 : tokens switch { 1 => 30, <= 16 => 10, _ => 4 };
+        (int turns, int runs) = options.Quick ? (2, 2) : tokens switch { 1 => (10, 8), <= 16 => (5, 2), _ => (3, 1) };
         double[][] seconds = [.. contestants.Select(_ => new double[turns])];
         double[] shares = new double[turns], loops = new double[turns], moes = new double[turns];
         double peak = probe.Peak(), bandwidth = probe.Read(), experts = 0, megabytes = 0;
         Random random = new(tokens);
-        int[] chosen = new int[tokens * sizes.Top];
+        int[][] chosen = [.. Enumerable.Range(0, runs).Select(_ => new int[tokens * sizes.Top])];
         for (int turn = -1; turn < turns; turn++)
         {
-            float[] x = [.. Enumerable.Range(0, tokens * sizes.Hidden).Select(_ => (random.NextSingle() * 2) - 1)];
-            double[] now = [.. contestants.Select(contestant => contestant.Seconds(x, tokens, chosen))];
+            // Several runs in a row, as steps of decoding follow each other.
+            float[][] x = [.. chosen.Select(_ => Enumerable.Range(0, tokens * sizes.Hidden).Select(_ => (random.NextSingle() * 2) - 1).ToArray())];
+            double[] now = [.. contestants.Select(contestant => Enumerable.Range(0, runs).Average(run => contestant.Seconds(x[run], tokens, chosen[run])))];
             if (turn < 0)
             {
                 continue;
@@ -83,12 +84,12 @@ internal static class ExpertMixtureBenchmark
                 seconds[i][turn] = now[i];
             }
 
-            int[] rows = [.. chosen.GroupBy(e => e).Select(group => group.Count())];
-            double router = 4.0 * sizes.Experts * sizes.Hidden;
-            shares[turn] = ((router / bandwidth) + rows.Sum(count => Math.Max(weights.ExpertBytes / bandwidth, count * sizes.Operations / peak))) / now[0];
+            int[] rows = [.. chosen.SelectMany(run => run.GroupBy(e => e).Select(group => group.Count()))];
+            double router = 4.0 * sizes.Experts * sizes.Hidden, read = (double)rows.Length / runs;
+            shares[turn] = ((router / bandwidth) + (rows.Sum(count => Math.Max(weights.ExpertBytes / bandwidth, count * sizes.Operations / peak)) / runs)) / now[0];
             loops[turn] = Math.Min(now[1], now[2]) / now[0];
             moes[turn] = now.Length > 3 ? now[3] / now[0] : 0;
-            (experts, megabytes) = (experts + ((double)rows.Length / turns), megabytes + (((rows.Length * weights.ExpertBytes) + router) / 1e6 / turns));
+            (experts, megabytes) = (experts + (read / turns), megabytes + (((read * weights.ExpertBytes) + router) / 1e6 / turns));
         }
 
         List<(string, double)> more = [("experts", experts), ("MB", megabytes), ("times MatMulNBits", Median(loops))];
