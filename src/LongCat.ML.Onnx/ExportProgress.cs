@@ -1,6 +1,6 @@
 namespace LongCat.ML.Onnx;
 
-/// <summary>How far the writing of the weights has come. Reported about every 16 MiB and once at the end.</summary>
+/// <summary>How far the writing of the weights has come. Reported about every 16 MiB, or every half second where those take longer, and once at the end.</summary>
 /// <param name="BytesDone">Bytes of model.onnx.data written so far.</param>
 /// <param name="BytesTotal">Bytes it will have.</param>
 /// <param name="Tensor">The tensor being written.</param>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using LongCat.ML.Checkpoints;
 
@@ -12,6 +13,7 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     private const int BlockBytes = 1 << 20;
     private const int Blocks = 8;
     private const long ReportEveryBytes = 16L << 20;
+    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(0.5);  // quantized weights may take long to come
 
     private readonly FileStream _file = new(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -19,6 +21,7 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     private ExportPipeline? _pipeline;
     private long _written;
     private long _reported;
+    private long _reportedAt = Stopwatch.GetTimestamp();
 
     /// <summary>What is being written, for the progress report.</summary>
     public string Subject { get; set; } = Path.GetFileName(path);
@@ -105,7 +108,7 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
         cancellationToken.ThrowIfCancellationRequested();
         _pipeline ??= new ExportPipeline(Blocks, BlockBytes, block => _hash.AppendData(block.Content), block => Put(block.Content));
         _block = _pipeline.Pass(_block);
-        if (_written - _reported >= ReportEveryBytes)
+        if (_written - _reported >= ReportEveryBytes || Stopwatch.GetElapsedTime(_reportedAt) >= ReportEvery)
         {
             Report();
         }
@@ -128,6 +131,7 @@ internal sealed class ExportFile(string path, CancellationToken cancellationToke
     private void Report()
     {
         _reported = _written;
+        _reportedAt = Stopwatch.GetTimestamp();
         progress?.Report(new ExportProgress(_written, totalBytes, Subject));
     }
 }

@@ -12,10 +12,15 @@ namespace LongCat.ML.Onnx.Tests;
 [Collection(KernelPath.Collection)]
 public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
 {
-    // Products are exact integers. What differs is float32 around them (1e-6 of a value), the head's rows, rounded to a 65,534th of their range (1e-4 of the logits), and through the former the
-    // rounding of a value that lies within 1e-6 of the middle of two levels: it tips to the next one, 1/127 of its row's largest, and moves each output by that times a weight. Rows reach 3 and
-    // weights 0.4, so one tip moves a layer's output by up to 3 / 127 · 0.4 = 1e-2. A run of 24 tokens rounds some ten thousand values: in most runs none tips, in some one does.
-    private const double Tolerance = 2e-2;
+    // Products are exact integers. What differs is float32 around them, about 1e-6 of a value, and the head's rows, rounded to a 65,534th of their range: 3e-5 of the largest logit.
+    private const double Tolerance = 1e-4;
+
+    // A value that lies within 1e-6 of the middle of two levels may tip to the other one in one of the two computations, 1/127 of its row's largest: with rows up to 3 and weights up to 0.4 that
+    // moves a layer's outputs by up to 1e-2, and the logits by a few hundredths. A prompt of four tokens rounds about two thousand values, so that one in some hundred prompts has a tip.
+    // Most of the prompts must therefore agree to the tolerance, and all of them to what a tip can do.
+    private const double TipTolerance = 3e-2;
+
+    private const int Prompts = 6, MostTips = 2;
 
     private const int PromptLength = 24;
 
@@ -64,16 +69,15 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
     {
         RandomDecoder.Write(_folder["in"], RandomDecoder.Models[name]);
         ExportResult export = Export(Nearest);
-        long[] prompt = Prompt(1, PromptLength);
-        float[] expected = Decoder(export, Nearest, prompt, out float[] exactRows);
+        long[][] prompts = ShortPrompts(1);
+        float[][] expected = Decoder(_folder["in"], export, Nearest, prompts, null, out float[][] unrounded);
 
         using GraphRunner runner = new(export.Folder, kernel);
-        float[] logits = runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits;
-        Compare($"{name} {kernel}", expected, logits);
+        Compare($"{name} {kernel}", expected, Run(runner, prompts));
 
-        // Rows that were not rounded would be seen: rounding them moves the logits by more than the tolerance.
-        Assert.True(Largest(expected, exactRows) > Tolerance, $"rounding activations moves the logits by {Largest(expected, exactRows):E2} only");
-        CutsChangeNoBit(runner, prompt, logits);
+        // Rows that were not rounded would be seen in every prompt.
+        Assert.All(expected.Zip(unrounded), pair => Assert.True(Difference(pair.First, pair.Second) > 5 * Tolerance, $"rounding activations moves the logits by {Difference(pair.First, pair.Second):E2} only"));
+        CutsChangeNoBit(runner);
     }
 
     [Theory]
@@ -84,13 +88,12 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
         RandomDecoder.Write(_folder["in"], new RandomDecoderOptions { Architecture = "Qwen3MoeForCausalLM", Tied = form.StartsWith("two", StringComparison.Ordinal), Seed = 31 });
         IStatisticsSource? statistics = options.NeedsStatistics ? CalibrationRun.Collect(_folder["in"], _folder["probe"], options.NeedsGram, Prompt(7, 40), Prompt(8, 40)) : null;
         ExportResult export = Export(options, statistics);
-        long[] prompt = Prompt(2, PromptLength);
-        float[] expected = Decoder(export, options, prompt, out _, statistics);
+        long[][] prompts = ShortPrompts(2);
+        float[][] expected = Decoder(_folder["in"], export, options, prompts, statistics, out _);
 
         using GraphRunner runner = new(export.Folder, KernelPath.Supported[^1]);
-        float[] logits = runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits;
-        Compare($"decoder, {form}", expected, logits);
-        CutsChangeNoBit(runner, prompt, logits);
+        Compare($"decoder, {form}", expected, Run(runner, prompts));
+        CutsChangeNoBit(runner);
     }
 
     [Theory]
@@ -104,20 +107,22 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
         using Checkpoint checkpoint = Checkpoint.Open(_folder["in"]);
         QuantizedModel model = new(checkpoint, export, options, statistics);
         DoubleReference reference = new(checkpoint, model.Weights, model.Round);
-        long[] prompt = Prompt(3, PromptLength);
-        (double[][] logits, double[][] hidden) = reference.Run(prompt);
+        long[][] prompts = ShortPrompts(3);
+        (double[][] Logits, double[][] Hidden)[] expected = [.. prompts.Select(reference.Run)];
 
         using GraphRunner runner = new(export.Folder, KernelPath.Supported[^1]);
-        float[] actual = runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits;
-        Compare($"LongCat, {form}", Flat(logits), actual);
-        CutsChangeNoBit(runner, prompt, actual);
+        Compare($"LongCat, {form}", [.. expected.Select(e => Flat(e.Logits))], Run(runner, prompts));
+        CutsChangeNoBit(runner);
 
-        (double[][] draftLogits, _) = reference.RunDraft(prompt[1..], hidden[..^1]);
+        float[][] drafts = [.. prompts.Zip(expected, (prompt, main) => Flat(reference.RunDraft(prompt[1..], main.Hidden[..^1]).Logits))];
         using GraphRunner draft = new(export.Folder, KernelPath.Supported[^1], ModelManifest.DraftFileName);
-        Compare($"draft, {form}", Flat(draftLogits), draft.Run(new RunnerChunk(new RunnerSequence(), prompt[1..], Flat(hidden[..^1]))).Logits);
+        Compare(
+            $"draft, {form}",
+            drafts,
+            [.. prompts.Zip(expected, (prompt, main) => draft.Run(new RunnerChunk(new RunnerSequence(), prompt[1..], Flat(main.Hidden[..^1]))).Logits)]);
     }
 
-    /// <summary>The golden checkpoints: trained by nobody, but of sizes and settings that another implementation chose.</summary>
+    /// <summary>The golden checkpoints: sizes and settings that another implementation chose.</summary>
     [GoldenTheory]
     [InlineData("llama")]
     [InlineData("qwen3")]
@@ -130,39 +135,48 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
         string folder = GoldenFixtures.Path(fixture);
         ExportResult export = OnnxExporter.Export(folder, _folder["out"], new ExportOptions { Precision = WeightPrecision.W4A8, Quantization = Nearest });
         using Checkpoint checkpoint = Checkpoint.Open(folder);
-        QuantizedModel model = new(checkpoint, export, Nearest);
-        long[] prompt = [.. Prompt(4, 16).Select(token => token % checkpoint.Config.VocabSize)];
-        float[] expected;
+        long[][] prompts = [.. ShortPrompts(4).Select(prompt => prompt.Select(token => token % checkpoint.Config.VocabSize).ToArray())];
+        float[][] expected;
         if (fixture.StartsWith("longcat", StringComparison.Ordinal))
         {
-            expected = Flat(new DoubleReference(checkpoint, model.Weights, model.Round).Run(prompt).Logits);
+            QuantizedModel model = new(checkpoint, export, Nearest);
+            DoubleReference reference = new(checkpoint, model.Weights, model.Round);
+            expected = [.. prompts.Select(prompt => Flat(reference.Run(prompt).Logits))];
         }
         else
         {
-            using DecoderReference reference = new(folder, model.Weights, model.Round);
-            expected = reference.Run(prompt).Logits;
+            expected = Decoder(folder, export, Nearest, prompts, null, out _);
         }
 
         using GraphRunner runner = new(export.Folder, KernelPath.Supported[^1]);
-        Compare(fixture, expected, runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits);
+        Compare(fixture, expected, Run(runner, prompts));
     }
 
-    private float[] Decoder(ExportResult export, QuantizationOptions options, long[] prompt, out float[] exactRows, IStatisticsSource? statistics = null)
+    private static float[][] Decoder(string folder, ExportResult export, QuantizationOptions options, long[][] prompts, IStatisticsSource? statistics, out float[][] unrounded)
     {
-        using Checkpoint checkpoint = Checkpoint.Open(_folder["in"]);
+        using Checkpoint checkpoint = Checkpoint.Open(folder);
         QuantizedModel model = new(checkpoint, export, options, statistics);
-        using DecoderReference reference = new(_folder["in"], model.Weights, model.Round);
-        using DecoderReference exact = new(_folder["in"], model.Weights);
-        exactRows = exact.Run(prompt).Logits;
-        return reference.Run(prompt).Logits;
+        using DecoderReference reference = new(folder, model.Weights, model.Round);
+        using DecoderReference exact = new(folder, model.Weights);
+        unrounded = [.. prompts.Select(prompt => exact.Run(prompt).Logits)];
+        return [.. prompts.Select(prompt => reference.Run(prompt).Logits)];
+    }
+
+    /// <summary>All prompts in one step.</summary>
+    private static float[][] Run(GraphRunner runner, long[][] prompts)
+    {
+        float[] logits = runner.Run([.. prompts.Select(prompt => new RunnerChunk(new RunnerSequence(), prompt))]).Logits;
+        return [.. logits.Chunk(logits.Length / prompts.Length)];
     }
 
     private ExportResult Export(QuantizationOptions options, IStatisticsSource? statistics = null) =>
         OnnxExporter.Export(_folder["in"], _folder["out"], new ExportOptions { Precision = WeightPrecision.W4A8, Quantization = options, Statistics = statistics });
 
     /// <summary>In pieces, and one token at a time beside another sequence: the same bits.</summary>
-    private static void CutsChangeNoBit(GraphRunner runner, long[] prompt, float[] expected)
+    private static void CutsChangeNoBit(GraphRunner runner)
     {
+        long[] prompt = Prompt(5, PromptLength);
+        float[] expected = runner.Run(new RunnerChunk(new RunnerSequence(), prompt)).Logits;
         RunnerSequence chunked = new(), single = new(), other = new();
         List<float> pieces = [], tokens = [];
         foreach (int length in (int[])[7, 1, 5, prompt.Length - 13])
@@ -180,6 +194,8 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(expected, tokens);
     }
 
+    private static long[][] ShortPrompts(int seed) => [.. Enumerable.Range(0, Prompts).Select(i => Prompt((100 * seed) + i, 4))];
+
     private static long[] Prompt(int seed, int length)
     {
         Random random = new(seed);
@@ -188,13 +204,15 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
 
     private static float[] Flat(double[][] rows) => [.. rows.SelectMany(row => row.Select(value => (float)value))];
 
-    private static double Largest(float[] expected, float[] actual) => expected.Zip(actual, (e, a) => Math.Abs((double)e - a)).Max();
+    /// <summary>The largest difference, as a share of the largest logit.</summary>
+    private static double Difference(float[] expected, float[] actual) => expected.Zip(actual, (e, a) => Math.Abs((double)e - a)).Max() / expected.Max(Math.Abs);
 
-    private void Compare(string what, float[] expected, float[] actual)
+    private void Compare(string what, float[][] expected, float[][] actual)
     {
-        Assert.Equal(expected.Length, actual.Length);
-        double largest = Largest(expected, actual);
-        output.WriteLine($"{what}: max abs diff {largest:E2}, {largest / Tolerance:P0} of the tolerance {Tolerance:E0}; largest value {expected.Max(Math.Abs):F1}");
-        Assert.True(largest <= Tolerance && actual.All(float.IsFinite), $"{what}: max abs diff {largest:E2} exceeds {Tolerance:E0}");
+        double[] differences = [.. expected.Zip(actual, Difference).Order()];
+        int tips = differences.Count(difference => !(difference <= Tolerance));
+        output.WriteLine($"{what}: differences {string.Join(", ", differences.Select(d => $"{d:E1}"))} of the largest logit, tolerance {Tolerance:E0}, for at most {MostTips} prompts {TipTolerance:E0}");
+        Assert.True(tips <= MostTips && differences[^1] <= TipTolerance && actual.All(logits => logits.All(float.IsFinite)), $"{what}: {string.Join(", ", differences.Select(d => $"{d:E1}"))}");
+        Assert.Equal(expected.Select(logits => logits.Length), actual.Select(logits => logits.Length));
     }
 }
