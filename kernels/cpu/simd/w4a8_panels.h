@@ -53,7 +53,7 @@ inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t 
 // alone takes the whole panel: a high one fetches as far ahead, a low one leaves fetching to the processor's own streams, which bring more
 // than instructions can (a core waits for some twenty lines at most that its instructions asked for).
 constexpr int64_t kPanelCut = 17 * 1024;
-constexpr int64_t kMostTotals = 96;  // rows whose totals a call keeps at once
+constexpr int64_t kMostBlocks = 24;  // whose totals a call keeps at once; their rows stay in the second-level cache
 constexpr int64_t kFetchRows = 4;    // height of a block that computes for longer than its weights take to come
 constexpr int64_t kJump = 2048;      // bytes that show the streams where they go on
 
@@ -127,8 +127,8 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
             __builtin_prefetch(ahead + i, 0, 2);
         }
     }
-    alignas(64) int32_t totals[kMostTotals * kW4A8PanelColumns];
-    constexpr int64_t kMostBlocks = kMostTotals / Ints::kRows;
+    alignas(64) int32_t totals[kMostBlocks * (Ints::kBestRows + 1) * kW4A8PanelColumns];
+    static_assert(Ints::kRows <= 2 * Ints::kBestRows);  // higher blocks than kBestRows + 1 are the only one
     for (int64_t end; first < last; first = end) {
         end = Smaller(first + kMostBlocks, last);
         int64_t begin = blocks.First(first), count = blocks.First(end) - begin;

@@ -10,7 +10,7 @@
 namespace longcat {
 namespace {
 
-constexpr int64_t kRowChunk = 96;  // rows that stay in the second-level cache while all panels pass
+constexpr int64_t kRuns = 24;      // of panels per chunk of rows: as many tasks at least
 constexpr int64_t kBuffer = 2048;  // quantized values on their way to the interleaved block
 
 class W4A8Run {
@@ -29,28 +29,34 @@ class W4A8Run {
                 p.xq == nullptr ? QuantizeRow(row) : TakeRow(row);
             }
         });
-        const IntRows rows{values_, scales_};
-        int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns);
-        int64_t blocks_per_chunk = Larger(1, kRowChunk / Ints::kBestRows), chunks = CeilDivide(blocks_.count, blocks_per_chunk);
-        // Tasks of one chunk of rows follow each other: its rows stay near while the panels pass.
-        For(Unless(p.m * p.layout.n * p.layout.k < 8 * kInlineWork, parallel_), static_cast<size_t>(chunks * panels), [&](size_t index) {
-            int64_t chunk = static_cast<int64_t>(index) / panels, panel = static_cast<int64_t>(index) % panels;
-            int64_t column = panel * kW4A8PanelColumns;
-            IntOutput output;
-            output.scale = p.scale + column;
-            output.bias = p.bias == nullptr ? nullptr : p.bias + column;
-            output.residual = p.residual == nullptr ? nullptr : p.residual + column;
-            output.y = p.y + column;
-            output.stride = p.layout.n;
-            output.columns = Smaller(kW4A8PanelColumns, p.layout.n - column);
-            const uint8_t* weights = p.weights + panel * shape_.panel_bytes;
-            int64_t begin = chunk * blocks_per_chunk, end = Smaller(begin + blocks_per_chunk, blocks_.count);
-            W4A8PanelProduct(shape_, weights, panel + 1 < panels ? weights + shape_.panel_bytes : nullptr, blocks_, begin, end, rows,
-                             output);
+        // Tasks are runs of panels, so that the streams that bring them are long: enough of them for threads that are not alike. Those of
+        // one chunk of rows follow each other: its rows stay near while the panels pass.
+        int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns), run = Larger(1, panels / kRuns), runs = CeilDivide(panels, run);
+        int64_t chunks = CeilDivide(blocks_.count, kMostBlocks);
+        For(Unless(p.m * p.layout.n * p.layout.k < 8 * kInlineWork, parallel_), static_cast<size_t>(chunks * runs), [&](size_t index) {
+            int64_t chunk = static_cast<int64_t>(index) / runs, first = static_cast<int64_t>(index) % runs * run;
+            int64_t begin = chunk * blocks_.count / chunks, end = (chunk + 1) * blocks_.count / chunks;
+            for (int64_t panel = first; panel < Smaller(first + run, panels); panel++) {
+                Panel(panel, panel + 1 < panels, begin, end);
+            }
         });
     }
 
   private:
+    void Panel(int64_t panel, bool follows, int64_t begin, int64_t end) {
+        int64_t column = panel * kW4A8PanelColumns;
+        IntOutput output;
+        output.scale = p.scale + column;
+        output.bias = p.bias == nullptr ? nullptr : p.bias + column;
+        output.residual = p.residual == nullptr ? nullptr : p.residual + column;
+        output.y = p.y + column;
+        output.stride = p.layout.n;
+        output.columns = Smaller(kW4A8PanelColumns, p.layout.n - column);
+        const uint8_t* weights = p.weights + panel * shape_.panel_bytes;
+        W4A8PanelProduct(shape_, weights, follows ? weights + shape_.panel_bytes : nullptr, blocks_, begin, end, {values_, scales_},
+                         output);
+    }
+
     void QuantizeRow(int64_t row) {
         const float* x = p.x + row * p.layout.k;
         RowScale scale = RowScaleOfBits(LargestBits(x, p.layout.k), p.static_scale);
