@@ -44,7 +44,7 @@ class W8A8Run {
             const uint8_t* weights = p.weights + panel * panel_bytes;
             int64_t begin = chunk * blocks_per_chunk, end = Smaller(begin + blocks_per_chunk, blocks_.count);
             for (int64_t block = begin; block < end; block++) {
-                bool fetch = block == begin && p.m * D >= 4 && panel + 1 < panels;
+                bool fetch = block == begin && end - begin > 2 && panel + 1 < panels;
                 W8A8PanelProduct<D>(plan_.depth, weights, fetch ? weights + panel_bytes : nullptr, blocks_, block, rows, output);
             }
         });

@@ -28,8 +28,8 @@
 // undone by starting each group's sum at -8 · Σ_{k in g} a[m, k], which depends on no output.
 //
 // Stages: (1) quantize the rows, sum them per group, interleave blocks of rows four k at a time (rows of equal 4 KiB offsets would share
-// one set of the first-level cache); (2) per panel and block of rows: group sums in registers, times the group scales, added to totals
-// that stay in registers; (3) one conversion and multiplication per output.
+// one set of the first-level cache); (2) per panel, in cuts that stay in the first-level cache while the blocks of rows pass: group sums in
+// registers, times the group scales, added to totals; (3) one conversion and multiplication per output.
 #pragma once
 
 #include <cstddef>
