@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace LongCat.ML.Quantization;
@@ -9,6 +10,7 @@ internal static partial class StepMath
     public readonly record struct Cost(double Error, double Square, long Clipped);
 
     /// <summary>The cost of given levels, in double; spans of any length and magnitude.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Cost CostOf(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float step, ReadOnlySpan<sbyte> levels, LevelRange range)
     {
         Vector512<double> error = Vector512<double>.Zero, square = error;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -5,7 +6,8 @@ namespace LongCat.ML.Quantization;
 
 /// <summary>
 /// Rounding to levels and what it costs. Sums run over 16 fixed lanes whatever the processor has, so that every machine takes the same decisions and
-/// writes the same bytes. Steps may be negative: the levels then run the other way. Spans of weights and importance have one length, a multiple of <see cref="Lanes"/>, filled up with zeros.
+/// writes the same bytes. Steps may be negative: the levels then run the other way. Spans of weights and importance have one length, a multiple of
+/// <see cref="Lanes"/>, filled up with zeros. The loops are optimized when they are first called, for small models would be done before that otherwise.
 /// </summary>
 internal static partial class StepMath
 {
@@ -18,6 +20,7 @@ internal static partial class StepMath
     public static int Padded(int count) => (count + Lanes - 1) / Lanes * Lanes;
 
     /// <summary>Σ h (w - step · level(w))² of four steps; a step of 0 gives level 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Errors(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, LevelRange range, ReadOnlySpan<float> steps, Span<float> errors)
     {
         ReadOnlySpan<Vector512<float>> values = MemoryMarshal.Cast<float, Vector512<float>>(weights);
@@ -47,6 +50,7 @@ internal static partial class StepMath
     public static float Error(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float step) => Error(weights, importance, LevelRange.FourBits, step);
 
     /// <summary>Σ h (w - step · level(w))².</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Error(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, LevelRange range, float step)
     {
         ReadOnlySpan<Vector512<float>> values = MemoryMarshal.Cast<float, Vector512<float>>(weights);
@@ -62,6 +66,7 @@ internal static partial class StepMath
     }
 
     /// <summary>The step that suits the levels best which <paramref name="step"/> gives: Σ h w q / Σ h q², as the two sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (float Product, float Square) Fit(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, LevelRange range, float step)
     {
         ReadOnlySpan<Vector512<float>> values = MemoryMarshal.Cast<float, Vector512<float>>(weights);
@@ -81,6 +86,7 @@ internal static partial class StepMath
     /// The error, and its derivative by the step with rounding passed straight through: 2·Σ h (ŵ - w) ∂ŵ/∂step, ∂ŵ/∂step = level - w / step, or the level alone
     /// where w lies beyond the outermost one. Spans as for the error; the step is above 0.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (float Error, float Slope) ErrorAndSlope(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float step)
     {
         Vector512<float> inverse = Vector512.Create(1 / step), width = Vector512.Create(step), errors = Vector512<float>.Zero, slopes = Vector512<float>.Zero;
@@ -100,6 +106,7 @@ internal static partial class StepMath
     }
 
     /// <summary>Nearest levels of weights of any length and magnitude; a step of 0 gives level 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Round(ReadOnlySpan<float> weights, float step, LevelRange range, Span<sbyte> levels)
     {
         if (step == 0)
@@ -124,6 +131,7 @@ internal static partial class StepMath
     }
 
     /// <summary>The largest magnitude of values of any length; infinity when one is infinite or no number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Largest(ReadOnlySpan<float> values)
     {
         // Magnitudes order like their bits; no number lies above infinity.
@@ -149,6 +157,7 @@ internal static partial class StepMath
     }
 
     /// <summary>The least and the largest value, and zero, which always counts along; whole vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (float Least, float Most) Ends(ReadOnlySpan<float> weights)
     {
         Vector512<float> least = Vector512<float>.Zero, most = least;
@@ -168,6 +177,7 @@ internal static partial class StepMath
     }
 
     /// <summary>source · factor, and zeros up to the end of <paramref name="target"/>; both factors are powers of two whose product may be out of a float's range.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Scale(ReadOnlySpan<float> source, float factor, float factorAgain, Span<float> target)
     {
         Vector512<float> first = Vector512.Create(factor), second = Vector512.Create(factorAgain);
