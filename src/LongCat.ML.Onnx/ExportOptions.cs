@@ -52,6 +52,9 @@ public sealed partial record ExportOptions
     /// </summary>
     public int Int4BlockSize { get; init; } = 32;
 
+    /// <summary>Whether <see cref="WeightPrecision.Int4"/> takes the output head too; without it the figures of the matrices between can be compared.</summary>
+    internal bool Int4Head { get; init; } = true;
+
     /// <summary>Folded into the weights of whatever precision: tests hold the folded float model against the plain one.</summary>
     internal Equalization? Equalization { get; init; }
 }

@@ -50,7 +50,7 @@ public static class OnnxExporter
         checkpoint.Validate(draft);
         WeightPrecision precision = options.Precision ?? (options.Operators == OperatorSet.Standard || options.Probes ? WeightPrecision.F32 : OwnPrecision(checkpoint));
 
-        CheckpointWeights weights = new(checkpoint, precision == WeightPrecision.W4A8 ? OwnPrecision(checkpoint) : precision, options.Equalization) { Int4BlockSize = options.Int4BlockSize };
+        CheckpointWeights weights = new(checkpoint, precision == WeightPrecision.W4A8 ? OwnPrecision(checkpoint) : precision, options.Equalization) { Int4BlockSize = options.Int4BlockSize, Int4Head = options.Int4Head };
         ExternalData data = new(ModelManifest.DataFileName);
         EmittedModel emitted = emitter.Emit(new Emission(weights, data, options.CacheType, draft, (graph, tensors) => new FloatWriter(graph, tensors, options.Probes)));
         using W4A8Plan? plan = precision == WeightPrecision.W4A8

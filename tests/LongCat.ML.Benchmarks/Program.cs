@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LongCat.ML.Benchmarks;
+using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
 using LongCat.ML.Benchmarks.W4A8;
 
@@ -26,6 +27,11 @@ try
 
     // Models are made first: neither time nor load of that belongs to any figure.
     using BenchmarkModels models = new(options);
+    if (options.Parts is ["quality"])
+    {
+        return QualityBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch(""));
+    }
+
     Stopwatch time = Stopwatch.StartNew();
     OtherLoad others = new();
 

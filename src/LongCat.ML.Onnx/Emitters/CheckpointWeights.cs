@@ -17,6 +17,9 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>Weights of a row that share a scale, with <see cref="Int4"/>.</summary>
     public int Int4BlockSize { get; init; } = 32;
 
+    /// <summary>Whether the output head is one of them.</summary>
+    public bool Int4Head { get; init; } = true;
+
     /// <summary>The same tensors with an equalization folded in: columns of matrices multiplied, gains of norms divided.</summary>
     public CheckpointWeights Folded(Equalization? folded) => new(checkpoint, precision, folded);
 

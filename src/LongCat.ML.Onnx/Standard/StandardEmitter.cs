@@ -102,7 +102,10 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     protected void EmitHead(GraphBuilder graph, CheckpointWeights weights, Value hidden, PaddedInputs inputs)
     {
         Value rows = graph.Slice(hidden, inputs.LogitsFrom, graph.Integers(long.MaxValue), 1, "logits.hidden");
-        Value logits = EmitProduct(graph, weights, rows, weights.Float32(config.OutputHeadName), config.OutputHeadName, "logits");
+        TensorSource head = weights.Float32(config.OutputHeadName);
+        Value logits = weights.Int4Head
+            ? EmitProduct(graph, weights, rows, head, config.OutputHeadName, "logits")
+            : graph.MatMulTransposed(rows, graph.Weight(config.OutputHeadName, head), "logits");
         graph.Output(logits, ElementType.Float, "batch", "rows", config.VocabSize);
         graph.Output(hidden, ElementType.Float, "batch", "sequence", config.HiddenSize);
     }

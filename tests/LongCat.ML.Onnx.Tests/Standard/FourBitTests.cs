@@ -88,6 +88,17 @@ public sealed class FourBitTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void The_output_head_can_stay_in_float_so_that_the_matrices_between_can_be_compared()
+    {
+        string checkpoint = RandomDecoder.Write(_folder["in"], new RandomDecoderOptions { HiddenSize = 128, HeadDim = 32, IntermediateSize = 256 });
+        ExportOptions options = new() { Operators = OperatorSet.Standard, Precision = WeightPrecision.Int4, Int4Head = false };
+        ExportResult result = OnnxExporter.Export(checkpoint, _folder["out"], options);
+        ModelProto model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(Path.Combine(result.Folder, ModelManifest.ModelFileName)));
+        Assert.NotEqual("MatMulNBits", model.Graph.Node.Single(node => node.Output.Contains("logits")).OpType);
+        Assert.Contains(model.Graph.Node, node => node.OpType == "MatMulNBits");
+    }
+
+    [Fact]
     public void Larger_blocks_make_a_smaller_model_and_the_nodes_say_their_size()
     {
         string checkpoint = RandomDecoder.Write(_folder["in"], new RandomDecoderOptions { HiddenSize = 128, HeadDim = 32, IntermediateSize = 256 });
