@@ -65,6 +65,30 @@ struct IntOutput {
             }
         }
     }
+    // `count` rows from `first` on of whole totals [count, 64].
+    void FinishRows(const int32_t* totals, int64_t first, int64_t count, const float* row_scales) const {
+        const bool whole = columns == 64 && bias == nullptr;
+        for (int64_t row = first; row < first + count; row++, totals += 64) {
+            float row_scale = row_scales[row];
+            float* to = y + row * stride;
+            if (whole && residual == nullptr) {
+#pragma GCC unroll 4
+                for (int c = 0; c < 64; c += 16) {
+                    Ints::Finish(Ints::ToFloats(Ints::LoadSums(totals + c)), row_scale, scale + c, nullptr, nullptr, to + c, 16);
+                }
+            } else if (whole) {
+#pragma GCC unroll 4
+                for (int c = 0; c < 64; c += 16) {
+                    Ints::Finish(Ints::ToFloats(Ints::LoadSums(totals + c)), row_scale, scale + c, nullptr, residual + row * stride + c,
+                                 to + c, 16);
+                }
+            } else {
+                for (int c = 0; c < 64; c += 16) {
+                    Finish(Ints::ToFloats(Ints::LoadSums(totals + c)), row, c, row_scale);
+                }
+            }
+        }
+    }
     void Finish(Ints::Floats total, int64_t row, int64_t column, float row_scale) const {
         if (column < columns) {
             int64_t at = row * stride + column;

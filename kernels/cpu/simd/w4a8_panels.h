@@ -137,12 +137,7 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
             const uint8_t* next = one && (!follows || blocks.Rows(first) < kFetchRows) ? nullptr : end == last ? ahead : panel;
             W4A8Totals(shape, panel, next, blocks, first, end, rows.values, output, totals);
         }
-        const int32_t* total = totals;
-        for (int64_t row = begin; row < begin + count; row++) {
-            for (int column = 0; column < kW4A8PanelColumns; column += 16, total += 16) {
-                output.Finish(Ints::ToFloats(Ints::LoadSums(total)), row, column, rows.scale[row]);
-            }
-        }
+        output.FinishRows(totals, begin, count, rows.scale);
     }
 }
 
