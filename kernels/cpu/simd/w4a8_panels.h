@@ -54,7 +54,7 @@ inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t 
 // than instructions can (a core waits for some twenty lines at most that its instructions asked for).
 constexpr int64_t kPanelCut = 17 * 1024;
 constexpr int64_t kMostBlocks = 24;  // whose totals a call keeps at once; their rows stay in the second-level cache
-constexpr int64_t kFetchRows = 4;    // height of a block that computes for longer than its weights take to come
+constexpr int64_t kFetchRows = 3;    // height of a block that computes for longer than its weights take to come
 constexpr int64_t kJump = 2048;      // bytes that show the streams where they go on
 
 // Some groups of a panel times a block of `height` rows.
