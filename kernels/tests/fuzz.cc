@@ -10,10 +10,13 @@
 
 #include "harness.h"
 #include "longcat/expert_mixture.h"
+#include "longcat/int8_embedding.h"
 #include "longcat/latent_attention.h"
 #include "longcat/matmul.h"
 #include "longcat/ngram_embedding.h"
 #include "longcat/quantize_rows.h"
+#include "longcat/w4a8_matmul.h"
+#include "longcat/w8a8_matmul.h"
 #include "paged_case.h"
 
 using namespace longcat;
@@ -452,6 +455,119 @@ void Make(Random& random, RowsCase* c, Step* step) {
     }
 }
 
+// ---- products of 8-bit activations, and the rows of their tables
+
+struct PackedProductCase {
+    W4A8MatMulArguments four;
+    W8A8MatMulArguments eight;
+    std::vector<float> x, scale, x_scale, bias, residual, y;
+    std::vector<int8_t> xq;
+    std::vector<int32_t> x_sums;
+    std::vector<uint8_t> packed;
+};
+
+// Rows that were quantized before, for a product whose groups are `group` long.
+void QuantizeBefore(PackedProductCase* c, int64_t m, int64_t k, int64_t group) {
+    c->xq.resize(c->x.size()), c->x_scale.resize(static_cast<size_t>(m)), c->x_sums.resize(static_cast<size_t>(m * ((k + group - 1) / group)));
+    QuantizeRowsArguments rows;
+    rows.rows.m = m, rows.rows.k = k, rows.rows.group = group, rows.x = c->x.data();
+    rows.rows.a = c->xq.data(), rows.rows.scale = c->x_scale.data(), rows.rows.sums = c->x_sums.data();
+    Status status = QuantizeRows(CpuPath::kReference, rows, {});
+    EXPECT(status.ok(), "%s", status.message);
+}
+
+void Make(Random& random, PackedProductCase* c, Step* step) {
+    int64_t m = Size(random, random.Below(6) == 0 ? 120 : 18), n = random.Between(1, 150), k = random.Between(1, random.Below(6) == 0 ? 1100 : 150);
+    bool before = random.Below(2) == 0, bias = random.Below(2) == 0, residual = random.Below(2) == 0, sixteen = !before && random.Below(2) == 0;
+    c->x = random.Floats(m * k, 3), c->scale = random.Floats(n), c->bias = random.Floats(n), c->residual = random.Floats(m * n);
+    bool four_bits = random.Below(2) == 0;
+    W4A8Layout layout{n, k, random.Below(3) == 0 ? (k + 7) / 8 * 8 : 8 * random.Between(1, 9), 0};
+    layout.group_scale_bytes = static_cast<int>(layout.group < k ? random.Between(1, 2) : random.Below(3));
+    c->packed.resize(static_cast<size_t>(four_bits ? W4A8PackedBytes(layout) : W8A8PackedBytes(n, k)));
+    for (uint8_t& byte : c->packed) {
+        byte = static_cast<uint8_t>(random.Next());  // what lies beyond n and k too: it must not be seen
+    }
+    if (before) {
+        QuantizeBefore(c, m, k, four_bits ? layout.group : k);
+    }
+    step->reset = [=] {
+        c->y.assign(static_cast<size_t>(m * n), 0);
+        c->four.y = c->eight.y = c->y.data();
+    };
+    step->output = [=] { return c->y; };
+    if (four_bits) {
+        W4A8MatMulArguments& p = c->four;
+        p.m = m, p.layout = layout, p.weights = c->packed.data(), p.scale = c->scale.data();
+        p.x = before ? nullptr : c->x.data(), p.xq = before ? c->xq.data() : nullptr, p.x_scale = c->x_scale.data(), p.x_sums = c->x_sums.data();
+        p.static_scale = before || random.Below(3) > 0 ? 0 : 0.03f;
+        p.bias = bias ? c->bias.data() : nullptr, p.residual = residual ? c->residual.data() : nullptr;
+        step->what = Text("W4A8MatMul m %d, n %d, k %d, group %d, %d bytes%s", (int)m, (int)n, (int)k, (int)layout.group, layout.group_scale_bytes,
+                          before ? ", quantized before" : "");
+        step->run = [=](CpuPath path, const ParallelFor& parallel) {
+            Workspace workspace(W4A8MatMulWorkspace(c->four));
+            return W4A8MatMul(path, c->four, workspace.get(), parallel);
+        };
+        step->spoilings = {[=] { c->four.m = -1; }, [=] { c->four.layout.k = INT64_MAX; }, [=] { c->four.layout.group = 12; },
+                           [=] { c->four.layout.group_scale_bytes = 3; }, [=] { c->four.static_scale = __builtin_inff(); }};
+        return;
+    }
+    W8A8MatMulArguments& p = c->eight;
+    p.m = m, p.n = n, p.k = k, p.activation_bits = sixteen ? 16 : 8, p.weights = c->packed.data(), p.scale = c->scale.data();
+    p.x = before ? nullptr : c->x.data(), p.xq = before ? c->xq.data() : nullptr, p.x_scale = c->x_scale.data(), p.x_sums = c->x_sums.data();
+    p.bias = bias ? c->bias.data() : nullptr;
+    step->what = Text("W8A8MatMul m %d, n %d, k %d, %d bits%s", (int)m, (int)n, (int)k, p.activation_bits, before ? ", quantized before" : "");
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(W8A8MatMulWorkspace(c->eight));
+        return W8A8MatMul(path, c->eight, workspace.get(), parallel);
+    };
+    step->spoilings = {[=] { c->eight.m = -1; }, [=] { c->eight.k = INT64_MAX; }, [=] { c->eight.activation_bits = 12; }};
+}
+
+struct EmbeddingCase {
+    Int8EmbeddingArguments p;
+    std::vector<int64_t> ids;
+    std::vector<uint8_t> packed;
+    std::vector<float> scale, y;
+};
+
+void Make(Random& random, EmbeddingCase* c, Step* step) {
+    Int8EmbeddingArguments& p = c->p;
+    p.tokens = Size(random, 40), p.vocabulary = random.Between(1, 150), p.hidden = random.Between(1, 300);
+    for (int64_t t = 0; t < p.tokens; t++) {
+        c->ids.push_back(random.Below(p.vocabulary));
+    }
+    c->ids.shrink_to_fit();
+    c->packed.resize(static_cast<size_t>(W8A8PackedBytes(p.vocabulary, p.hidden)));
+    for (uint8_t& byte : c->packed) {
+        byte = static_cast<uint8_t>(random.Between(1, 255));
+    }
+    c->scale = random.Floats(p.vocabulary);
+    p.ids = c->ids.data(), p.weights = c->packed.data(), p.scale = c->scale.data();
+    step->what = Text("Int8Embedding %d tokens, %d rows of %d", (int)p.tokens, (int)p.vocabulary, (int)p.hidden);
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        if (path != CpuPath::kReference) {
+            return Int8Embedding(c->p, parallel);
+        }
+        // There is one implementation; what it must give is written out here.
+        for (int64_t t = 0; t < c->p.tokens; t++) {
+            for (int64_t k = 0; k < c->p.hidden; k++) {
+                int64_t id = c->ids[static_cast<size_t>(t)];
+                c->y[static_cast<size_t>(t * c->p.hidden + k)] =
+                    static_cast<float>(W8A8Weight(c->p.hidden, c->packed.data(), id, k)) * c->scale[static_cast<size_t>(id)];
+            }
+        }
+        return Status{};
+    };
+    step->reset = [=] { c->y.assign(c->ids.size() * static_cast<size_t>(std::max<int64_t>(0, c->p.hidden)), 0), c->p.y = c->y.data(); };
+    step->output = [=] { return c->y; };
+    step->spoilings = {[=] { c->p.tokens = -1; }, [=] { c->p.vocabulary = INT64_MAX; }};
+    if (p.tokens > 0) {
+        for (int64_t id : {int64_t{-1}, p.vocabulary, INT64_MAX, INT64_MIN}) {
+            step->spoilings.push_back([=] { c->ids.back() = id; });
+        }
+    }
+}
+
 // ---- what is done with each
 
 struct Counts {
@@ -513,6 +629,8 @@ int main(int count, char** arguments) {
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
     all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
     all(static_cast<PackedMixtureCase*>(nullptr), "ExpertMixture W4A8", 1e-6, "exact products; the router's sums in double");
+    all(static_cast<PackedProductCase*>(nullptr), "W4A8, W8A8MatMul", 1e-12, "exact integers, floats rounded in one order");
+    all(static_cast<EmbeddingCase*>(nullptr), "Int8Embedding", 1e-12, "one product a value");
     all(static_cast<RowsCase*>(nullptr), "QuantizedRows", 0.025, "integers on an edge may differ by one, a sum by a few");
     return Report();
 }

@@ -148,9 +148,16 @@ public sealed class W8A8MatMulTests(ITestOutputHelper output)
             float[] values = x[(row * k)..((row + 1) * k)];
             float largest = values.Max(MathF.Abs), scale = largest / most, inverse = largest > 0 ? most / largest : 0;
             long[] a = [.. values.Select(value => float.IsFinite(value) ? (long)Math.Clamp(MathF.Round(value * inverse, MidpointRounding.ToEven), -most, most) : 0)];
+            bool finite = values.All(float.IsFinite);
             for (int column = 0; column < n; column++)
             {
-                float value = values.All(float.IsFinite) ? a.Select((digit, i) => digit * levels[(column * k) + i]).Sum() * (scale * scales[column]) : float.NaN;
+                long total = 0;
+                for (int i = 0; i < k; i++)
+                {
+                    total += a[i] * levels[(column * k) + i];
+                }
+
+                float value = finite ? total * (scale * scales[column]) : float.NaN;
                 y[(row * n) + column] = bias is null ? value : value + bias[column];
             }
         }
