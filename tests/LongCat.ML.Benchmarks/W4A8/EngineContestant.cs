@@ -38,7 +38,7 @@ internal sealed class OwnEngine : IEngineContestant
     private readonly Prompts prompts;
     private readonly GenerationRequest[] contexts;
 
-    public OwnEngine(BenchmarkModel model, string name, int threads)
+    public OwnEngine(BenchmarkModel model, string name, int threads, WeightPages pages = WeightPages.Mapped)
     {
         Name = name;
         prompts = new Prompts(model.Config.VocabSize);
@@ -46,6 +46,7 @@ internal sealed class OwnEngine : IEngineContestant
         {
             Threads = threads,
             MaxSequences = EngineContestants.Sequences,
+            WeightPages = pages,
 
             // Sequences of the standard operators have slots of equal length. The contexts stay in the cache of ours from one turn to the next: computing them again
             // is not what is measured.

@@ -113,6 +113,7 @@ internal static class ProductBenchmark
             }
         }
 
+        // The fastest block size counts; the one as long as our groups has the same number of scales.
         double operations = 2.0 * rows * weights.Width * weights.Inner, bytes = (weights.MatrixBytes(0) + weights.MatrixBytes(1)) / 2.0;
         double four = best.Where((_, i) => chains[i].Kind.Operator == "MatMulNBits").Min(), ours = best[0];
         int eight = chains.FindIndex(chain => chain.Kind == ProductKind.EightBits);
@@ -146,9 +147,12 @@ internal static class ProductBenchmark
         }
 
         more.Add(("times MatMulNBits", four / ours));
+        more.Add(("times its block 128", best[chains.FindIndex(chain => chain.Kind.Block == 128)] / ours));
         if (gated)
         {
-            Ask($"{gate.Times} times MatMulNBits", four / ours, gate.Times);
+            // However fast the kernel, it reads its weights.
+            double most = threads == 1 ? four * Math.Min(bandwidth / bytes, peak / operations) : double.PositiveInfinity;
+            Ask(string.Create(CultureInfo.InvariantCulture, $"{gate.Times} times MatMulNBits{(most < gate.Times ? $" (the limits of this processor allow {most:F2})" : "")}"), four / ours, gate.Times);
         }
 
         if (eight >= 0)
