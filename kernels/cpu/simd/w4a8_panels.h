@@ -94,9 +94,10 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
     for (int64_t u = 0; u < units; u += cut) {
         int64_t count = Smaller(cut, units - u);
         bool ends = u + count == units;
-        const uint8_t *w = panel + u * bytes, *next = many               ? (ends ? ahead : w + count * bytes)
-                                                      : ahead == nullptr ? nullptr
-                                                                         : w + kPanelCut;
+        const uint8_t *w = panel + u * bytes, *next = ends ? ahead : w + count * bytes;
+        if (!many) {
+            next = ahead == nullptr ? nullptr : w + kPanelCut;
+        }
         int32_t* to = totals;
         for (int64_t block = first; block < last; block++, next = nullptr) {
             int64_t height = blocks.Rows(block);
