@@ -72,7 +72,9 @@ void QuantizeValues(const At& at, int64_t count, float inverse, int8_t* a) {
 template <class At>
 void QuantizeWith(const At& at, int64_t count, const RowScale& scale, float static_scale, int8_t* a) {
     if (!(scale.inverse > 0)) {
-        std::memset(a, 0, static_cast<size_t>(count));
+        if (count > 0) {  // of an empty row there may be no memory
+            std::memset(a, 0, static_cast<size_t>(count));
+        }
     } else if (static_scale > 0) {
         QuantizeValues<true>(at, count, scale.inverse, a);
     } else {
