@@ -35,6 +35,11 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
             throw new ArgumentException($"unexpected argument '{wrong}'");
         }
 
+        if (parts.Contains("quality") && parts.Length > 1)
+        {
+            throw new ArgumentException("--only quality stands alone: it has tables of its own");
+        }
+
         return rest.Length % 2 == 1 ? throw new ArgumentException($"--only expects one of {string.Join(", ", [.. General, .. Named])}")
             : save && (quick || (parts.Length > 0 && (parts.Length > 1 || !Named.Contains(parts[0]))))
                 ? throw new ArgumentException($"--save keeps whole runs, or one of {string.Join(", ", Named)}: leave out --quick and any other --only")
