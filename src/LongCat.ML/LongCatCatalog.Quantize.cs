@@ -25,7 +25,7 @@ public sealed partial class LongCatCatalog
     /// <item><term>Output</term><description>A model folder, not a column: the steps take it in the place of any other</description></item>
     /// <item><term>Packages</term><description>Microsoft.ML, LongCat.ML, an ONNX Runtime package in the executable</description></item>
     /// <item><term>GPU</term><description>Not needed and not used</description></item>
-    /// <item><term>Disk</term><description>Beside the output, until it is finished: the model in float32, and Gram matrices beyond 2 GiB (<see cref="CalibrationOptions.MemoryBudgetBytes"/>)</description></item>
+    /// <item><term>Disk</term><description>Beside the output, until it is finished: the model in float32, and Gram matrices beyond a quarter of the memory (<see cref="CalibrationOptions.MemoryBudgetBytes"/>)</description></item>
     /// <item><term>Saved with the model</term><description>Nothing of the rows; a pipeline on the folder is saved as on any other, by content hash</description></item>
     /// <item><term>Thread safety</term><description>Thread-safe</description></item>
     /// </list>

@@ -80,5 +80,6 @@ public sealed class CalibrationResult : IStatisticsSource, IDisposable
         AbsMax = statistics.AbsMax,
         SumOfSquares = statistics.SumOfSquares,
         Gram = gram,
+        UnequalizedMaxAbs = statistics.UnequalizedMaxAbs,
     };
 }

@@ -137,18 +137,24 @@ public static class Calibrator
             return passes;
         }
 
-        long used = 0;
+        bool experts = rows.Where(site => site.Site.Expert is not null).Sum(site => 8.0 * site.Site.Channels * site.Site.Channels) <= options.ExpertGramBytes;
+        long used = 0, budget = options.Budget;
         for (int site = 0; site < rows.Count; site++)
         {
+            if (rows[site].Site.Expert is not null && !experts)
+            {
+                continue;
+            }
+
             long bytes = 8L * rows[site].Site.Channels * rows[site].Site.Channels;
-            if (bytes > options.MemoryBudgetBytes)
+            if (bytes > budget)
             {
                 throw new InferenceException(
-                    $"CalibrationOptions.MemoryBudgetBytes is {options.MemoryBudgetBytes:N0}, and the Gram matrix of '{rows[site].Site.Name}' with {rows[site].Site.Channels} channels takes {bytes:N0} bytes. "
+                    $"CalibrationOptions.MemoryBudgetBytes is {budget:N0}, and the Gram matrix of '{rows[site].Site.Name}' with {rows[site].Site.Channels} channels takes {bytes:N0} bytes. "
                     + "Give at least that, or calibrate without error compensation.");
             }
 
-            if (used + bytes > options.MemoryBudgetBytes)
+            if (used + bytes > budget)
             {
                 passes.Add([]);
                 used = 0;

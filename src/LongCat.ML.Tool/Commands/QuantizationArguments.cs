@@ -28,7 +28,7 @@ internal sealed class QuantizationArguments
     private readonly Option<string> _head = Choice("--head", "The output head: int8 (the default) or own, the checkpoint's precision.", "int8", "own");
     private readonly Option<string> _tables = Choice("--ngram-tables", "N-gram tables: own (the default), the checkpoint's precision, or int8.", "own", "int8");
     private readonly Option<ulong?> _seed = new("--seed") { Description = "Draws calibration rows and random tokens; the same seed gives the same bytes. 0 when left out." };
-    private readonly Option<int?> _memory = Number("--calibration-memory", "MiB of sums (Gram matrices) held at once; beyond it the rows run several times. 2048 when left out.", value => value >= 1, "1 or more");
+    private readonly Option<int?> _memory = Number("--calibration-memory", "MiB of sums (Gram matrices) held at once; beyond it the rows run several times. A quarter of the memory when left out.", value => value >= 1, "1 or more");
     private readonly Option<int?> _threads = Number("--calibration-threads", "Threads of the calibration; 0, the default, takes every core.", value => value >= 0, "0 or more");
     private readonly List<Option> _all;
 
@@ -123,7 +123,7 @@ internal sealed class QuantizationArguments
     public CalibrationOptions Runtime(ParseResult result) => new()
     {
         Threads = result.GetValue(_threads) ?? 0,
-        MemoryBudgetBytes = (long)(result.GetValue(_memory) ?? 2048) * MiB,
+        MemoryBudgetBytes = (long)(result.GetValue(_memory) ?? 0) * MiB,
     };
 
     private static Option<string> Choice(string name, string description, params string[] values)

@@ -98,6 +98,23 @@ public sealed class CalibratorTests : IDisposable
     }
 
     [Fact]
+    public void Experts_whose_Gram_matrices_are_too_many_leave_theirs_to_the_mixture()
+    {
+        ExportResult probe = Export("Qwen3-MoE");
+        LinearSite[] experts = [.. probe.Sites.Where(site => site.Expert is not null)];
+        long all = experts.Sum(site => 8L * site.Channels * site.Channels);
+        using CalibrationResult with = Calibrator.Collect(probe.Folder, probe.Sites, Sequences(), new CalibrationOptions { Gram = true, ExpertGramBytes = all });
+        using CalibrationResult without = Calibrator.Collect(probe.Folder, probe.Sites, Sequences(), new CalibrationOptions { Gram = true, ExpertGramBytes = all - 1 });
+        foreach (LinearSite site in experts)
+        {
+            Assert.True(with.TryGet(site.Name, gram: true, out _));
+            Assert.False(without.TryGet(site.Name, gram: true, out _));
+            Assert.True(without.TryGet(site.Name, gram: false, out SiteStatistics? own) && own.SumOfSquares.Length == site.Channels);
+            Assert.True(without.TryGet(site.Parent!, gram: true, out SiteStatistics? mixture) && mixture.Rows > own.Rows);
+        }
+    }
+
+    [Fact]
     public void Activations_that_are_not_finite_are_named_with_site_sequence_and_position()
     {
         ExportResult probe = Export("Llama");
