@@ -9,7 +9,7 @@ public enum WeightPages
     Mapped,
 
     /// <summary>
-    /// Copied into anonymous memory in pages of 2 MiB (Linux, transparent huge pages): decoding reads memory faster, loading reads every matrix once, and each engine has its own copy.
+    /// Copied into anonymous memory in pages of 2 MiB (Linux, transparent huge pages): decoding needs fewer translations of addresses, loading reads every matrix once, and each engine has its own copy.
     /// Tables of which only rows are read (embeddings, n-gram tables) stay in the mapping.
     /// </summary>
     Huge,

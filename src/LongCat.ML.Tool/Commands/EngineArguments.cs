@@ -12,7 +12,7 @@ internal static class EngineArguments
 
     public static Option<WeightPages> WeightPages() => new("--weight-pages")
     {
-        Description = "Mapped, or Huge: weights are copied into pages of 2 MiB (Linux), which decodes faster and takes memory of its own.",
+        Description = "Mapped, or Huge: weights are copied into pages of 2 MiB (Linux), which saves translations of addresses and takes memory of its own.",
         DefaultValueFactory = _ => Inference.WeightPages.Mapped,
     };
 

@@ -22,7 +22,7 @@ public sealed record EngineSettings
     public bool VerifyWeights { get; init; }
 
     /// <summary>
-    /// Whether the weights are copied into pages of 2 MiB, which decodes faster and takes memory of its own (<see cref="WeightPages.Huge"/>). Where the system has none, the
+    /// Whether the weights are copied into pages of 2 MiB, which saves translations of addresses while decoding and takes memory of its own (<see cref="WeightPages.Huge"/>). Where the system has none, the
     /// model runs on the file mapping and <c>MLContext.Log</c> hears why.
     /// </summary>
     public WeightPages WeightPages { get; init; }
