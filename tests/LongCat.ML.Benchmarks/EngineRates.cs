@@ -34,38 +34,24 @@ internal static class EngineRates
     }
 
     /// <summary>
-    /// Of several sequences with long prompts, which may begin some steps apart: the tokens between the last sequence's first token and the moment the first sequence ends,
-    /// by the clock of who receives them.
+    /// Of several sequences with long prompts, which may begin some steps apart: the pace of the last request times their number. The others have more tokens to
+    /// generate, so they run as long as it does; it counts when all of them had begun before its first quarter was over.
     /// </summary>
-    public static double DecodeStreamed(InferenceEngine engine, GenerationRequest[] requests)
+    public static double DecodeBesides(InferenceEngine engine, IReadOnlyList<GenerationRequest> longer, GenerationRequest last)
     {
         for (int attempt = 0; attempt < 10; attempt++)
         {
-            // Each call runs up to its first wait, so that all requests are in line before the first step.
-            List<long>[] stamps = Task.WhenAll(requests.Select(request => Stamps(engine, request))).GetAwaiter().GetResult();
-            long begin = stamps.Max(sequence => sequence[0]), end = stamps.Min(sequence => sequence[^1]);
-            int tokens = stamps.Sum(sequence => sequence.Count(stamp => stamp > begin && stamp <= end));
-            if (end > begin && tokens >= 4 * requests.Length)
+            // Each call runs up to its first wait: the requests are in line in this order.
+            (TimeSpan Start, GenerationResult Result)[] runs = Task.WhenAll(longer.Append(last).Select(request => Run(engine, request))).GetAwaiter().GetResult();
+            (TimeSpan start, GenerationResult result) = runs[^1];
+            TimeSpan begin = start + result.TimeToFirstToken, end = start + result.Elapsed;
+            if (runs.Max(run => run.Start + run.Result.TimeToFirstToken) <= begin + ((end - begin) / 4) && runs.Min(run => run.Start + run.Result.Elapsed) >= end - ((end - begin) / 8))
             {
-                return tokens / Stopwatch.GetElapsedTime(begin, end).TotalSeconds;
+                return runs.Length * (result.Ids.Count - 1) / (end - begin).TotalSeconds;
             }
         }
 
-        throw new InvalidOperationException($"{requests.Length} sequences that were started together did not run together in ten attempts; the machine is too busy to measure");
-    }
-
-    private static async Task<List<long>> Stamps(InferenceEngine engine, GenerationRequest request)
-    {
-        List<long> stamps = [];
-        await foreach (GenerationUpdate update in engine.GenerateStreamingAsync(request).ConfigureAwait(false))
-        {
-            if (update.Id >= 0)
-            {
-                stamps.Add(Stopwatch.GetTimestamp());
-            }
-        }
-
-        return stamps;
+        throw new InvalidOperationException($"{longer.Count + 1} sequences that were started together did not run together in ten attempts; the machine is too busy to measure");
     }
 
     private static async Task<(TimeSpan Start, GenerationResult Result)> Run(InferenceEngine engine, GenerationRequest request)

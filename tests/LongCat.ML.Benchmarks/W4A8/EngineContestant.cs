@@ -32,8 +32,8 @@ internal static class EngineContestants
 /// <summary>An export in the engine, sampling and scheduling included.</summary>
 internal sealed class OwnEngine : IEngineContestant
 {
-    // A sequence that starts some steps before the others shall still run when the last begins.
-    private const int Slack = 6;
+    // A sequence that starts some steps before the others shall still run when the last ends.
+    private const int Slack = 16;
     private readonly InferenceEngine engine;
     private readonly Prompts prompts;
     private readonly GenerationRequest[] contexts;
@@ -61,7 +61,7 @@ internal sealed class OwnEngine : IEngineContestant
 
     public double Decode(int sequences, int steps) => sequences == 1
         ? EngineRates.Decode(engine, Longer(contexts[0], steps + 1))
-        : EngineRates.DecodeStreamed(engine, [.. contexts.Take(sequences).Select(context => Longer(context, steps + Slack))]);
+        : EngineRates.DecodeBesides(engine, [.. contexts.Take(sequences - 1).Select(context => Longer(context, steps + 1 + Slack))], Longer(contexts[sequences - 1], steps + 1));
 
     public void Dispose() => engine.Dispose();
 
