@@ -93,6 +93,10 @@ void SameAsReference(CpuPath path) {
         Case c(random, m, 190, 520, 128, 1);
         check(c, Text("m %d", (int)m));
     }
+    for (int64_t m : {1, 6, 13}) {  // groups longer than the pieces in which rows are quantized, and whose ends lie within a piece
+        Case c(random, m, 70, 8201, 3000, 1);
+        check(c, Text("m %d, groups of 3000", (int)m));
+    }
     std::printf("W4A8MatMul %s: %d cases with the reference's bits\n", Name(path), cases);
 }
 

@@ -82,9 +82,10 @@ void W4A8Block(int64_t height, int scale_bytes, const uint8_t* w, const uint8_t*
     }
 }
 
-// totals [rows of the blocks [first, last), 64] of a panel. Without group scales the one group may be cut anywhere, else cuts are groups.
+// Blocks [first, last) of a panel; totals: memory for [their rows, 64]. Without group scales the one group may be cut anywhere, else cuts are
+// groups. A block's outputs are written when its last cut has passed, while its totals are near.
 inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
-                       int64_t last, const int32_t* values, const IntOutput& output, int32_t* totals) {
+                       int64_t last, const IntRows& rows, const IntOutput& output, int32_t* totals) {
     const bool whole = shape.scale_bytes == 0, many = last - first > 1;
     const int64_t unit = whole ? 1 : shape.group / kW4A8StepDepth;  // steps that are not cut
     const int64_t units = whole ? shape.depth / kW4A8StepDepth : shape.groups;
@@ -101,9 +102,12 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
         int32_t* to = totals;
         for (int64_t block = first; block < last; block++, next = nullptr) {
             int64_t height = blocks.Rows(block);
-            const int32_t* a = values + blocks.First(block) * shape.row_words;
+            const int32_t* a = rows.values + blocks.First(block) * shape.row_words;
             if (ends) {
                 output.Fetch(blocks.First(block), height);
+            }
+            if (u == 0 && !whole) {
+                std::memset(to, 0, static_cast<size_t>(height * kW4A8PanelColumns) * sizeof(int32_t));
             }
             if (whole) {
                 for (int64_t i = 0; i < height * 64 && u == 0; i++) {
@@ -113,6 +117,9 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
             } else {
                 W4A8Block(height, shape.scale_bytes, w, next, a + height * u * (1 + shape.group / 4), count, unit, ends ? last_steps : unit,
                           to);
+            }
+            if (ends) {
+                output.FinishRows(to, blocks.First(block), height, rows.scale);
             }
             to += height * 64;
         }
@@ -133,12 +140,13 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
     for (int64_t end; first < last; first = end) {
         end = Smaller(first + kMostBlocks, last);
         int64_t begin = blocks.First(first), count = blocks.First(end) - begin;
-        std::memset(totals, 0, static_cast<size_t>(count * kW4A8PanelColumns) * sizeof(int32_t));
         if (shape.groups > 0) {
             const uint8_t* next = one && (!follows || blocks.Rows(first) < kFetchRows) ? nullptr : end == last ? ahead : panel;
-            W4A8Totals(shape, panel, next, blocks, first, end, rows.values, output, totals);
+            W4A8Totals(shape, panel, next, blocks, first, end, rows, output, totals);
+        } else {
+            std::memset(totals, 0, static_cast<size_t>(count * kW4A8PanelColumns) * sizeof(int32_t));
+            output.FinishRows(totals, begin, count, rows.scale);
         }
-        output.FinishRows(totals, begin, count, rows.scale);
     }
 }
 

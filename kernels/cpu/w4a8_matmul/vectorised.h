@@ -24,10 +24,7 @@ class W4A8Run {
 
     void Run() {
         For(Unless(p.m * p.layout.k < kInlineWork, parallel_), static_cast<size_t>(blocks_.count), [&](size_t index) {
-            int64_t block = static_cast<int64_t>(index);
-            for (int64_t row = blocks_.First(block); row < blocks_.First(block + 1); row++) {
-                p.xq == nullptr ? QuantizeRow(row) : TakeRow(row);
-            }
+            p.xq == nullptr ? QuantizeBlock(static_cast<int64_t>(index)) : TakeBlock(static_cast<int64_t>(index));
         });
         // Tasks are runs of panels, so that the streams that bring them are long: enough of them for threads that are not alike. Those of
         // one chunk of rows follow each other: its rows stay near while the panels pass.
@@ -57,38 +54,51 @@ class W4A8Run {
                          output);
     }
 
-    void QuantizeRow(int64_t row) {
-        const float* x = p.x + row * p.layout.k;
-        RowScale scale = RowScaleOfBits(LargestBits(x, p.layout.k), p.static_scale);
-        scales_[row] = scale.scale;
-        int64_t block = blocks_.Of(row), first = blocks_.First(block), height = blocks_.Rows(block), group = Larger(shape_.group, 1);
-        int32_t *to = values_ + first * shape_.row_words + (row - first), *start = to;
-        // Pieces are whole groups, or parts of one.
-        int64_t piece = group <= kBuffer ? kBuffer / group * group : kBuffer;
-        for (int64_t from = 0; from < p.layout.k; from += piece) {
-            alignas(64) int8_t a[kBuffer];
-            int32_t sums[kBuffer / kW4A8StepDepth];
-            int64_t end = Smaller(from + piece, p.layout.k);
-            QuantizeWith(FloatRow{x + from}, end - from, scale, p.static_scale, a);
-            GroupSums(a, end - from, Smaller(group, piece), sums);
-            const int32_t* sum = sums;
-            for (int64_t at = from; at < end; sum++) {
-                int64_t next = Smaller(Smaller(at / group * group + group, at + kBuffer), end);
+    // Rows of a block in step, so that its memory is written once, from its beginning to its end.
+    void QuantizeBlock(int64_t block) {
+        int64_t first = blocks_.First(block), height = blocks_.Rows(block), group = Larger(shape_.group, 1);
+        const float* x = p.x + first * p.layout.k;
+        RowScale scale[Ints::kRows];
+        for (int64_t r = 0; r < height; r++) {
+            scale[r] = RowScaleOfBits(LargestBits(x + r * p.layout.k, p.layout.k), p.static_scale);
+            scales_[first + r] = scale[r].scale;
+        }
+        int32_t *to = values_ + first * shape_.row_words, *starts = to;
+        alignas(64) int8_t a[Ints::kRows][kBuffer];
+        for (int64_t from = 0; from < p.layout.k; from += kBuffer) {
+            int64_t end = Smaller(from + kBuffer, p.layout.k);
+            for (int64_t r = 0; r < height; r++) {
+                QuantizeWith(FloatRow{x + r * p.layout.k + from}, end - from, scale[r], p.static_scale, a[r]);
+            }
+            for (int64_t at = from, next; at < end; at = next) {
+                next = Smaller(at / group * group + group, end);
                 if (at % group == 0) {
-                    start = to;
-                    *start = 0;
+                    starts = to;
+                    std::memset(starts, 0, static_cast<size_t>(height) * sizeof(int32_t));
                     to += height;
                 }
-                *start += kW4A8Start * *sum;
-                to = Interleave(a + (at - from), next - at, CeilDivide(next - at, kW4A8StepDepth) * kW4A8StepDepth, height, to);
-                at = next;
+                for (int64_t r = 0; r < height; r++) {
+                    starts[r] += kW4A8Start * Bytes::Sum(a[r] + (at - from), next - at);
+                }
+                to = InterleaveRows(a[0] + (at - from), kBuffer, next - at, CeilDivide(next - at, kW4A8StepDepth) * kW4A8StepDepth, height,
+                                    to);
             }
         }
     }
 
-    void TakeRow(int64_t row) {
-        W4A8PutRow(shape_, blocks_, row, p.xq + row * p.layout.k, p.x_sums + row * shape_.groups, values_);
-        scales_[row] = p.x_scale[row];
+    void TakeBlock(int64_t block) {
+        int64_t first = blocks_.First(block), height = blocks_.Rows(block);
+        const int8_t* a = p.xq + first * p.layout.k;
+        const int32_t* sums = p.x_sums + first * shape_.groups;
+        int32_t* to = values_ + first * shape_.row_words;
+        for (int64_t g = 0; g < shape_.groups; g++) {
+            int64_t from = g * shape_.group, length = Smaller(shape_.group, shape_.k - from);
+            for (int64_t r = 0; r < height; r++) {
+                *to++ = kW4A8Start * sums[r * shape_.groups + g];
+            }
+            to = InterleaveRows(a + from, p.layout.k, length, CeilDivide(length, kW4A8StepDepth) * kW4A8StepDepth, height, to);
+        }
+        std::memcpy(scales_ + first, p.x_scale + first, static_cast<size_t>(height) * sizeof(float));
     }
 
     const W4A8MatMulArguments& p;
