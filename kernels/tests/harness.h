@@ -170,7 +170,7 @@ inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 // The vectorised paths this processor has.
 inline std::vector<CpuPath> FastPaths() {
     std::vector<CpuPath> paths;
-    for (CpuPath path : {CpuPath::kAvx2, CpuPath::kAvx512}) {
+    for (CpuPath path : {CpuPath::kAvx2, CpuPath::kAvx512, CpuPath::kNeon}) {
         if (IsSupported(path)) {
             paths.push_back(path);
         } else {

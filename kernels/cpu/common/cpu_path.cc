@@ -7,7 +7,7 @@
 namespace longcat {
 namespace {
 
-constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvx512};
+constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvx512, CpuPath::kNeon};
 
 }  // namespace
 
@@ -19,6 +19,8 @@ const char* Name(CpuPath path) {
             return "avx2";
         case CpuPath::kAvx512:
             return "avx512";
+        case CpuPath::kNeon:
+            return "neon";
     }
     return "?";
 }
@@ -34,8 +36,12 @@ bool IsSupported(CpuPath path) {
         case CpuPath::kAvx512:
             return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        case CpuPath::kNeon:
+            return false;
     }
     return false;
+#elif defined(LONGCAT_ARM64)
+    return path == CpuPath::kReference || path == CpuPath::kNeon;  // NEON is part of 64-bit ARM
 #else
     return path == CpuPath::kReference;
 #endif
@@ -50,7 +56,13 @@ bool HasAvx512Vnni() {
 }
 
 CpuPath BestCpuPath() {
-    return IsSupported(CpuPath::kAvx512) ? CpuPath::kAvx512 : IsSupported(CpuPath::kAvx2) ? CpuPath::kAvx2 : CpuPath::kReference;
+    constexpr CpuPath kBestFirst[] = {CpuPath::kNeon, CpuPath::kAvx512, CpuPath::kAvx2};
+    for (CpuPath path : kBestFirst) {
+        if (IsSupported(path)) {
+            return path;
+        }
+    }
+    return CpuPath::kReference;
 }
 
 Status SelectCpuPath(const char* name, CpuPath* path) {
@@ -69,7 +81,7 @@ Status SelectCpuPath(const char* name, CpuPath* path) {
         *path = candidate;
         return {};
     }
-    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2 or avx512", name);
+    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avx512 or neon", name);
 }
 
 }  // namespace longcat

@@ -79,6 +79,10 @@ Status RunFloat(CpuPath path, const ExpertMixtureArguments& p, const Routing& ro
         case CpuPath::kAvx512:
             ExpertMixtureAvx512(p, routing, activation, parallel);
             return {};
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            ExpertMixtureNeon(p, routing, activation, parallel);
+            return {};
 #endif
         default:
             return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));

@@ -12,6 +12,7 @@ void ExpertMixtureReference(const ExpertMixtureArguments& arguments, const Routi
                             const ParallelFor& parallel);
 void ExpertMixtureAvx2(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, const ParallelFor& parallel);
 void ExpertMixtureAvx512(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, const ParallelFor& parallel);
+void ExpertMixtureNeon(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, const ParallelFor& parallel);
 
 // W4A8 experts. workspace: of the reference [tokens, the longer of hidden and intermediate] floats, of the others as in w4a8_plan.h.
 void W4A8MixtureReference(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,

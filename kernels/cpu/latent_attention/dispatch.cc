@@ -25,7 +25,7 @@ size_t LatentAttentionWorkspace(const LatentAttentionArguments& p) {
     if (!CheckSizes(p).ok()) {
         return 0;  // LatentAttention refuses them before it touches the workspace
     }
-#if defined(LONGCAT_X86)
+#if defined(LONGCAT_X86) || defined(LONGCAT_ARM64)
     return PageMarkBytes(StepOf(p)) + LatentAttentionScratch(p);
 #else
     return PageMarkBytes(StepOf(p));
@@ -56,6 +56,10 @@ Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* wo
             break;
         case CpuPath::kAvx512:
             LatentAttentionAvx512(p, scratch, parallel);
+            break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            LatentAttentionNeon(p, scratch, parallel);
             break;
 #endif
         default:

@@ -24,6 +24,10 @@ Status MatMul(CpuPath path, const MatMulArguments& p, const ParallelFor& paralle
         case CpuPath::kAvx512:
             MatMulAvx512(p, parallel);
             break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            MatMulNeon(p, parallel);
+            break;
 #endif
         default:
             return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));

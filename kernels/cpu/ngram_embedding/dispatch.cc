@@ -70,6 +70,10 @@ void NGramIds(CpuPath path, const NGramEmbeddingArguments& p, int64_t* ids, [[ma
         case CpuPath::kAvx512:
             NGramIdsAvx512(p, ids, parallel);
             break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            NGramIdsNeon(p, ids, parallel);
+            break;
 #endif
         default:
             NGramIdsReference(p, ids);
@@ -97,6 +101,10 @@ Status NGramEmbedding(CpuPath path, const NGramEmbeddingArguments& p, void* work
             break;
         case CpuPath::kAvx512:
             NGramProjectAvx512(p, ids, rows, parallel);
+            break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            NGramProjectNeon(p, ids, rows, parallel);
             break;
 #endif
         default:

@@ -33,7 +33,7 @@ size_t PagedAttentionWorkspace(const PagedAttentionArguments& p) {
     if (!CheckSizes(p).ok()) {
         return 0;  // PagedAttention refuses them before it touches the workspace
     }
-#if defined(LONGCAT_X86)
+#if defined(LONGCAT_X86) || defined(LONGCAT_ARM64)
     return PageMarkBytes(StepOf(p)) + PagedAttentionScratch(p);
 #else
     return PageMarkBytes(StepOf(p));
@@ -64,6 +64,10 @@ Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* work
             break;
         case CpuPath::kAvx512:
             PagedAttentionAvx512(p, scratch, parallel);
+            break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            PagedAttentionNeon(p, scratch, parallel);
             break;
 #endif
         default:

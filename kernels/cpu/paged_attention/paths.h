@@ -8,6 +8,7 @@ namespace longcat {
 void PagedAttentionReference(const PagedAttentionArguments& arguments, const ParallelFor& parallel);
 void PagedAttentionAvx2(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 void PagedAttentionAvx512(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
+void PagedAttentionNeon(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 size_t PagedAttentionScratch(const PagedAttentionArguments& arguments);  // of the vectorised paths
 

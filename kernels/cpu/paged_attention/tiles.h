@@ -54,7 +54,7 @@ void ScoreTile(const float* query, int64_t query_stride, const K* const* panels,
             constexpr int kAtOnce = sizeof(K) == 4 || P == 1 ? P : P / 2;
 #pragma GCC unroll 16
             for (int x = 0; x < kAtOnce; x++) {
-                _mm_prefetch(reinterpret_cast<const char*>(ahead[x + (P - kAtOnce) * (d & 1)] + d * 16), _MM_HINT_T1);
+                __builtin_prefetch(ahead[x + (P - kAtOnce) * (d & 1)] + d * 16, 0, 2);
             }
         }
         Vector key[V];
@@ -101,7 +101,7 @@ void ValueTile(const float* weights, const float* ratio, const T* const* values,
                 constexpr int kLine = 64 / static_cast<int>(sizeof(T)), kLines = (V * Simd::kLanes + kLine - 1) / kLine;
 #pragma GCC unroll 16
                 for (int x = 0; x < kLines; x++) {
-                    _mm_prefetch(reinterpret_cast<const char*>(ahead[j] + column + x * kLine), _MM_HINT_T1);
+                    __builtin_prefetch(ahead[j] + column + x * kLine, 0, 2);
                 }
             }
             Vector value[V];

@@ -201,9 +201,7 @@ void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++) {
             if constexpr (M == 1) {
-                _mm_prefetch(
-                    reinterpret_cast<const char*>(b[j + kSumAhead < count ? j + kSumAhead : count - 1] + column + v * Simd::kLanes),
-                    _MM_HINT_T0);
+                __builtin_prefetch(b[j + kSumAhead < count ? j + kSumAhead : count - 1] + column + v * Simd::kLanes, 0, 3);
             }
             Vector y = load(b[j] + column, v);
 #pragma GCC unroll 16

@@ -147,6 +147,10 @@ Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] v
             // Processors with AVX-512 but without VNNI take the path of AVX2.
             HasAvx512Vnni() ? W4A8MatMulVnni(p, workspace, parallel) : W4A8MatMulAvx2(p, workspace, parallel);
             break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:  // there is no vectorised form for ARM yet; the result is the same integer sum on every path
+            W4A8MatMulReference(p, parallel);
+            break;
 #endif
         default:
             return Status::Error(StatusCode::kUnsupported, "path %s is not in this build", Name(path));

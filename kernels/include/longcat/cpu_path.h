@@ -1,5 +1,5 @@
 // Which implementation of the kernels runs. Chosen once, by cpuid, when the operators are registered; the environment variable
-// LONGCAT_KERNEL (reference, avx2, avx512) forces one.
+// LONGCAT_KERNEL (reference, avx2, avx512, neon) forces one.
 #pragma once
 
 #include "longcat/status.h"
@@ -10,6 +10,7 @@ enum class CpuPath {
     kReference,  // plain loops with double accumulation: the specification
     kAvx2,       // AVX2 and FMA
     kAvx512,     // AVX-512 F, BW, DQ, VL
+    kNeon,       // 64-bit ARM
 };
 
 const char* Name(CpuPath path);
