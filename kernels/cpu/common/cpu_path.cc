@@ -2,7 +2,11 @@
 
 #include <cstring>
 
-#include "vnni.h"
+#if defined(LONGCAT_ARM64) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#include "dot_product.h"
 
 namespace longcat {
 namespace {
@@ -50,6 +54,17 @@ bool IsSupported(CpuPath path) {
 bool HasAvx512Vnni() {
 #if defined(LONGCAT_X86)
     return IsSupported(CpuPath::kAvx512) && __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
+
+bool HasNeonDotProduct() {
+#if defined(LONGCAT_ARM64) && defined(__linux__)
+    constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
+    return (getauxval(AT_HWCAP) & kAsimdDp) != 0;
+#elif defined(LONGCAT_ARM64) && defined(__ARM_FEATURE_DOTPROD)
+    return true;  // all processors that this is compiled for have them
 #else
     return false;
 #endif

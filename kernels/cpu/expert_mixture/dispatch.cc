@@ -1,5 +1,5 @@
 #include "../common/numbers.h"
-#include "../common/vnni.h"
+#include "../common/dot_product.h"
 #include "paths.h"
 #include "w4a8_plan.h"
 
@@ -101,6 +101,10 @@ Status RunW4A8(CpuPath path, const ExpertMixtureArguments& p, const Routing& rou
             return {};
         case CpuPath::kAvx512:
             (HasAvx512Vnni() ? W4A8MixtureVnni : W4A8MixtureAvx2)(p, routing, activation, workspace, parallel);
+            return {};
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            (HasNeonDotProduct() ? W4A8MixtureNeonDot : W4A8MixtureReference)(p, routing, activation, workspace, parallel);
             return {};
 #endif
         default:

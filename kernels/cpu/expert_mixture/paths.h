@@ -21,5 +21,7 @@ void W4A8MixtureAvx2(const ExpertMixtureArguments& arguments, const Routing& rou
                      const ParallelFor& parallel);
 void W4A8MixtureVnni(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,
                      const ParallelFor& parallel);
+void W4A8MixtureNeonDot(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,
+                        const ParallelFor& parallel);
 
 }  // namespace longcat

@@ -62,6 +62,10 @@ Status QuantizeRows(CpuPath path, const QuantizeRowsArguments& arguments, const 
         case CpuPath::kAvx512:
             QuantizeRowsAvx512(p, parallel);
             break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            QuantizeRowsNeon(p, parallel);
+            break;
 #endif
         default:
             QuantizeRowsReference(p, parallel);
@@ -86,6 +90,10 @@ Status RmsNormQuantize(CpuPath path, const RmsNormQuantizeArguments& arguments, 
         case CpuPath::kAvx512:
             RmsNormQuantizeAvx512(p, workspace, parallel);
             break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            RmsNormQuantizeNeon(p, workspace, parallel);
+            break;
 #endif
         default:
             RmsNormQuantizeReference(p, workspace, parallel);
@@ -106,6 +114,10 @@ Status SiluMulQuantize(CpuPath path, const SiluMulQuantizeArguments& arguments, 
             break;
         case CpuPath::kAvx512:
             SiluMulQuantizeAvx512(p, workspace, parallel);
+            break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            SiluMulQuantizeNeon(p, workspace, parallel);
             break;
 #endif
         default:

@@ -1,5 +1,5 @@
-// Rows of int8 activations in the order in which the tiles of w4a8_panels.h and w8a8_panels.h read them. Include after ints_avx2.h or
-// ints_vnni.h.
+// Rows of int8 activations in the order in which the tiles of w4a8_panels.h and w8a8_panels.h read them. Include after ints_avx2.h,
+// ints_vnni.h or ints_neon.h.
 //
 // Rows are cut into blocks of nearly equal height. Of a block there are, group by group, one 32-bit number per row at which its sum begins,
 // then four values of k of all its rows, then the next four, …: one dot product takes four bytes, everything is read once from the
@@ -91,7 +91,11 @@ struct IntOutput {
         for (int64_t row = first; row < first + count; row++) {
             const char* line = reinterpret_cast<const char*>(y + row * stride);
             for (int64_t at = 0; at < columns * 4; at += 64) {
+#if defined(__x86_64__)
                 asm volatile("prefetchw %0" ::"m"(line[at]));
+#else
+                __builtin_prefetch(line + at, 1);
+#endif
             }
         }
     }

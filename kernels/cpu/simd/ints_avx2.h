@@ -37,6 +37,7 @@ struct Ints {
     // Bytes up to 255 times 127 saturate 16 bits: their upper and lower four bits are multiplied apart.
     using Bytes = Weights;
     static constexpr int kByteRows = 2, kByteTiles = 1;
+    static constexpr int32_t kByteStart = -128;
     static Bytes LoadBytes(const uint8_t* tile) { return Load(tile); }
     static __m256i DotBytes(__m256i sums, __m256i low, __m256i high, __m256i a) {
         __m256i lower = _mm256_madd_epi16(_mm256_maddubs_epi16(low, a), _mm256_set1_epi16(1));

@@ -27,6 +27,7 @@ struct Ints {
 
     using Bytes = __m512i;                               // unsigned: q + 128 of four values of k
     static constexpr int kByteRows = 6, kByteTiles = 4;  // of a block of 8-bit weights
+    static constexpr int32_t kByteStart = -128;          // times Σ a: what a sum begins with, for these bytes are q + 128
     static Bytes LoadBytes(const uint8_t* tile) { return _mm512_loadu_si512(tile); }
     static void Dot(Sums& sums, const Bytes& w, const int32_t& a) { asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w), "m"(a)); }
 

@@ -29,6 +29,10 @@ struct Simd {
         uint16x8_t halves = vld1q_u16(x);
         return {Float(vshll_n_u16(vget_low_u16(halves), 16)), Float(vshll_n_u16(vget_high_u16(halves), 16))};
     }
+    static Vector Load(const int8_t* x) {
+        int16x8_t all = vmovl_s8(vld1_s8(x));
+        return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(all))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(all)))};
+    }
     // The first count < kLanes elements, zeros above; nothing beyond them is touched.
     template <class T>
     static Vector Load(const T* x, int64_t count) {

@@ -54,7 +54,7 @@ void PanelTile(const float* a, const B* b, const B* ahead, int64_t stride, int64
             if constexpr (M >= kRowsAhead) {
 #pragma GCC unroll 16
                 for (int v = 0; v < V; v++) {
-                    _mm_prefetch(reinterpret_cast<const char*>(ahead + v * stride), _MM_HINT_T1);
+                    __builtin_prefetch(ahead + v * stride, 0, 2);
                 }
                 ahead += kStep * kPanelOutputs;
             }
@@ -177,7 +177,7 @@ inline void PackRows(const float* const* a, int m, int64_t at, int64_t count, fl
 inline void FetchRows(const float* const* a, int from, int to, int64_t at, int64_t count) {
     for (int i = from; i < to; i++) {
         for (int64_t k = 0; k < count; k += 16) {
-            _mm_prefetch(reinterpret_cast<const char*>(a[i] + at + k), _MM_HINT_T1);
+            __builtin_prefetch(a[i] + at + k, 0, 2);
         }
     }
 }

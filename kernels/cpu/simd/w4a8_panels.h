@@ -1,5 +1,5 @@
 // The product of interleaved int8 rows (int_rows.h) and one panel of 64 outputs of packed 4-bit weights (longcat/w4a8_matmul.h): the tiles
-// that W4A8MatMul and the mixture of experts share. Include after ints_avx2.h or ints_vnni.h.
+// that W4A8MatMul and the mixture of experts share. Include after ints_avx2.h, ints_vnni.h or ints_neon.h.
 //
 //   W4A8Shape shape(layout);
 //   IntBlocks blocks = W4A8Blocks(m);

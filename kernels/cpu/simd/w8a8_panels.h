@@ -1,5 +1,5 @@
 // The product of interleaved int8 rows (int_rows.h) and one panel of 64 outputs of 8-bit weights (longcat/w8a8_matmul.h). Include after
-// ints_avx2.h or ints_vnni.h.
+// ints_avx2.h, ints_vnni.h or ints_neon.h.
 //
 //   IntBlocks blocks = W8A8Blocks<D>(m);                               D: digits of an activation, 1 or 2
 //   values: m · D · (1 + depth / 4) int32, depth = k filled up to whole steps of 4; digit d of row r is row D · r + d of its block,
@@ -13,7 +13,7 @@
 namespace longcat {
 namespace {
 
-constexpr int32_t kW8A8Start = -128;
+constexpr int32_t kW8A8Start = Ints::kByteStart;
 
 template <int D>
 inline IntBlocks W8A8Blocks(int64_t m) {

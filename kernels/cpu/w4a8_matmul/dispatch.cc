@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../common/vnni.h"
+#include "../common/dot_product.h"
 #include "paths.h"
 
 namespace longcat {
@@ -148,8 +148,8 @@ Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] v
             HasAvx512Vnni() ? W4A8MatMulVnni(p, workspace, parallel) : W4A8MatMulAvx2(p, workspace, parallel);
             break;
 #elif defined(LONGCAT_ARM64)
-        case CpuPath::kNeon:  // there is no vectorised form for ARM yet; the result is the same integer sum on every path
-            W4A8MatMulReference(p, parallel);
+        case CpuPath::kNeon:
+            HasNeonDotProduct() ? W4A8MatMulNeonDot(p, workspace, parallel) : W4A8MatMulReference(p, parallel);
             break;
 #endif
         default:

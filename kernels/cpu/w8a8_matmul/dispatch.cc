@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "../common/vnni.h"
+#include "../common/dot_product.h"
 #include "paths.h"
 
 namespace longcat {
@@ -89,6 +89,10 @@ Status W8A8MatMul(CpuPath path, const W8A8MatMulArguments& p, [[maybe_unused]] v
             break;
         case CpuPath::kAvx512:
             HasAvx512Vnni() ? W8A8MatMulVnni(p, workspace, parallel) : W8A8MatMulAvx2(p, workspace, parallel);
+            break;
+#elif defined(LONGCAT_ARM64)
+        case CpuPath::kNeon:
+            HasNeonDotProduct() ? W8A8MatMulNeonDot(p, workspace, parallel) : W8A8MatMulReference(p, parallel);
             break;
 #endif
         default:

@@ -1,0 +1,9 @@
+// The instruction sets of the integer kernels: dot products of bytes, which not every processor of a path has.
+#pragma once
+
+namespace longcat {
+
+bool HasAvx512Vnni();      // within CpuPath::kAvx512; without it that path takes the form of AVX2
+bool HasNeonDotProduct();  // within CpuPath::kNeon; without it that path takes the reference
+
+}  // namespace longcat
