@@ -11,5 +11,6 @@ set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(LONGCAT_ARM64_ROOT /usr/aarch64-linux-gnu CACHE PATH "Where qemu-user finds the system libraries")
 find_program(LONGCAT_QEMU NAMES qemu-aarch64 qemu-aarch64-static)
 if(LONGCAT_QEMU)
+  set(LONGCAT_TEST_EVERY 7)  # an emulator is slow
   set(CMAKE_CROSSCOMPILING_EMULATOR "${LONGCAT_QEMU};-cpu;neoverse-n1;-L;${LONGCAT_ARM64_ROOT}")
 endif()

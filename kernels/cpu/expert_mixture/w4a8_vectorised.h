@@ -1,4 +1,4 @@
-// W4A8 experts. Include after bytes_avx2.h and ints_avx2.h, or after bytes_avx512.h and ints_vnni.h.
+// W4A8 experts. Include after bytes_avx2.h and ints_avx2.h, or after the same two of another instruction set.
 //
 // (1) route; tokens to integers, once each; a part's rows (w4a8_plan.h) interleaved as its tiles read them
 // (2) tasks of one part and a few panels of gate and up, the longest parts first: products, silu(gate) ⊙ up while both are in the cache;

@@ -1,4 +1,4 @@
-// Stages (1) to (3) of longcat/w4a8_matmul.h. Include after ../simd/bytes_avx512.h and ints_vnni.h, or bytes_avx2.h and ints_avx2.h.
+// Stages (1) to (3) of longcat/w4a8_matmul.h. Include after ../simd/bytes_avx2.h and ints_avx2.h, or the same of another path.
 #pragma once
 
 #include "../common/parallel.h"

@@ -1,4 +1,4 @@
-// W8A8MatMul of longcat/w8a8_matmul.h. Include after ../simd/ints_vnni.h or ../simd/ints_avx2.h.
+// W8A8MatMul of longcat/w8a8_matmul.h. Include after ../simd/ints_vnni.h, ints_avx2.h or ints_neon.h.
 #pragma once
 
 #include "../common/parallel.h"
