@@ -10,7 +10,11 @@
 //   PutRow(…)                                                           row r of m; different rows may be put by different threads
 #pragma once
 
+#if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #include <cstdint>
 #include <cstring>
@@ -58,6 +62,7 @@ inline int32_t* InterleaveRows(const int8_t* a, int64_t distance, int64_t k, int
         return to + depth / 4 * height;
     }
     int64_t i = 0;
+#if defined(__x86_64__)
     for (; height == 4 && i + 16 <= k; i += 16, to += 16) {
         auto load = [&](int64_t r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + r * distance + i)); };
         auto store = [&](int64_t at, __m128i four) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at), four); };
@@ -69,6 +74,12 @@ inline int32_t* InterleaveRows(const int8_t* a, int64_t distance, int64_t k, int
         store(8, _mm_unpacklo_epi64(left, right));
         store(12, _mm_unpackhi_epi64(left, right));
     }
+#elif defined(__aarch64__)
+    for (; height == 4 && i + 16 <= k; i += 16, to += 16) {
+        auto load = [&](int64_t r) { return vreinterpretq_s32_s8(vld1q_s8(a + r * distance + i)); };
+        vst4q_s32(to, int32x4x4_t{{load(0), load(1), load(2), load(3)}});
+    }
+#endif
     for (; i < k; i += 4) {
         for (int64_t r = 0; r < height; r++) {
             std::memcpy(to++, a + r * distance + i, 4);
