@@ -143,6 +143,9 @@ void Invariance(CpuPath path, WeightType cache) {
     }
     int64_t query_width = c.p.num_heads * (c.p.nope + c.p.rope), width = c.p.rank + c.p.rope, out = c.p.num_heads * c.p.v;
     for (int64_t step : {int64_t{1}, int64_t{7}, int64_t{64}, int64_t{1000}}) {
+        if (!Swept()) {
+            continue;
+        }
         Result cut{{}, c.Pool()};
         for (int64_t s = 0; s < c.p.sequences; s++) {
             for (int64_t from = c.start[s]; from < c.start[s + 1]; from += step) {

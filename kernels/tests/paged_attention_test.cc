@@ -71,6 +71,9 @@ void Invariance(CpuPath path, const PagedShape& shape, WeightType cache) {
     }
     int64_t width = int64_t{shape.heads} * shape.dim, kv_width = int64_t{shape.kv_heads} * shape.dim;
     for (int64_t step : {int64_t{1}, int64_t{7}, int64_t{64}, int64_t{1000}}) {
+        if (!Swept()) {
+            continue;
+        }
         PagedResult cut{{}, c.Pool()};
         Threads pool(3);
         for (int64_t s = 0; s < c.p.sequences; s++) {
