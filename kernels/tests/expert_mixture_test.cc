@@ -55,8 +55,8 @@ struct Case {
 Status Run(CpuPath path, ExpertMixtureArguments p, std::vector<float>* y, const ParallelFor& parallel = {}) {
     y->assign(static_cast<size_t>(p.tokens * p.hidden), 777);
     p.y = y->data();
-    std::vector<double> workspace(ExpertMixtureWorkspace(p) / 8 + 9);
-    return ExpertMixture(path, p, workspace.data(), parallel);
+    Workspace workspace(ExpertMixtureWorkspace(p));
+    return ExpertMixture(path, p, workspace.get(), parallel);
 }
 
 std::vector<float> Run(CpuPath path, const ExpertMixtureArguments& p, const ParallelFor& parallel = {}) {

@@ -56,7 +56,9 @@ struct Case {
     std::vector<Stack> stacks;
 
     Case(Random& random, const Sizes& s, bool positive = false)
-        : x(random.Floats(s.tokens * s.hidden)), router(random.Floats((s.experts + s.zero) * s.hidden)), bias(random.Floats(s.experts + s.zero, 0.05f)) {
+        : x(random.Floats(s.tokens * s.hidden)),
+          router(random.Floats((s.experts + s.zero) * s.hidden)),
+          bias(random.Floats(s.experts + s.zero, 0.05f)) {
         // Few bits each: logits are exact in double whatever the order, so every path sees the same choices and weights.
         for (float& value : x) {
             value = std::round(value * 64) / 32 + (positive ? 3.0f : 0.0f);
@@ -92,9 +94,8 @@ Result Run(CpuPath path, ExpertMixtureArguments p, const ParallelFor& parallel =
     if (choices) {
         p.inner = result.inner.data(), p.selected = result.selected.data();
     }
-    // Whatever is read before it is written shows.
-    std::vector<uint8_t> workspace(ExpertMixtureWorkspace(p) + 64, 0xff);
-    Status status = ExpertMixture(path, p, reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64), parallel);
+    Workspace workspace(ExpertMixtureWorkspace(p));
+    Status status = ExpertMixture(path, p, workspace.get(), parallel);
     EXPECT(status.ok(), "%s", status.message);
     return result;
 }
@@ -106,10 +107,10 @@ std::string Describe(const Sizes& s) {
 
 // 1 to 17 rows an expert and more, one and many parts, no multiple of anything, groups that end early, no group scales.
 std::vector<Sizes> Shapes() {
-    std::vector<Sizes> shapes = {{1, 8, 8, 1, 0, 1, 8, 1},       {1, 64, 64, 4, 2, 3, 32, 1},   {3, 33, 17, 5, 0, 3, 0, 0},
-                                 {5, 130, 70, 8, 4, 12, 32, 2},  {70, 48, 100, 6, 3, 5, 32, 1}, {250, 72, 66, 2, 1, 2, 0, 1},
-                                 {7, 100, 9, 37, 3, 12, 64, 1},  {2, 1100, 30, 3, 1, 2, 128, 1}, {40, 333, 520, 3, 1, 2, 128, 1},
-                                 {90, 16, 1, 2, 2, 1, 16, 2},    {130, 300, 260, 1, 1, 1, 0, 0}, {33, 256, 300, 16, 0, 4, 256, 1}};
+    std::vector<Sizes> shapes = {{1, 8, 8, 1, 0, 1, 8, 1},      {1, 64, 64, 4, 2, 3, 32, 1},    {3, 33, 17, 5, 0, 3, 0, 0},
+                                 {5, 130, 70, 8, 4, 12, 32, 2}, {70, 48, 100, 6, 3, 5, 32, 1},  {250, 72, 66, 2, 1, 2, 0, 1},
+                                 {7, 100, 9, 37, 3, 12, 64, 1}, {2, 1100, 30, 3, 1, 2, 128, 1}, {40, 333, 520, 3, 1, 2, 128, 1},
+                                 {90, 16, 1, 2, 2, 1, 16, 2},   {130, 300, 260, 1, 1, 1, 0, 0}, {33, 256, 300, 16, 0, 4, 256, 1}};
     for (int64_t tokens = 1; tokens <= 17; tokens++) {
         shapes.push_back({tokens, 70 + tokens, 90 - tokens, 1, 0, 1, 32, 1});  // every token to one expert
     }
@@ -147,8 +148,8 @@ std::vector<float> FromInner(const Case& c, const Result& result) {
             W4A8MatMulArguments one;
             one.m = 1, one.layout = layout, one.x = result.inner.data() + pair * p.intermediate, one.y = down.data();
             one.weights = c.experts.down + e * W4A8PackedBytes(layout), one.scale = c.experts.down_scale + e * p.hidden;
-            std::vector<double> workspace(W4A8MatMulWorkspace(one) / 8 + 9);
-            EXPECT(W4A8MatMul(CpuPath::kReference, one, workspace.data(), {}).ok(), "the specification's product");
+            Workspace workspace(W4A8MatMulWorkspace(one));
+            EXPECT(W4A8MatMul(CpuPath::kReference, one, workspace.get(), {}).ok(), "the specification's product");
             for (int64_t h = 0; h < p.hidden; h++) {
                 y[static_cast<size_t>(t * p.hidden + h)] += weight * down[static_cast<size_t>(h)];
             }
@@ -162,7 +163,8 @@ std::vector<float> FromInner(const Case& c, const Result& result) {
 
 // Gate and up: the inner activations are the specification's but for the roundings of silu. Down: see FromInner.
 void SameIntegers(CpuPath path) {
-    Comparison comparison(Text("ExpertMixture W4A8 %s, inner", Name(path)).c_str(), 1e-6, "exact products; e^x, a quotient and a product in float32");
+    Comparison comparison(Text("ExpertMixture W4A8 %s, inner", Name(path)).c_str(), 1e-6,
+                          "exact products; e^x, a quotient and a product in float32");
     Random random(61);
     Threads pool(3);
     for (const Sizes& s : Shapes()) {
@@ -179,7 +181,8 @@ void SameIntegers(CpuPath path) {
     }
 }
 
-// Gates so large that silu(g) = g in float32: then nothing is left that a path could round in its own way, and all bits are the reference's.
+// Gates so large that silu(g) = g in float32: then nothing is left that a path could round in its own way, and all bits are the
+// reference's.
 void SameBitsWhereSiluIsExact(CpuPath path) {
     Random random(62);
     int cases = 0;
@@ -232,7 +235,8 @@ void Extremes(CpuPath path) {
     for (size_t i = 0; i < got.y.size(); i++) {
         EXPECT(got.y[i] == 0.25f * c.x[i], "%s: %g, expected %g", Name(path), got.y[i], 0.25f * c.x[i]);
     }
-    EXPECT(std::all_of(got.inner.begin(), got.inner.end(), [](float value) { return value == 0; }), "%s: zero experts make nothing", Name(path));
+    EXPECT(std::all_of(got.inner.begin(), got.inner.end(), [](float value) { return value == 0; }), "%s: zero experts make nothing",
+           Name(path));
 }
 
 // NaN and infinities stay with their token; a token of zeros gives zeros.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -55,6 +56,26 @@ class Random {
 
   private:
     uint64_t state_;
+};
+
+// Scratch memory of a kernel: 64-byte aligned, exactly as long as asked for, so that a sanitizer sees what goes beyond.
+class Workspace {
+  public:
+    explicit Workspace(size_t bytes) : memory_(bytes == 0 ? nullptr : ::operator new (bytes, std::align_val_t{64})) {
+        if (bytes > 0) {
+            std::memset(memory_, 0xff, bytes);  // NaN, -1: what is read before it is written shows
+        }
+    }
+    Workspace(const Workspace&) = delete;
+    ~Workspace() {
+        if (memory_ != nullptr) {
+            ::operator delete (memory_, std::align_val_t{64});
+        }
+    }
+    void* get() const { return memory_; }
+
+  private:
+    void* memory_;
 };
 
 // Weights that own their memory.

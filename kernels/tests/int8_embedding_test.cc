@@ -14,7 +14,8 @@ struct Table {
     std::vector<uint8_t> packed;
     std::vector<float> scale;
 
-    Table(Random& random, int64_t v, int64_t h) : rows(v), hidden(h), packed(static_cast<size_t>(W8A8PackedBytes(v, h))), scale(random.Floats(v)) {
+    Table(Random& random, int64_t v, int64_t h)
+        : rows(v), hidden(h), packed(static_cast<size_t>(W8A8PackedBytes(v, h))), scale(random.Floats(v)) {
         for (int64_t i = 0; i < v * h; i++) {
             q.push_back(static_cast<int8_t>(random.Between(-127, 127)));
         }
@@ -63,9 +64,12 @@ void Errors() {
     expect({0, 10}, nothing, "ids[1] is token 10, expected 0..9 (the rows of the table)");
     expect({-1, 0}, nothing, "ids[0] is token -1");
     expect({0, INT64_MIN}, nothing, "ids[1] is token -9223372036854775808");
-    expect({0, 1}, [](Int8EmbeddingArguments& p) { p.hidden = -1; }, "2 tokens, 10 rows of -1");
-    expect({0, 1}, [](Int8EmbeddingArguments& p) { p.weights = nullptr; }, "must not be null");
-    expect({0, 1}, [](Int8EmbeddingArguments& p) { p.vocabulary = 0; }, "ids[0] is token 0, expected 0..-1");
+    expect(
+        {0, 1}, [](Int8EmbeddingArguments& p) { p.hidden = -1; }, "2 tokens, 10 rows of -1");
+    expect(
+        {0, 1}, [](Int8EmbeddingArguments& p) { p.weights = nullptr; }, "must not be null");
+    expect(
+        {0, 1}, [](Int8EmbeddingArguments& p) { p.vocabulary = 0; }, "ids[0] is token 0, expected 0..-1");
 }
 
 }  // namespace

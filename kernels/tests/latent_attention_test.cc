@@ -93,8 +93,8 @@ Status Run(CpuPath path, LatentAttentionArguments p, Result* result, const Paral
     result->output.assign(static_cast<size_t>(p.tokens * p.num_heads * p.v), 0);
     p.output = result->output.data();
     p.cache = result->cache.data();
-    std::vector<double> workspace(LatentAttentionWorkspace(p) / 8 + 9);
-    return LatentAttention(path, p, workspace.data(), parallel);
+    Workspace workspace(LatentAttentionWorkspace(p));
+    return LatentAttention(path, p, workspace.get(), parallel);
 }
 
 Result Run(CpuPath path, const Case& c, const ParallelFor& parallel = {}) {

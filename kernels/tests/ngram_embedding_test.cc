@@ -207,8 +207,8 @@ struct Case {
 Status Run(CpuPath path, NGramEmbeddingArguments p, std::vector<float>* embedding, const ParallelFor& parallel = {}) {
     embedding->assign(static_cast<size_t>(p.tokens * p.hidden), 0);
     p.embedding = embedding->data();
-    std::vector<double> workspace(NGramEmbeddingWorkspace(p) / 8 + 9);
-    return NGramEmbedding(path, p, workspace.data(), parallel);
+    Workspace workspace(NGramEmbeddingWorkspace(p));
+    return NGramEmbedding(path, p, workspace.get(), parallel);
 }
 
 std::vector<float> Run(CpuPath path, const NGramEmbeddingArguments& p, const ParallelFor& parallel = {}) {

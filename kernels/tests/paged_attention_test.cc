@@ -14,8 +14,8 @@ Status Run(CpuPath path, PagedAttentionArguments p, PagedResult* result, const P
     result->output.assign(static_cast<size_t>(p.tokens * p.num_heads * p.head_dim), 0);
     p.output = result->output.data();
     p.cache = result->cache.data();
-    std::vector<double> workspace(PagedAttentionWorkspace(p) / 8 + 9);
-    return PagedAttention(path, p, workspace.data(), parallel);
+    Workspace workspace(PagedAttentionWorkspace(p));
+    return PagedAttention(path, p, workspace.get(), parallel);
 }
 
 PagedResult Run(CpuPath path, const PagedCase& c, const ParallelFor& parallel = {}) {
@@ -131,8 +131,8 @@ void ByHand(CpuPath path) {
         p.query = query.data(), p.key = key.data(), p.value = value.data(), p.inv_freq = frequencies.data();
         p.position_ids = positions.data(), p.query_start = start.data(), p.context_length = length.data(), p.block_table = table.data();
         p.cache = cache.data(), p.output = output.data();
-        std::vector<double> workspace(PagedAttentionWorkspace(p) / 8 + 9);
-        EXPECT(PagedAttention(path, p, workspace.data(), {}).ok(), "valid");
+        Workspace workspace(PagedAttentionWorkspace(p));
+        EXPECT(PagedAttention(path, p, workspace.get(), {}).ok(), "valid");
         // The scale is 0: every visible key weighs the same.
         EXPECT(output == std::vector<float>({10, 0, 0, 0, 5, 10, 0, 0}), "%s: means of the values", Name(path));
         // The panel has two slots: element i of key 0, of key 1. A quarter turn takes (a, b) to (-b, a).

@@ -25,12 +25,15 @@ struct Result {
         return rows;
     }
     bool Same(const Result& other) const {
-        return a == other.a && SameBits(scale, other.scale) && sums == other.sums && SameBits(normed, other.normed) && SameBits(sum, other.sum);
+        return a == other.a && SameBits(scale, other.scale) && sums == other.sums && SameBits(normed, other.normed) &&
+               SameBits(sum, other.sum);
     }
 };
 
 struct Scratch {
-    explicit Scratch(size_t bytes) : memory(static_cast<char*>(::operator new (bytes, std::align_val_t{64}))) { std::memset(memory, 0xff, bytes); }
+    explicit Scratch(size_t bytes) : memory(static_cast<char*>(::operator new (bytes, std::align_val_t{64}))) {
+        std::memset(memory, 0xff, bytes);
+    }
     ~Scratch() { ::operator delete (memory, std::align_val_t{64}); }
     char* memory;
 };
@@ -194,7 +197,8 @@ void NormParity(CpuPath path) {
             q.rows = less.Bind(p.rows);
             q.sum = x.data();
             Status status = RmsNormQuantize(path, q, scratch.memory, {});
-            EXPECT(status.ok() && less.a == got.a && SameBits(less.scale, got.scale) && less.sums == got.sums, "%s: fewer outputs", Name(path));
+            EXPECT(status.ok() && less.a == got.a && SameBits(less.scale, got.scale) && less.sums == got.sums, "%s: fewer outputs",
+                   Name(path));
             EXPECT(SameBits(x, got.sum), "%s: x + skip over x", Name(path));
         }
     }
@@ -241,15 +245,17 @@ void RowsAlone(CpuPath path) {
         one.x += row * k, one.skip += row * k;
         SiluMulQuantizeArguments two = silu;
         two.gate += row * k, two.up += row * k;
-        Result alone[] = {Quantize(path, rows, std::vector<float>(x.begin() + row * k, x.begin() + (row + 1) * k)), Norm(path, one), Silu(path, two)};
+        Result alone[] = {Quantize(path, rows, std::vector<float>(x.begin() + row * k, x.begin() + (row + 1) * k)), Norm(path, one),
+                          Silu(path, two)};
         for (int i = 0; i < 3; i++) {
             bool spoiled = row % 7 == 0 || (row == 3 && i == 1);
-            EXPECT(std::equal(alone[i].a.begin(), alone[i].a.end(), whole[i].a.begin() + row * k), "%s: %d: row %d alone", Name(path), i, (int)row);
-            EXPECT(std::memcmp(alone[i].scale.data(), &whole[i].scale[static_cast<size_t>(row)], 4) == 0, "%s: %d: scale of row %d alone", Name(path),
-                   i, (int)row);
-            EXPECT(std::isnan(alone[i].scale[0]) == spoiled, "%s: %d: scale %d is %g", Name(path), i, (int)row, alone[i].scale[0]);
-            EXPECT(!spoiled || std::all_of(alone[i].a.begin(), alone[i].a.end(), [](int8_t a) { return a == 0; }), "%s: %d: row %d is not zeros",
+            EXPECT(std::equal(alone[i].a.begin(), alone[i].a.end(), whole[i].a.begin() + row * k), "%s: %d: row %d alone", Name(path), i,
+                   (int)row);
+            EXPECT(std::memcmp(alone[i].scale.data(), &whole[i].scale[static_cast<size_t>(row)], 4) == 0, "%s: %d: scale of row %d alone",
                    Name(path), i, (int)row);
+            EXPECT(std::isnan(alone[i].scale[0]) == spoiled, "%s: %d: scale %d is %g", Name(path), i, (int)row, alone[i].scale[0]);
+            EXPECT(!spoiled || std::all_of(alone[i].a.begin(), alone[i].a.end(), [](int8_t a) { return a == 0; }),
+                   "%s: %d: row %d is not zeros", Name(path), i, (int)row);
         }
     }
 }
@@ -296,7 +302,8 @@ void Errors() {
         EXPECT_ERROR(RmsNormQuantize(CpuPath::kReference, p, scratch.memory, {}), part);
     };
     expect([](RmsNormQuantizeArguments& p) { p.rows.m = -1; }, "-1 rows of 16 values");
-    expect([](RmsNormQuantizeArguments& p) { p.rows.k = (1 << 24) + 1; }, "4 rows of 16777217 values: expected at most 2^31 rows of at most 2^24");
+    expect([](RmsNormQuantizeArguments& p) { p.rows.k = (1 << 24) + 1; },
+           "4 rows of 16777217 values: expected at most 2^31 rows of at most 2^24");
     expect([](RmsNormQuantizeArguments& p) { p.rows.group = 0; }, "group is 0, expected 1 or more");
     expect([](RmsNormQuantizeArguments& p) { p.rows.static_scale = -1; }, "the static scale is -1");
     expect([](RmsNormQuantizeArguments& p) { p.rows.static_scale = 1e-38f; }, "the static scale is 1e-38");

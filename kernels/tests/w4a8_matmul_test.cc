@@ -45,8 +45,8 @@ struct Case {
 Status Run(CpuPath path, W4A8MatMulArguments p, std::vector<float>* y, const ParallelFor& parallel = {}) {
     y->assign(static_cast<size_t>(p.m * p.layout.n), -1);
     p.y = y->data();
-    std::vector<double> workspace(W4A8MatMulWorkspace(p) / 8 + 9);
-    return W4A8MatMul(path, p, reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64), parallel);
+    Workspace workspace(W4A8MatMulWorkspace(p));
+    return W4A8MatMul(path, p, workspace.get(), parallel);
 }
 
 std::vector<float> Run(CpuPath path, const W4A8MatMulArguments& p, const ParallelFor& parallel = {}) {

@@ -36,8 +36,8 @@ struct Case {
 Status Run(CpuPath path, W8A8MatMulArguments p, std::vector<float>* y, const ParallelFor& parallel = {}) {
     y->assign(static_cast<size_t>(p.m * p.n), -1);
     p.y = y->data();
-    std::vector<double> workspace(W8A8MatMulWorkspace(p) / 8 + 9);
-    return W8A8MatMul(path, p, reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64), parallel);
+    Workspace workspace(W8A8MatMulWorkspace(p));
+    return W8A8MatMul(path, p, workspace.get(), parallel);
 }
 
 std::vector<float> Run(CpuPath path, const W8A8MatMulArguments& p, const ParallelFor& parallel = {}) {

@@ -15,11 +15,11 @@ internal static partial class FuzzCases
         bool threeDimensions = random.Next(2) == 0, quantized = random.Next(2) == 0;
         long[] leading = threeDimensions ? [m, 2] : [m];
         int rows = threeDimensions ? 2 * m : m;
-        float[] x = Floats(random, rows * k);
+        float[] x = random.Floats(rows * k);
         Int8Reference.Rows bytes = Int8Reference.Quantize(x, k, weights.Group);
         Feed?[] all = W4A8MatMulTests.Inputs(
             quantized ? new("A", bytes.Values, [.. leading, k]) : new("A", x, [.. leading, k]), quantized ? new("a_scale", bytes.Scales, rows) : null,
-            quantized ? new("a_sums", bytes.Sums, rows, weights.Groups) : null, weights, Floats(random, n), Floats(random, rows * n), leading);
+            quantized ? new("a_sums", bytes.Sums, rows, weights.Groups) : null, weights, random.Floats(n), random.Floats(rows * n), leading);
         List<Spoiling> spoilings =
         [
             Resize("A", k + 2, "input 0 (A)", axis: leading.Length), Scalar("A", "input 0 (A)"), Type("A", "input 0 (A)"), Rank("B", "input 3 (B)"),
@@ -49,8 +49,8 @@ internal static partial class FuzzCases
         int rows = threeDimensions ? 2 * m : m;
         Feed?[] all =
         [
-            new("A", Floats(random, rows * k), [.. leading, k]), W8A8MatMulTests.Pack(W8A8MatMulTests.Levels(random, n * k), n, k), new("scale", Floats(random, n), n),
-            new("bias", Floats(random, n), n),
+            new("A", random.Floats(rows * k), [.. leading, k]), W8A8MatMulTests.Pack(W8A8MatMulTests.Levels(random, n * k), n, k), new("scale", random.Floats(n), n),
+            new("bias", random.Floats(n), n),
         ];
         Spoiling[] spoilings =
         [
@@ -68,7 +68,7 @@ internal static partial class FuzzCases
         Feed?[] all =
         [
             new("ids", Enumerable.Range(0, tokens).Select(_ => (long)random.Next(vocabulary)).ToArray(), tokens),
-            W8A8MatMulTests.Pack(W8A8MatMulTests.Levels(random, vocabulary * hidden), vocabulary, hidden), new("scale", Floats(random, vocabulary), vocabulary),
+            W8A8MatMulTests.Pack(W8A8MatMulTests.Levels(random, vocabulary * hidden), vocabulary, hidden), new("scale", random.Floats(vocabulary), vocabulary),
         ];
         List<Spoiling> spoilings =
         [
@@ -89,7 +89,7 @@ internal static partial class FuzzCases
     {
         int m = Size(random, 20), k = Size(random, 200);
         bool skip = random.Next(2) == 0;
-        Feed?[] all = [new("x", Floats(random, m * k), m, k), new("weight", Floats(random, k), k), skip ? new("skip", Floats(random, m * k), m, k) : null];
+        Feed?[] all = [new("x", random.Floats(m * k), m, k), new("weight", random.Floats(k), k), skip ? new("skip", random.Floats(m * k), m, k) : null];
         List<Spoiling> spoilings = [Rank("x", "input 0 (x)"), Resize("weight", k + 1, "input 1 (weight)"), Rank("weight", "input 1 (weight)")];
         if (skip)
         {
@@ -104,7 +104,7 @@ internal static partial class FuzzCases
     public static FuzzCase SiluMulQuantize(Random random)
     {
         int m = Size(random, 20), k = Size(random, 200);
-        Feed?[] all = [new("gate", Floats(random, m * k), m, k), new("up", Floats(random, m * k), m, k)];
+        Feed?[] all = [new("gate", random.Floats(m * k), m, k), new("up", random.Floats(m * k), m, k)];
         Spoiling[] spoilings =
             [Rank("gate", "input 0 (gate)"), Rank("up", "input 1 (up)"), Resize("up", m + 1, k, "input 1 (up)"), Resize("gate", m, k + 1, "input 1 (up)")];
         return Fuzz("SiluMulQuantize", all, s_rows, RowAttributes(random), spoilings, $"[{m}, {k}]");

@@ -15,8 +15,8 @@ internal static partial class FuzzCases
         int tokens = Size(random, 30), top = random.Next(1, all + 1), bytes = random.Next(3), group = bytes == 0 ? 0 : 8 * random.Next(0, 10);
         Feed[] inputs =
         [
-            new("x", Floats(random, tokens * hidden).Select(value => 3 + value).ToArray(), tokens, hidden),
-            new("router", Floats(random, all * hidden).Select(value => value / hidden).ToArray(), all, hidden), new("correction_bias", Floats(random, all), all),
+            new("x", random.Floats(tokens * hidden).Select(value => 3 + value).ToArray(), tokens, hidden),
+            new("router", random.Floats(all * hidden).Select(value => value / hidden).ToArray(), all, hidden), new("correction_bias", random.Floats(all), all),
             .. W4A8Experts.Random(random, experts, hidden, inner, group, bytes, largeGates: true).Feeds,
         ];
         List<Spoiling> spoilings =

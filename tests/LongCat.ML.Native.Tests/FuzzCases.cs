@@ -16,8 +16,8 @@ internal static partial class FuzzCases
         Feed weights = Weights(random, "B", n, k);
         Feed[] inputs =
         [
-            new("A", Floats(random, rows * k), [.. leading, k]), panels ? InPanels(weights) : weights, new("bias", Floats(random, n), n),
-            new("residual", Floats(random, rows * n), [.. leading, n]),
+            new("A", random.Floats(rows * k), [.. leading, k]), panels ? InPanels(weights) : weights, new("bias", random.Floats(n), n),
+            new("residual", random.Floats(rows * n), [.. leading, n]),
         ];
         List<Spoiling> spoilings =
         [
@@ -108,10 +108,10 @@ internal static partial class FuzzCases
         bool brain = random.Next(2) == 0;
         Feed[] inputs =
         [
-            new("query", Floats(random, tokens * heads * (nope + rope)), tokens, heads * (nope + rope)), new("latent", Floats(random, tokens * width), tokens, width),
-            new("latent_norm", Floats(random, rank), rank), Weights(random, "kv_b", heads * (nope + value), rank),
-            new("inv_freq", Floats(random, rope / 2), rope / 2), .. step.Feeds,
-            new("cache", brain ? Halves(Floats(random, step.Pages * page * width)) : Floats(random, step.Pages * page * width), step.Pages, page, width),
+            new("query", random.Floats(tokens * heads * (nope + rope)), tokens, heads * (nope + rope)), new("latent", random.Floats(tokens * width), tokens, width),
+            new("latent_norm", random.Floats(rank), rank), Weights(random, "kv_b", heads * (nope + value), rank),
+            new("inv_freq", random.Floats(rope / 2), rope / 2), .. step.Feeds,
+            new("cache", brain ? Halves(random.Floats(step.Pages * page * width)) : random.Floats(step.Pages * page * width), step.Pages, page, width),
         ];
         List<Spoiling> spoilings =
         [
@@ -147,10 +147,10 @@ internal static partial class FuzzCases
         bool brain = random.Next(2) == 0;
         Feed[] inputs =
         [
-            new("query", Floats(random, tokens * heads * dim), tokens, heads * dim), new("key", Floats(random, tokens * keys), tokens, keys),
-            new("value", Floats(random, tokens * keys), tokens, keys), new("query_norm", Floats(random, dim), dim), new("key_norm", Floats(random, dim), dim),
-            new("inv_freq", Floats(random, rotary / 2), rotary / 2), .. step.Feeds,
-            new("cache", brain ? Halves(Floats(random, step.Pages * page * width)) : Floats(random, step.Pages * page * width), step.Pages, page, width),
+            new("query", random.Floats(tokens * heads * dim), tokens, heads * dim), new("key", random.Floats(tokens * keys), tokens, keys),
+            new("value", random.Floats(tokens * keys), tokens, keys), new("query_norm", random.Floats(dim), dim), new("key_norm", random.Floats(dim), dim),
+            new("inv_freq", random.Floats(rotary / 2), rotary / 2), .. step.Feeds,
+            new("cache", brain ? Halves(random.Floats(step.Pages * page * width)) : random.Floats(step.Pages * page * width), step.Pages, page, width),
         ];
         List<Spoiling> spoilings =
         [
@@ -183,8 +183,8 @@ internal static partial class FuzzCases
         int tokens = Size(random, 30), top = random.Next(1, all + 1);
         Feed[] inputs =
         [
-            new("x", Floats(random, tokens * hidden), tokens, hidden), new("router", Floats(random, all * hidden), all, hidden),
-            new("correction_bias", Floats(random, all), all), Weights(random, "gate", experts, inner, hidden), Weights(random, "up", experts, inner, hidden),
+            new("x", random.Floats(tokens * hidden), tokens, hidden), new("router", random.Floats(all * hidden), all, hidden),
+            new("correction_bias", random.Floats(all), all), Weights(random, "gate", experts, inner, hidden), Weights(random, "up", experts, inner, hidden),
             Weights(random, "down", experts, hidden, inner),
         ];
         bool panels = random.Next(2) == 0;
@@ -227,13 +227,11 @@ internal static partial class FuzzCases
     internal static Feed Starts(int[] lengths) =>
         new("query_start", Enumerable.Range(0, lengths.Length + 1).Select(count => lengths[..count].Sum()).ToArray(), lengths.Length + 1);
 
-    private static float[] Floats(Random random, long count) => [.. Enumerable.Range(0, (int)count).Select(_ => (random.NextSingle() * 2) - 1)];
-
     private static ushort[] Halves(float[] values) => [.. values.Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))];
 
     private static Feed Weights(Random random, string name, params long[] shape)
     {
-        float[] values = Floats(random, shape.Aggregate(1L, (product, size) => product * size));
+        float[] values = random.Floats(shape.Aggregate(1L, (product, size) => product * size));
         return new Feed(name, random.Next(2) == 0 ? values : Halves(values), shape);
     }
 

@@ -24,7 +24,7 @@ public sealed class QuantizingOperatorTests(ITestOutputHelper output)
         float most = 0;
         foreach ((int m, int k, int group) in new[] { (1, 1, 0), (3, 64, 32), (5, 136, 128), (2, 333, 64), (1, 1031, 0), (70, 1100, 128), (0, 24, 8) })
         {
-            float[] x = Floats(random, m * k, 3), skip = Floats(random, m * k, 2), weight = Floats(random, k, 2);
+            float[] x = random.Floats(m * k, 3), skip = random.Floats(m * k, 2), weight = random.Floats(k, 2);
             if (m > 2)
             {
                 Array.Clear(x, k, k);
@@ -76,7 +76,7 @@ public sealed class QuantizingOperatorTests(ITestOutputHelper output)
         int steps = 0, count = 0;
         foreach ((int m, int k, int group) in new[] { (1, 1, 0), (3, 64, 32), (5, 136, 128), (2, 333, 64), (1, 1031, 0), (70, 1100, 128), (0, 24, 8) })
         {
-            float[] gate = Floats(random, m * k, 8), up = Floats(random, m * k, 2);
+            float[] gate = random.Floats(m * k, 8), up = random.Floats(m * k, 2);
             if (m > 2)
             {
                 Array.Clear(up, k, k);
@@ -116,8 +116,8 @@ public sealed class QuantizingOperatorTests(ITestOutputHelper output)
         Random random = new(13);
         const int M = 6, K = 200, N = 70;
         Int8Reference.Weights weights = Int8Reference.Weights.Random(random, N, K, 64, 1);
-        float[] x = Floats(random, M * K, 2);
-        Feed?[] norm = [new("x", x, M, K), new("weight", Floats(random, K, 1), K)];
+        float[] x = random.Floats(M * K, 2);
+        Feed?[] norm = [new("x", x, M, K), new("weight", random.Floats(K, 1), K)];
         using OperatorSession session = new(
             "RmsNormQuantize", norm, [.. s_rows, ("normed", ElementType.Float)], NodeAttribute.Float("epsilon", 1e-5), NodeAttribute.Int("group_size", 64));
         IReadOnlyDictionary<string, Array> rows = session.RunAll(norm);
@@ -162,6 +162,4 @@ public sealed class QuantizingOperatorTests(ITestOutputHelper output)
 
     private static int[] Sums(sbyte[] values, int k, int group) =>
         [.. values.Chunk(k).SelectMany(row => row.Chunk(group)).Select(part => part.Sum(value => value))];
-
-    private static float[] Floats(Random random, int count, float scale) => [.. Enumerable.Range(0, count).Select(_ => ((random.NextSingle() * 2) - 1) * scale)];
 }

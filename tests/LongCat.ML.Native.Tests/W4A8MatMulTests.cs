@@ -28,7 +28,7 @@ public sealed class W4A8MatMulTests(ITestOutputHelper output)
             Int8Reference.Weights weights = Int8Reference.Weights.Random(random, n, k, group, bytes);
             foreach (int m in new[] { 0, 1, 2, 3, 5, 8, 17, 45 })  // all of 1..17: the tests of the kernels
             {
-                float[] x = Floats(random, m * k, 3), bias = Floats(random, n, 1), residual = Floats(random, m * n, 1);
+                float[] x = random.Floats(m * k, 3), bias = random.Floats(n, 1), residual = random.Floats(m * n, 1);
                 if (m > 2)
                 {
                     Array.Clear(x, k, k);  // a row of zeros
@@ -90,10 +90,10 @@ public sealed class W4A8MatMulTests(ITestOutputHelper output)
     {
         Random random = new(9);
         Int8Reference.Weights weights = Int8Reference.Weights.Random(random, 70, 136, 64, 1);
-        float[] bias = Floats(random, 70, 1), residual = Floats(random, 140, 1);
+        float[] bias = random.Floats(70, 1), residual = random.Floats(140, 1);
         for (int round = 0; round < 3; round++)
         {
-            float[] x = Floats(random, 2 * 136, 1);
+            float[] x = random.Floats(2 * 136, 1);
             Feed?[] inputs = Inputs(new("A", x, 2, 136), null, null, weights, bias, residual, [2]);
             using OperatorSession session = new("W4A8MatMul", inputs, constants, s_output, Attributes(weights, 0));
             float[] want = Int8Reference.Multiply(Int8Reference.Quantize(x, 136, 64), weights, bias, residual);
@@ -203,6 +203,4 @@ public sealed class W4A8MatMulTests(ITestOutputHelper output)
 
     private static OperatorSession Open(Feed?[] inputs, Int8Reference.Weights weights, float staticScale = 0) =>
         new("W4A8MatMul", inputs, s_output, Attributes(weights, staticScale));
-
-    private static float[] Floats(Random random, int count, float scale) => [.. Enumerable.Range(0, count).Select(_ => ((random.NextSingle() * 2) - 1) * scale)];
 }

@@ -24,12 +24,12 @@ public sealed class W8A8MatMulTests(ITestOutputHelper output)
         foreach ((int n, int k) in new[] { (1, 1), (64, 128), (65, 130), (200, 333), (17, 1031) })
         {
             sbyte[] levels = Levels(random, n * k);
-            float[] scales = Floats(random, n, 0.01f), bias = Floats(random, n, 1);
+            float[] scales = random.Floats(n, 0.01f), bias = random.Floats(n, 1);
             foreach (int bits in new[] { 8, 16 })
             {
                 foreach (int m in new[] { 0, 1, 3, 8, 17 })
                 {
-                    float[] x = Floats(random, m * k, 3);
+                    float[] x = random.Floats(m * k, 3);
                     if (m > 2)
                     {
                         Array.Clear(x, k, k);
@@ -52,7 +52,7 @@ public sealed class W8A8MatMulTests(ITestOutputHelper output)
         Random random = new(32);
         const int M = 4, N = 64, K = 512;
         sbyte[] levels = Levels(random, N * K);
-        float[] x = Floats(random, M * K, 1), scales = Floats(random, N, 0.01f);
+        float[] x = random.Floats(M * K, 1), scales = random.Floats(N, 0.01f);
         double[] exact = [.. Enumerable.Range(0, M * N).Select(at => Enumerable.Range(0, K).Sum(i => (double)x[(at / N * K) + i] * levels[(at % N * K) + i]) * scales[at % N])];
         double Error(int bits)
         {
@@ -76,7 +76,7 @@ public sealed class W8A8MatMulTests(ITestOutputHelper output)
         foreach ((int rows, int hidden) in new[] { (1, 1), (70, 30), (128, 256), (200, 1027) })
         {
             sbyte[] levels = Levels(random, rows * hidden);
-            float[] scales = Floats(random, rows, 0.01f);
+            float[] scales = random.Floats(rows, 0.01f);
             foreach (int tokens in new[] { 0, 1, 9, 300 })
             {
                 long[] ids = [.. Enumerable.Range(0, tokens).Select(_ => (long)random.Next(rows))];
@@ -164,6 +164,4 @@ public sealed class W8A8MatMulTests(ITestOutputHelper output)
 
         return y;
     }
-
-    private static float[] Floats(Random random, int count, float scale) => [.. Enumerable.Range(0, count).Select(_ => ((random.NextSingle() * 2) - 1) * scale)];
 }

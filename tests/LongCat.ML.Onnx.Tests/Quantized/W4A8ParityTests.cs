@@ -28,23 +28,6 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
 
     private readonly TemporaryFolder _folder = new();
 
-    public static TheoryData<string, string> Decoders
-    {
-        get
-        {
-            TheoryData<string, string> cases = [];
-            foreach (string model in RandomDecoder.Models.Keys)
-            {
-                foreach (string kernel in KernelPath.Supported)
-                {
-                    cases.Add(model, kernel);
-                }
-            }
-
-            return cases;
-        }
-    }
-
     public static TheoryData<string> Forms => [.. Options.Keys];
 
     private static Dictionary<string, QuantizationOptions> Options { get; } = new()
@@ -64,7 +47,7 @@ public sealed class W4A8ParityTests(ITestOutputHelper output) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [MemberData(nameof(Decoders))]
+    [MemberData(nameof(DecoderParityTests.Cases), MemberType = typeof(DecoderParityTests))]
     public void Decoders_compute_what_their_levels_say_however_the_tokens_are_cut(string name, string kernel)
     {
         RandomDecoder.Write(_folder["in"], RandomDecoder.Models[name]);
