@@ -121,7 +121,7 @@ internal sealed partial class GraphBuilder(string name, ExternalData data)
         return model;
     }
 
-    private static ValueInfoProto Describe(string name, ElementType type, ReadOnlySpan<Dimension> shape)
+    internal static ValueInfoProto Describe(string name, ElementType type, ReadOnlySpan<Dimension> shape)
     {
         TensorShapeProto dimensions = new();
         foreach (Dimension dimension in shape)
