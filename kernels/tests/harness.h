@@ -188,10 +188,14 @@ inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
-// The vectorised paths this processor has.
+// The vectorised paths this processor has; LONGCAT_TEST_ONLY: that one.
 inline std::vector<CpuPath> FastPaths() {
     std::vector<CpuPath> paths;
-    for (CpuPath path : {CpuPath::kAvx2, CpuPath::kAvx512, CpuPath::kNeon}) {
+#if defined(LONGCAT_TEST_ONLY)
+    for (CpuPath path : {CpuPath::LONGCAT_TEST_ONLY}) {
+#else
+    for (CpuPath path : {CpuPath::kAvx2, CpuPath::kAvxVnni, CpuPath::kAvx512, CpuPath::kNeon}) {
+#endif
         if (IsSupported(path)) {
             paths.push_back(path);
         } else {

@@ -15,7 +15,7 @@ internal sealed record MachineFacts(string Cpu, int Cores, string LastLevelCache
         string packages = typeof(MachineFacts).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().First(entry => entry.Key == "LongCatPackages").Value!;
         return new MachineFacts(
             cpu.GetValueOrDefault("model name", RuntimeInformation.ProcessArchitecture.ToString()), Environment.ProcessorCount, LargestCache(),
-            Kernels(cpu.GetValueOrDefault("flags", "")), packages, OrtEnv.Instance().GetVersionString(), RuntimeInformation.FrameworkDescription, RuntimeInformation.OSDescription);
+            KernelRule.Describe(RuntimeInformation.ProcessArchitecture, cpu.GetValueOrDefault("flags") ?? cpu.GetValueOrDefault("Features", ""), Environment.GetEnvironmentVariable("LONGCAT_KERNEL")), packages, OrtEnv.Instance().GetVersionString(), RuntimeInformation.FrameworkDescription, RuntimeInformation.OSDescription);
     }
 
     /// <summary>The fields of the first processor; empty where the system does not say.</summary>
@@ -31,19 +31,6 @@ internal sealed record MachineFacts(string Cpu, int Cores, string LastLevelCache
         const string folder = "/sys/devices/system/cpu/cpu0/cache";
         string[] sizes = Directory.Exists(folder) ? [.. Directory.GetDirectories(folder, "index*").Order(StringComparer.Ordinal).Select(index => Path.Combine(index, "size")).Where(File.Exists)] : [];
         return sizes.Length == 0 ? "unknown" : File.ReadAllText(sizes[^1]).Trim();
-    }
-
-    /// <summary>The operators' own rule: what LONGCAT_KERNEL says, otherwise the best that the processor has.</summary>
-    private static string Kernels(string flags)
-    {
-        if (Environment.GetEnvironmentVariable("LONGCAT_KERNEL") is { Length: > 0 } forced)
-        {
-            return $"{forced} (LONGCAT_KERNEL)";
-        }
-
-        HashSet<string> has = [.. flags.Split(' ')];
-        bool avx2 = has.IsSupersetOf(["avx2", "fma"]);
-        return avx2 && has.IsSupersetOf(["avx512f", "avx512bw", "avx512dq", "avx512vl"]) ? "avx512" : avx2 ? "avx2" : "reference";
     }
 }
 

@@ -11,7 +11,7 @@
 namespace longcat {
 namespace {
 
-constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvx512, CpuPath::kNeon};
+constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvxVnni, CpuPath::kAvx512, CpuPath::kNeon};
 
 }  // namespace
 
@@ -21,6 +21,8 @@ const char* Name(CpuPath path) {
             return "reference";
         case CpuPath::kAvx2:
             return "avx2";
+        case CpuPath::kAvxVnni:
+            return "avxvnni";
         case CpuPath::kAvx512:
             return "avx512";
         case CpuPath::kNeon:
@@ -29,56 +31,69 @@ const char* Name(CpuPath path) {
     return "?";
 }
 
-bool IsSupported(CpuPath path) {
+CpuFeatures DetectCpuFeatures() {
+    CpuFeatures features;
 #if defined(LONGCAT_X86)
     // These tests include the operating system's part (XGETBV): registers that are not saved on a context switch count as absent.
+    features.avx2 = __builtin_cpu_supports("avx2");
+    features.fma = __builtin_cpu_supports("fma");
+    features.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+    features.avx512_vnni = __builtin_cpu_supports("avx512vnni");
+#if defined(LONGCAT_AVXVNNI_AS_EVEX)
+    features.avx_vnni = features.avx512 && features.avx512_vnni;  // tests only: the same instructions in AVX-512's encoding
+#else
+    features.avx_vnni = __builtin_cpu_supports("avxvnni");
+#endif
+#elif defined(LONGCAT_ARM64)
+    features.neon = true;  // part of 64-bit ARM
+#if defined(__linux__)
+    constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
+    features.neon_dot = (getauxval(AT_HWCAP) & kAsimdDp) != 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+    features.neon_dot = true;  // all processors that this is compiled for have them
+#endif
+#endif
+    return features;
+}
+
+bool IsSupported(CpuPath path, const CpuFeatures& features) {
+    const bool avx2 = features.avx2 && features.fma;
     switch (path) {
         case CpuPath::kReference:
             return true;
         case CpuPath::kAvx2:
-            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+            return avx2;
+        case CpuPath::kAvxVnni:
+            return avx2 && features.avx_vnni;
         case CpuPath::kAvx512:
-            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
-                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+            return avx2 && features.avx512;
         case CpuPath::kNeon:
-            return false;
+            return features.neon;
     }
     return false;
-#elif defined(LONGCAT_ARM64)
-    return path == CpuPath::kReference || path == CpuPath::kNeon;  // NEON is part of 64-bit ARM
-#else
-    return path == CpuPath::kReference;
-#endif
 }
 
-bool HasAvx512Vnni() {
-#if defined(LONGCAT_X86)
-    return IsSupported(CpuPath::kAvx512) && __builtin_cpu_supports("avx512vnni");
-#else
-    return false;
-#endif
-}
-
-bool HasNeonDotProduct() {
-#if defined(LONGCAT_ARM64) && defined(__linux__)
-    constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
-    return (getauxval(AT_HWCAP) & kAsimdDp) != 0;
-#elif defined(LONGCAT_ARM64) && defined(__ARM_FEATURE_DOTPROD)
-    return true;  // all processors that this is compiled for have them
-#else
-    return false;
-#endif
-}
-
-CpuPath BestCpuPath() {
-    constexpr CpuPath kBestFirst[] = {CpuPath::kNeon, CpuPath::kAvx512, CpuPath::kAvx2};
+// AVX-512 before AVX-VNNI, for floats are twice as fast in it. (A processor with AVX-512 that has AVX-VNNI has AVX-512's dot products too.)
+CpuPath BestCpuPath(const CpuFeatures& features) {
+    constexpr CpuPath kBestFirst[] = {CpuPath::kNeon, CpuPath::kAvx512, CpuPath::kAvxVnni, CpuPath::kAvx2};
     for (CpuPath path : kBestFirst) {
-        if (IsSupported(path)) {
+        if (IsSupported(path, features)) {
             return path;
         }
     }
     return CpuPath::kReference;
 }
+
+bool IsSupported(CpuPath path) { return IsSupported(path, DetectCpuFeatures()); }
+CpuPath BestCpuPath() { return BestCpuPath(DetectCpuFeatures()); }
+
+bool HasAvx512Vnni() {
+    CpuFeatures features = DetectCpuFeatures();
+    return IsSupported(CpuPath::kAvx512, features) && features.avx512_vnni;
+}
+
+bool HasNeonDotProduct() { return DetectCpuFeatures().neon_dot; }
 
 Status SelectCpuPath(const char* name, CpuPath* path) {
     if (name == nullptr || *name == '\0') {
@@ -96,7 +111,8 @@ Status SelectCpuPath(const char* name, CpuPath* path) {
         *path = candidate;
         return {};
     }
-    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avx512 or neon", name);
+    return Status::Error(StatusCode::kInvalidArgument,
+                         "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avxvnni, avx512 or neon", name);
 }
 
 }  // namespace longcat

@@ -74,6 +74,7 @@ Status RunFloat(CpuPath path, const ExpertMixtureArguments& p, const Routing& ro
             return {};
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             ExpertMixtureAvx2(p, routing, activation, parallel);
             return {};
         case CpuPath::kAvx512:
@@ -98,6 +99,9 @@ Status RunW4A8(CpuPath path, const ExpertMixtureArguments& p, const Routing& rou
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
             W4A8MixtureAvx2(p, routing, activation, workspace, parallel);
+            return {};
+        case CpuPath::kAvxVnni:
+            W4A8MixtureAvxVnni(p, routing, activation, workspace, parallel);
             return {};
         case CpuPath::kAvx512:
             (HasAvx512Vnni() ? W4A8MixtureVnni : W4A8MixtureAvx2)(p, routing, activation, workspace, parallel);

@@ -19,6 +19,8 @@ void W4A8MixtureReference(const ExpertMixtureArguments& arguments, const Routing
                           const ParallelFor& parallel);
 void W4A8MixtureAvx2(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,
                      const ParallelFor& parallel);
+void W4A8MixtureAvxVnni(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,
+                        const ParallelFor& parallel);
 void W4A8MixtureVnni(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,
                      const ParallelFor& parallel);
 void W4A8MixtureNeonDot(const ExpertMixtureArguments& arguments, const Routing& routing, float* activation, void* workspace,

@@ -52,6 +52,7 @@ Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* wo
             break;
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             LatentAttentionAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:

@@ -19,6 +19,7 @@ Status MatMul(CpuPath path, const MatMulArguments& p, const ParallelFor& paralle
             break;
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             MatMulAvx2(p, parallel);
             break;
         case CpuPath::kAvx512:

@@ -65,6 +65,7 @@ void NGramIds(CpuPath path, const NGramEmbeddingArguments& p, int64_t* ids, [[ma
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             NGramIdsAvx2(p, ids, parallel);
             break;
         case CpuPath::kAvx512:
@@ -97,6 +98,7 @@ Status NGramEmbedding(CpuPath path, const NGramEmbeddingArguments& p, void* work
             break;
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             NGramProjectAvx2(p, ids, rows, parallel);
             break;
         case CpuPath::kAvx512:

@@ -60,6 +60,7 @@ Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* work
             break;
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             PagedAttentionAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:

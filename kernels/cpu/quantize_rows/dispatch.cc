@@ -57,6 +57,7 @@ Status QuantizeRows(CpuPath path, const QuantizeRowsArguments& arguments, const 
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             QuantizeRowsAvx2(p, parallel);
             break;
         case CpuPath::kAvx512:
@@ -85,6 +86,7 @@ Status RmsNormQuantize(CpuPath path, const RmsNormQuantizeArguments& arguments, 
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             RmsNormQuantizeAvx2(p, workspace, parallel);
             break;
         case CpuPath::kAvx512:
@@ -110,6 +112,7 @@ Status SiluMulQuantize(CpuPath path, const SiluMulQuantizeArguments& arguments, 
     switch (path) {
 #if defined(LONGCAT_X86)
         case CpuPath::kAvx2:
+        case CpuPath::kAvxVnni:
             SiluMulQuantizeAvx2(p, workspace, parallel);
             break;
         case CpuPath::kAvx512:

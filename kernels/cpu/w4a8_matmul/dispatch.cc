@@ -143,6 +143,9 @@ Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] v
         case CpuPath::kAvx2:
             W4A8MatMulAvx2(p, workspace, parallel);
             break;
+        case CpuPath::kAvxVnni:
+            W4A8MatMulAvxVnni(p, workspace, parallel);
+            break;
         case CpuPath::kAvx512:
             // Processors with AVX-512 but without VNNI take the path of AVX2.
             HasAvx512Vnni() ? W4A8MatMulVnni(p, workspace, parallel) : W4A8MatMulAvx2(p, workspace, parallel);

@@ -15,6 +15,7 @@ W4A8Plan PlanW4A8(const W4A8MatMulArguments& arguments);
 
 void W4A8MatMulReference(const W4A8MatMulArguments& arguments, const ParallelFor& parallel);
 void W4A8MatMulAvx2(const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
+void W4A8MatMulAvxVnni(const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 void W4A8MatMulVnni(const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 void W4A8MatMulNeonDot(const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 

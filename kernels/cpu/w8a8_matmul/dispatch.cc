@@ -87,6 +87,9 @@ Status W8A8MatMul(CpuPath path, const W8A8MatMulArguments& p, [[maybe_unused]] v
         case CpuPath::kAvx2:
             W8A8MatMulAvx2(p, workspace, parallel);
             break;
+        case CpuPath::kAvxVnni:
+            W8A8MatMulAvxVnni(p, workspace, parallel);
+            break;
         case CpuPath::kAvx512:
             HasAvx512Vnni() ? W8A8MatMulVnni(p, workspace, parallel) : W8A8MatMulAvx2(p, workspace, parallel);
             break;

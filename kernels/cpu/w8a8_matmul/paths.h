@@ -15,6 +15,7 @@ W8A8Plan PlanW8A8(const W8A8MatMulArguments& arguments);
 
 void W8A8MatMulReference(const W8A8MatMulArguments& arguments, const ParallelFor& parallel);
 void W8A8MatMulAvx2(const W8A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
+void W8A8MatMulAvxVnni(const W8A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 void W8A8MatMulVnni(const W8A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 void W8A8MatMulNeonDot(const W8A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel);
 
