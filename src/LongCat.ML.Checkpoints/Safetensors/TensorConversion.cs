@@ -70,6 +70,15 @@ internal static class TensorConversion
         }
     }
 
+    /// <summary>Float32 to F16, round to nearest even; an overflow becomes an infinity.</summary>
+    public static void NarrowToFloat16(ReadOnlySpan<float> source, Span<Half> destination)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i] = (Half)source[i];
+        }
+    }
+
     public static void NarrowFloat64(ReadOnlySpan<double> source, Span<float> destination)
     {
         for (int i = 0; i < source.Length; i++)
