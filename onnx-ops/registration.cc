@@ -2,6 +2,7 @@
 #include "expert_mixture/expert_mixture_op.h"
 #include "int8_embedding/int8_embedding_op.h"
 #include "latent_attention/latent_attention_op.h"
+#include "lora_matmul/lora_matmul_op.h"
 #include "matmul/matmul_op.h"
 #include "ngram_embedding/ngram_embedding_op.h"
 #include "paged_attention/paged_attention_op.h"
@@ -26,6 +27,7 @@ OrtCustomOpDomain* Domain() {
         Check(api->CreateCustomOpDomain("longcat", &created));
         OrtCustomOp* const operators[] = {
             Describe<MatMulOp>(),
+            Describe<LoraMatMulOp>(),
             Describe<NGramEmbeddingOp>(),
             Describe<LatentAttentionOpOf<kFloat>>(),
             Describe<LatentAttentionOpOf<kBFloat16>>(),

@@ -10,6 +10,7 @@
 #include "fuzz_integers.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/latent_attention.h"
+#include "longcat/lora_matmul.h"
 #include "longcat/matmul.h"
 #include "longcat/ngram_embedding.h"
 #include "paged_case.h"
@@ -42,6 +43,57 @@ void Make(Random& random, MatMulCase* c, Step* step) {
     step->reset = [=] { c->y.assign(static_cast<size_t>(std::max<int64_t>(0, c->p.m * c->p.n)), 0), c->p.y = c->y.data(); };
     step->output = [=] { return c->y; };
     step->spoilings = {[=] { c->p.m = -1; }, [=] { c->p.n = -5; }, [=] { c->p.k = INT64_MIN; }};
+}
+
+// ---- LoraMatMul
+
+struct LoraCase {
+    LoraMatMulArguments p;
+    std::vector<float> x, base, a, b, gain, bias, residual, y;
+    std::vector<int32_t> rows, start{0};
+};
+
+void Make(Random& random, LoraCase* c, Step* step) {
+    LoraMatMulArguments& p = c->p;
+    p.m = Size(random, random.Below(6) == 0 ? 150 : 20), p.n = Size(random, random.Below(6) == 0 ? 1200 : 90);
+    p.k = Size(random, random.Below(6) == 0 ? 700 : 80), p.adapters = random.Between(1, random.Below(4) == 0 ? 30 : 4);
+    for (int64_t i = 0; i < p.adapters; i++) {
+        c->start.push_back(c->start.back() + static_cast<int32_t>(Size(random, random.Below(6) == 0 ? 90 : 20)));
+    }
+    c->start.shrink_to_fit();
+    p.ranks = c->start.back();
+    for (int64_t i = 0; i < p.m; i++) {
+        c->rows.push_back(static_cast<int32_t>(random.Between(-1, p.adapters - 1)));
+    }
+    c->rows.shrink_to_fit();
+    c->x = random.Floats(p.m * p.k), c->base = random.Floats(p.m * p.n), c->residual = random.Floats(p.m * p.n);
+    c->a = random.Floats(p.k * p.ranks, 0.3f), c->b = random.Floats(p.ranks * p.n, 0.3f), c->gain = random.Floats(p.adapters * p.n);
+    c->bias = random.Floats(p.n);
+    p.x = c->x.data(), p.base = c->base.data(), p.a = c->a.data(), p.b = c->b.data();
+    p.row_adapter = c->rows.data(), p.adapter_start = c->start.data();
+    if (p.adapters == 1 && random.Below(2) == 0) {
+        p.row_adapter = random.Below(2) == 0 ? nullptr : p.row_adapter, p.adapter_start = nullptr;
+    }
+    p.gain = random.Below(2) == 0 ? c->gain.data() : nullptr, p.bias = random.Below(2) == 0 ? c->bias.data() : nullptr;
+    p.residual = random.Below(2) == 0 ? c->residual.data() : nullptr;
+    step->what = Text("LoraMatMul m %d, n %d, k %d, %d ranks of %d adapters", (int)p.m, (int)p.n, (int)p.k, (int)p.ranks, (int)p.adapters);
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(LoraMatMulWorkspace(c->p));
+        return LoraMatMul(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] { c->y.assign(static_cast<size_t>(std::max<int64_t>(0, c->p.m * c->p.n)), 0), c->p.y = c->y.data(); };
+    step->output = [=] { return c->y; };
+    step->spoilings = {[=] { c->p.m = -1; }, [=] { c->p.n = INT64_MAX; }, [=] { c->p.k = INT64_MIN; }, [=] { c->p.ranks = 1 << 21; },
+                       [=] { c->p.adapters = -1; }};
+    if (p.adapter_start != nullptr) {
+        step->spoilings.insert(step->spoilings.end(), {[=] { c->start[0] = -1; }, [=] { c->start.back() += 1; }, [=] { c->p.ranks += 1; }});
+    }
+    if (p.row_adapter != nullptr && p.m > 0) {
+        size_t at = static_cast<size_t>(random.Below(p.m));
+        for (int32_t adapter : {-2, INT32_MIN, INT32_MAX, static_cast<int32_t>(p.adapters)}) {
+            step->spoilings.push_back([=] { c->rows[at] = adapter; });
+        }
+    }
 }
 
 // ---- NGramEmbedding
@@ -192,7 +244,8 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
 struct LatentCase {
     std::unique_ptr<PagedCase> step;
     LatentAttentionArguments p;
-    std::vector<float> query, latent, norm, frequencies, cache, output;
+    std::vector<float> query, latent, norm, frequencies, cache, output, adapted;
+    std::vector<int32_t> rows;
     std::vector<uint8_t> bytes;
     std::unique_ptr<Tensor> kv_b;
     std::vector<int32_t>&start, &lengths, &table;
@@ -218,6 +271,16 @@ struct LatentCase {
         p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.kv_b = kv_b->weights(),
         p.inv_freq = frequencies.data();
         p.cache_type = Type(random);
+        p.adapters = random.Below(4);
+        adapted = random.Floats(p.adapters * p.num_heads * (p.nope + p.v) * p.rank, 0.2f);
+        for (int64_t s = 0; s < p.sequences; s++) {
+            rows.insert(rows.end(), static_cast<size_t>(start[static_cast<size_t>(s) + 1] - start[static_cast<size_t>(s)]),
+                        static_cast<int32_t>(random.Between(-1, p.adapters - 1)));
+        }
+        rows.shrink_to_fit();
+        if (p.adapters > 0) {
+            p.kv_b_adapted = adapted.data(), p.row_adapter = rows.data();
+        }
     }
 };
 
@@ -241,6 +304,10 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
     step->output = [=] { return Appended(c->output, c->bytes); };
     step->spoilings = {[=] { c->p.num_heads = 32'769; }, [=] { c->p.rank = INT32_MAX; }, [=] { c->p.rope = 3; }, [=] { c->p.v = 0; }};
     SpoilStep(random, c, step);
+    if (c->p.adapters > 0 && c->p.tokens > 0) {
+        step->spoilings.insert(step->spoilings.end(), {[=] { c->p.adapters = -1; }, [=] { c->rows[0] = -2; }, [=] { c->rows.back() = INT32_MAX; },
+                                                       [=] { c->p.row_adapter = nullptr, c->p.kv_b_adapted = nullptr; }});
+    }
 }
 
 // ---- ExpertMixture
@@ -348,6 +415,7 @@ int main(int count, char** arguments) {
     };
     const char* why = "float32 sums in another order";
     all(static_cast<MatMulCase*>(nullptr), "MatMul", 5e-5, why);
+    all(static_cast<LoraCase*>(nullptr), "LoraMatMul", 1e-4, why);
     all(static_cast<NGramCase*>(nullptr), "NGramEmbedding", 5e-5, why);
     all(static_cast<std::unique_ptr<LatentCase>*>(nullptr), "LatentAttention", 5e-5, why);
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);

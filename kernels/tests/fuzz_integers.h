@@ -115,7 +115,8 @@ inline void Make(Random& random, RowsCase* c, Step* step) {
             return QuantizeRows(path, {c->rows, c->x.data()}, parallel);
         }
         if (c->kind == 1) {
-            return SiluMulQuantize(path, {c->rows, c->x.data(), c->other.data()}, workspace.get(), parallel);
+            float* value = floats ? c->normed.data() : nullptr;
+            return SiluMulQuantize(path, {c->rows, c->x.data(), c->other.data(), value}, workspace.get(), parallel);
         }
         RmsNormQuantizeArguments q = c->norm;
         q.rows = c->rows, q.x = c->x.data(), q.weight = c->weight.data(), q.skip = skip ? c->other.data() : nullptr;

@@ -205,6 +205,58 @@ void SharedPages(CpuPath path) {
            Name(path));
 }
 
+// Sequences with adapters beside others: each gives the bits that it gives alone with its adapter's matrix as kv_b; without one it gives what
+// it gives without the inputs.
+void Adapters(CpuPath path, WeightType weights) {
+    Random random(36);
+    const std::vector<Sequence> sequences = {{40, 1}, {9, 9}, {70, 2}, {0, 0}, {33, 33}, {5, 1}, {1, 1}};
+    const std::vector<int32_t> adapters = {1, -1, 0, 0, 2, -1, 1};
+    Case c(random, kMany, sequences, 4, weights, WeightType::kFloat32);
+    int64_t matrix = int64_t{kMany.heads} * (kMany.nope + kMany.v) * kMany.rank, out = c.p.num_heads * c.p.v;
+    std::vector<float> adapted = random.Floats(3 * matrix, 0.2f);
+    std::vector<int32_t> rows;
+    for (size_t s = 0; s < sequences.size(); s++) {
+        rows.insert(rows.end(), static_cast<size_t>(sequences[s].fresh), adapters[s]);
+    }
+    Result plain = Run(path, c);
+    LatentAttentionArguments with = c.p;
+    with.adapters = 3, with.kv_b_adapted = adapted.data(), with.row_adapter = rows.data();
+    Result all{{}, c.Pool()};
+    Status status = Run(path, with, &all);
+    EXPECT(status.ok(), "%s", status.message);
+    EXPECT(all.cache == plain.cache, "%s: adapters of kv_b leave the cache alone", Name(path));
+    for (int threads : {2, 5}) {
+        Threads pool(threads);
+        Result other{{}, c.Pool()};
+        EXPECT(Run(path, with, &other, pool.parallel()).ok() && SameBits(all.output, other.output), "%s: %d threads", Name(path), threads);
+    }
+    for (size_t s = 0; s < sequences.size(); s++) {
+        LatentAttentionArguments alone = c.p;
+        if (adapters[s] >= 0) {
+            alone.kv_b = {adapted.data() + adapters[s] * matrix, WeightType::kFloat32};
+        }
+        Result one{{}, c.Pool()};
+        EXPECT(Run(path, alone, &one).ok(), "alone");
+        for (int64_t i = c.start[s] * out; i < c.start[s + 1] * out; i++) {
+            EXPECT(std::memcmp(&one.output[static_cast<size_t>(i)], &all.output[static_cast<size_t>(i)], 4) == 0,
+                   "%s: sequence %d with adapter %d", Name(path), (int)s, adapters[s]);
+        }
+    }
+    auto refuse = [&](auto&& change, const char* part) {
+        std::vector<int32_t> spoiled = rows;
+        LatentAttentionArguments p = with;
+        change(p, spoiled);
+        p.row_adapter = spoiled.empty() ? nullptr : spoiled.data();
+        Result result{{}, c.Pool()};
+        EXPECT_ERROR(Run(path, p, &result), part);
+    };
+    refuse([](auto&, auto& r) { r[0] = 3; }, "row_adapter[0] is 3, expected -1 (none)..2");
+    refuse([](auto&, auto& r) { r[5] = -2; }, "row_adapter[5] is -2, expected -1 (none)..2");
+    refuse([](auto&, auto& r) { r[3] = 1; }, "row_adapter[1] is -1 and row_adapter[3] is 1, both of sequence 1: a sequence has one adapter");
+    refuse([](auto& p, auto&) { p.adapters = -1; }, "-1 adapters");
+    refuse([](auto&, auto& r) { r.clear(); }, "3 adapters: expected 0 or more, with kv_b_adapted and row_adapter");
+}
+
 void Errors(CpuPath path) {
     Random random(34);
     auto expect = [&](auto&& change, const char* part) {
@@ -240,9 +292,12 @@ void Errors(CpuPath path) {
 
 int main() {
     Errors(CpuPath::kReference);
+    Adapters(CpuPath::kReference, WeightType::kFloat32);
     for (CpuPath path : FastPaths()) {
         Errors(path);
         SharedPages(path);
+        Adapters(path, WeightType::kFloat32);
+        Adapters(path, WeightType::kBFloat16);
         Extremes(path);
         for (WeightType cache : {WeightType::kFloat32, WeightType::kBFloat16}) {
             Parity(path, cache == WeightType::kFloat32 ? WeightType::kBFloat16 : WeightType::kFloat32, cache);

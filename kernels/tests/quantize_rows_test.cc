@@ -218,6 +218,21 @@ void SiluParity(CpuPath path) {
             difference.Add(got, Silu(CpuPath::kReference, p), Text("k %d, round %d", (int)k, round));
             EXPECT(got.Same(Silu(path, p, pool.parallel())), "%s: three threads", Name(path));
             EXPECT(path == CpuPath::kNeon || got.Same(Silu(CpuPath::kAvx2, p)), "%s and avx2 differ", Name(path));
+            // The floats too, of which the integers are made.
+            std::vector<float> value(gate.size() + 1, 12345.0f), again = value;
+            p.value = value.data();
+            EXPECT(got.Same(Silu(path, p)) && value.back() == 12345.0f, "%s: with floats", Name(path));
+            p.value = again.data();
+            EXPECT(got.Same(Silu(path, p, pool.parallel())) && SameBits(value, again), "%s: floats, three threads", Name(path));
+            value.pop_back();
+            for (size_t i = 0; i < value.size(); i++) {
+                double g = gate[i], want = g / (1 + std::exp(-g)) * up[i];
+                EXPECT(std::fabs(value[i] - want) <= 3e-6 * std::fabs(want) + 1e-30, "%s: %g, expected %g", Name(path), value[i], want);
+            }
+            if (p.rows.static_scale == 0) {
+                QuantizeRowsArguments rows{p.rows, value.data()};
+                EXPECT(got.Same(Quantize(path, rows.rows, value)), "%s: the integers are those of the floats", Name(path));
+            }
         }
     }
 }

@@ -47,6 +47,13 @@ void LatentAttentionOp::Compute(Context& context) const {
     p.query_start = start.Ints();
     p.context_length = context.In(7, "context_length").HasShape({p.sequences}).Ints();
     p.block_table = table.Ints();
+    if (context.HasInput(10)) {
+        Input adapted = context.In(10, "kv_b_adapted");
+        adapted.HasShape({-1, heads * (int64_t{p.nope} + p.v), p.rank});
+        p.adapters = adapted.Dimension(0);
+        p.kv_b_adapted = adapted.Floats();
+        p.row_adapter = context.In(11, "row_adapter").HasShape({p.tokens}).Ints();
+    }
     p.output = static_cast<float*>(context.Out(0, {p.tokens, heads * p.v}));
 
     // The engine binds cache and cache_out to one buffer and the new lines are written in place. Where the buffers differ the pool is

@@ -24,7 +24,8 @@ class LatentAttentionOpOf : public LatentAttentionOp {
   public:
     static constexpr Port kInputs[] = {
         {"query", kFloat},        {"latent", kFloat},      {"latent_norm", kFloat},    {"kv_b", kAny},          {"inv_freq", kFloat},
-        {"position_ids", kInt64}, {"query_start", kInt32}, {"context_length", kInt32}, {"block_table", kInt32}, {"cache", Cache}};
+        {"position_ids", kInt64}, {"query_start", kInt32}, {"context_length", kInt32}, {"block_table", kInt32}, {"cache", Cache},
+        {"kv_b_adapted", kFloat, INPUT_OUTPUT_OPTIONAL}, {"row_adapter", kInt32, INPUT_OUTPUT_OPTIONAL}};
     static constexpr Port kOutputs[] = {{"output", kFloat}, {"cache_out", Cache}};
     using LatentAttentionOp::LatentAttentionOp;
 };

@@ -12,6 +12,7 @@ void SiluMulQuantizeOp::Compute(Context& context) const {
     p.gate = gate.Floats();
     p.up = context.In(1, "up").HasShape(shape).Floats();
     p.rows = quantizer_.Outputs(context, shape[0], shape[1]);
+    p.value = static_cast<float*>(context.OptionalOut(3, shape));
     Check(SiluMulQuantize(path_, p, context.Scratch(QuantizeWorkspace(p.rows)), context.Threads()));
 }
 

@@ -10,7 +10,7 @@ class SiluMulQuantizeOp {
   public:
     static constexpr const char* kName = "SiluMulQuantize";
     static constexpr Port kInputs[] = {{"gate", kFloat}, {"up", kFloat}};
-    static constexpr Port kOutputs[] = {{"y", kInt8}, {"y_scale", kFloat}, {"y_sums", kInt32, INPUT_OUTPUT_OPTIONAL}};
+    static constexpr Port kOutputs[] = {{"y", kInt8}, {"y_scale", kFloat}, {"y_sums", kInt32, INPUT_OUTPUT_OPTIONAL}, {"value", kFloat, INPUT_OUTPUT_OPTIONAL}};
 
     explicit SiluMulQuantizeOp(const Attributes& attributes);
     void Compute(Context& context) const;

@@ -19,6 +19,28 @@ Status CheckSizes(const LatentAttentionArguments& p) {
     return {};
 }
 
+// After CheckStep: query_start is what it should be.
+Status CheckAdapters(const LatentAttentionArguments& p) {
+    using L = long long;
+    if (p.adapters < 0 || (p.adapters > 0 && p.tokens > 0 && (p.row_adapter == nullptr || p.kv_b_adapted == nullptr))) {
+        return Status::Error(StatusCode::kInvalidArgument, "%lld adapters: expected 0 or more, with kv_b_adapted and row_adapter", L{p.adapters});
+    }
+    for (int64_t s = 0; p.row_adapter != nullptr && s < p.sequences; s++) {
+        for (int64_t t = p.query_start[s], first = t; t < p.query_start[s + 1]; t++) {
+            if (p.row_adapter[t] < -1 || p.row_adapter[t] >= p.adapters) {
+                return Status::Error(StatusCode::kOutOfRange, "row_adapter[%lld] is %d, expected -1 (none)..%lld", L{t}, p.row_adapter[t],
+                                     L{p.adapters - 1});
+            }
+            if (p.row_adapter[t] != p.row_adapter[first]) {
+                return Status::Error(StatusCode::kOutOfRange,
+                                     "row_adapter[%lld] is %d and row_adapter[%lld] is %d, both of sequence %lld: a sequence has one adapter",
+                                     L{first}, p.row_adapter[first], L{t}, p.row_adapter[t], L{s});
+            }
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 size_t LatentAttentionWorkspace(const LatentAttentionArguments& p) {
@@ -37,6 +59,9 @@ Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* wo
         return status;
     }
     if (Status status = CheckStep(StepOf(p)); !status.ok()) {
+        return status;
+    }
+    if (Status status = CheckAdapters(p); !status.ok()) {
         return status;
     }
     if (p.tokens == 0) {

@@ -33,6 +33,12 @@ inline void RotatePairs(float* x, int count, const float* cosine, const float* s
     }
 }
 
+// The matrix of keys and values that a token is multiplied with.
+inline Weights KeysAndValuesOf(const LatentAttentionArguments& p, int64_t token) {
+    int64_t adapter = p.row_adapter == nullptr ? -1 : p.row_adapter[token];
+    return adapter < 0 ? p.kv_b : Weights{p.kv_b_adapted + adapter * p.num_heads * (p.nope + p.v) * p.rank, WeightType::kFloat32};
+}
+
 inline int64_t LineOf(const LatentAttentionArguments& p, int64_t sequence, int64_t position) {
     int64_t page = p.block_table[sequence * p.block_table_width + position / p.page_size];
     return page * p.page_size + position % p.page_size;

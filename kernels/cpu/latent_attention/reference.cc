@@ -11,7 +11,7 @@ namespace {
 void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
     int width = p.rank + p.rope, key_width = p.nope + p.rope;
     int64_t first = p.query_start[s], last = p.query_start[s + 1], context = p.context_length[s];
-    Weights cache{p.cache, p.cache_type};
+    Weights cache{p.cache, p.cache_type}, kv_b = KeysAndValuesOf(p, first);
     int64_t weights_row = static_cast<int64_t>(head) * (p.nope + p.v);
 
     std::vector<double> keys(static_cast<size_t>(context * key_width)), values(static_cast<size_t>(context * p.v));
@@ -20,7 +20,7 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
         for (int i = 0; i < p.nope + p.v; i++) {
             double sum = 0;
             for (int r = 0; r < p.rank; r++) {
-                sum += static_cast<double>(WeightAt(p.kv_b, (weights_row + i) * p.rank + r)) * WeightAt(cache, line + r);
+                sum += static_cast<double>(WeightAt(kv_b, (weights_row + i) * p.rank + r)) * WeightAt(cache, line + r);
             }
             (i < p.nope ? keys[static_cast<size_t>(j * key_width + i)] : values[static_cast<size_t>(j * p.v + i - p.nope)]) = sum;
         }

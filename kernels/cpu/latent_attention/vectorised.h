@@ -78,7 +78,24 @@ class LatentAttentionRun {
         });
     }
 
+    // Tokens from `first` on that are multiplied with the same matrix, at most `tokens`.
+    int64_t Alike(int64_t first, int64_t tokens) const {
+        int64_t count = 1;
+        while (count < tokens && (p.row_adapter == nullptr || p.row_adapter[begin_ + first + count] == p.row_adapter[begin_ + first])) {
+            count++;
+        }
+        return count;
+    }
+
     void FoldHead(int64_t head, int64_t first, int64_t tokens) {
+        for (int64_t count; tokens > 0; first += count, tokens -= count) {
+            count = Alike(first, tokens);
+            FoldAlike(head, first, count);
+        }
+    }
+
+    void FoldAlike(int64_t head, int64_t first, int64_t tokens) {
+        const Weights kv_b = KeysAndValuesOf(p, begin_ + first);
         int64_t query_width = p.nope + p.rope, row = head * (p.nope + p.v);
         const float* source = p.query + ((begin_ + first) * p.num_heads + head) * query_width;
         int64_t source_stride = p.num_heads * query_width, stride = p.num_heads * width_;
@@ -97,8 +114,8 @@ class LatentAttentionRun {
                 }
                 Sums(source + i, source_stride, static_cast<int>(tokens), list, rows, p.rank, Query(first, head), stride);
             };
-            const void* weights = Offset(p.kv_b, (row + i) * p.rank);
-            if (p.kv_b.type == WeightType::kFloat32) {
+            const void* weights = Offset(kv_b, (row + i) * p.rank);
+            if (kv_b.type == WeightType::kFloat32) {
                 fold(static_cast<const float*>(weights));
             } else {
                 fold(static_cast<const uint16_t*>(weights));
@@ -233,8 +250,11 @@ class LatentAttentionRun {
                 MergeSplits(first + t, head);
                 latent[t] = Partial(first + t, head, 0);
             }
-            Product(latent, tokens, p.kv_b, head * (p.nope + p.v) + p.nope, p.v, p.rank,
-                    p.output + ((begin_ + first) * p.num_heads + head) * p.v, p.num_heads * p.v);
+            for (int t = 0, count; t < tokens; t += count) {
+                count = static_cast<int>(Alike(first + t, tokens - t));
+                Product(latent + t, count, KeysAndValuesOf(p, begin_ + first + t), head * (p.nope + p.v) + p.nope, p.v, p.rank,
+                        p.output + ((begin_ + first + t) * p.num_heads + head) * p.v, p.num_heads * p.v);
+            }
         });
     }
 

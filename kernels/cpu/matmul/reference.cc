@@ -12,9 +12,11 @@ void MatMulReference(const MatMulArguments& p, const ParallelFor& parallel) {
             for (int64_t k = 0; k < p.k; k++) {
                 sum += static_cast<double>(p.a[i * p.k + k]) * WeightOf(p.b, j, k, p.k);
             }
-            sum += p.bias != nullptr ? p.bias[j] : 0.0f;
-            sum += p.residual != nullptr ? p.residual[i * p.n + j] : 0.0f;
-            p.y[i * p.n + j] = static_cast<float>(sum);
+            // Rounded before the additions, which LoraMatMul may make in its place.
+            float y = static_cast<float>(sum);
+            y += p.bias != nullptr ? p.bias[j] : 0.0f;
+            y += p.residual != nullptr ? p.residual[i * p.n + j] : 0.0f;
+            p.y[i * p.n + j] = y;
         }
     });
 }

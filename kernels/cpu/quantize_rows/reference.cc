@@ -70,8 +70,8 @@ void RmsNormQuantizeReference(const RmsNormQuantizeArguments& p, void* workspace
 }
 
 void SiluMulQuantizeReference(const SiluMulQuantizeArguments& p, void* workspace, const ParallelFor&) {
-    float* v = static_cast<float*>(workspace);
     for (int64_t row = 0; row < p.rows.m; row++) {
+        float* v = p.value != nullptr ? p.value + row * p.rows.k : static_cast<float*>(workspace);
         for (int64_t k = 0; k < p.rows.k; k++) {
             double gate = p.gate[row * p.rows.k + k];
             v[k] = static_cast<float>(gate / (1 + std::exp(-gate)) * p.up[row * p.rows.k + k]);

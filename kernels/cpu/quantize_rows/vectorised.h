@@ -171,7 +171,7 @@ inline uint32_t SiluMulRow(const float* gate, const float* up, int64_t count, fl
 inline void SiluMulQuantizeVectorised(const SiluMulQuantizeArguments& p, void* workspace, const ParallelFor& parallel) {
     const int64_t k = p.rows.k;
     ForRows(p.rows, parallel, [&](int64_t row, int64_t task) {
-        float* values = static_cast<float*>(workspace) + task * FloatsOfRow(k);
+        float* values = p.value != nullptr ? p.value + row * k : static_cast<float*>(workspace) + task * FloatsOfRow(k);
         uint32_t bits = SiluMulRow(p.gate + row * k, p.up + row * k, k, values);
         QuantizeRow(p.rows, row, RowScaleOfBits(bits, p.rows.static_scale), FloatRow{values});
     });

@@ -19,6 +19,7 @@
 //   (3) per token, group of heads and split of the keys: dot products with cache lines in blocks of kKeyBlock keys, softmax with a
 //       running maximum, weighted sum of the lines; splits depend on the token's own position only;
 //   (4) merge the splits in ascending order, divide, multiply by W_v.
+// A sequence with an adapter takes that one's matrix in the place of kv_b; its cache lines are what its own adapted projections made.
 // Invariance: the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
 // and however many threads ran. That is why the form is not chosen by cost: the expanded form would save at most half of the
 // attention of a very long prefill, and cost that property.
@@ -42,6 +43,9 @@ struct LatentAttentionArguments {
     const float* latent = nullptr;       // [tokens, rank + rope]
     const float* latent_norm = nullptr;  // [rank]
     Weights kv_b;                        // [num_heads · (nope + v), rank]
+    int64_t adapters = 0;
+    const float* kv_b_adapted = nullptr;   // [adapters, num_heads · (nope + v), rank]: kv_b with an adapter merged into it
+    const int32_t* row_adapter = nullptr;  // [tokens], -1: kv_b; the same for all tokens of a sequence; may be null: all -1
     const float* inv_freq = nullptr;     // [rope / 2]
     const int64_t* position_ids = nullptr;
     const int32_t* query_start = nullptr;
@@ -56,7 +60,8 @@ size_t LatentAttentionWorkspace(const LatentAttentionArguments& arguments);
 
 // kInvalidArgument: sizes, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter than its new tokens or longer
 // than its row of block_table, a page outside 0..pages-1, a page that is written and appears a second time (only pages wholly
-// before the new tokens may be shared), a position other than context_length - new tokens + index.
+// before the new tokens may be shared), a position other than context_length - new tokens + index, a row_adapter outside -1..adapters-1 or
+// other than that of its sequence's first token.
 // On an error neither the cache nor the output has been touched.
 Status LatentAttention(CpuPath path, const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 

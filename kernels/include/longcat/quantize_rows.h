@@ -52,6 +52,7 @@ struct SiluMulQuantizeArguments {
     QuantizedRows rows;
     const float* gate = nullptr;  // [m, k]
     const float* up = nullptr;    // [m, k]
+    float* value = nullptr;       // [m, k] v, may be null
 };
 
 // Bytes of scratch RmsNormQuantize and SiluMulQuantize want, 64-byte aligned: the row that each of a few tasks works on.
