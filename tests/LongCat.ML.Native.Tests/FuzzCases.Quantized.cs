@@ -107,7 +107,8 @@ internal static partial class FuzzCases
         Feed?[] all = [new("gate", random.Floats(m * k), m, k), new("up", random.Floats(m * k), m, k)];
         Spoiling[] spoilings =
             [Rank("gate", "input 0 (gate)"), Rank("up", "input 1 (up)"), Resize("up", m + 1, k, "input 1 (up)"), Resize("gate", m, k + 1, "input 1 (up)")];
-        return Fuzz("SiluMulQuantize", all, s_rows, RowAttributes(random), spoilings, $"[{m}, {k}]");
+        return Fuzz(
+            "SiluMulQuantize", all, random.Next(2) == 0 ? s_rows : [.. s_rows, ("value", ElementType.Float)], RowAttributes(random), spoilings, $"[{m}, {k}]");
     }
 
     private static readonly (string, ElementType)[] s_floats = [("Y", ElementType.Float)];

@@ -128,7 +128,7 @@ internal static partial class FuzzCases
         }
 
         return new FuzzCase(
-            "LatentAttention", inputs, [("output", ElementType.Float), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
+            "LatentAttention", WithAdapters(random, inputs, step.Lengths, heads * (nope + value), rank, spoilings), [("output", ElementType.Float), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
             [
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("qk_nope_head_dim", nope), NodeAttribute.Int("qk_rope_head_dim", rope),
                 NodeAttribute.Int("v_head_dim", value), NodeAttribute.Int("kv_lora_rank", rank), NodeAttribute.Float("epsilon", 1e-6),

@@ -30,6 +30,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("MatMul", 60)]
+    [InlineData("LoraMatMul", 60)]
     [InlineData("NGramEmbedding", 50)]
     [InlineData("LatentAttention", 50)]
     [InlineData("PagedAttention", 60)]
@@ -50,6 +51,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
             FuzzCase fuzz = name switch
             {
                 "MatMul" => FuzzCases.MatMul(random),
+                "LoraMatMul" => FuzzCases.LoraMatMul(random),
                 "NGramEmbedding" => FuzzCases.NGramEmbedding(random),
                 "LatentAttention" => FuzzCases.LatentAttention(random),
                 "PagedAttention" => FuzzCases.PagedAttention(random),

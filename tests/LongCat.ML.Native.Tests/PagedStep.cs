@@ -22,6 +22,9 @@ internal sealed class PagedStep
 
     public int Sequences => _lengths.Length;
 
+    /// <summary>New tokens of each sequence.</summary>
+    public int[] Lengths => _lengths;
+
     public int Pages { get; }
 
     /// <summary><c>position_ids</c>, <c>query_start</c>, <c>context_length</c> and <c>block_table</c>.</summary>
