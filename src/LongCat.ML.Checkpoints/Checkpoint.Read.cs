@@ -12,15 +12,25 @@ public sealed partial class Checkpoint
     /// <param name="name">The tensor's name.</param>
     /// <returns>A view into the mapping, valid until <see cref="Dispose"/>.</returns>
     /// <exception cref="CheckpointException">No such tensor, or it is larger than a span can be (use <see cref="GetPointer"/>).</exception>
+    /// <exception cref="InvalidOperationException">An adapter changes the tensor.</exception>
     /// <exception cref="ObjectDisposedException">The checkpoint is closed.</exception>
-    public ReadOnlySpan<byte> GetBytes(string name) => Owner(name).GetBytes(name);
+    public ReadOnlySpan<byte> GetBytes(string name)
+    {
+        RefuseMerged(name);
+        return Owner(name).GetBytes(name);
+    }
 
     /// <summary>The address of a tensor's first byte in the mapping; not aligned to the element size in general.</summary>
     /// <param name="name">The tensor's name.</param>
     /// <returns>A pointer to <see cref="TensorEntry.ByteLength"/> readable bytes, valid until <see cref="Dispose"/>.</returns>
     /// <exception cref="CheckpointException">No such tensor.</exception>
+    /// <exception cref="InvalidOperationException">An adapter changes the tensor.</exception>
     /// <exception cref="ObjectDisposedException">The checkpoint is closed.</exception>
-    public unsafe byte* GetPointer(string name) => Owner(name).GetPointer(name);
+    public unsafe byte* GetPointer(string name)
+    {
+        RefuseMerged(name);
+        return Owner(name).GetPointer(name);
+    }
 
     /// <summary>Reads a tensor, widened to float32; block-quantized tensors are multiplied by their block scales.</summary>
     /// <param name="name">The tensor's name.</param>
@@ -59,11 +69,23 @@ public sealed partial class Checkpoint
     /// <exception cref="CheckpointException">No such tensor, not a floating-point tensor, or bad scales.</exception>
     /// <exception cref="ArgumentException">The range reaches outside the tensor.</exception>
     /// <exception cref="ObjectDisposedException">The checkpoint is closed.</exception>
-    public unsafe void ReadFloat32(string name, long firstElement, Span<float> destination)
+    public void ReadFloat32(string name, long firstElement, Span<float> destination)
     {
         TensorEntry entry = Entry(name);
         TensorElements.CheckRange(entry, firstElement, destination.Length, nameof(firstElement));
-        TensorElements.Widen(entry, Owner(name).Address(entry), firstElement, destination);
+        if (merged.TryGetValue(name, out MergedTensor? tensor))
+        {
+            tensor.Read(firstElement, destination);
+        }
+        else
+        {
+            ReadStored(entry, firstElement, destination);
+        }
+    }
+
+    private unsafe void ReadStored(TensorEntry entry, long firstElement, Span<float> destination)
+    {
+        TensorElements.Widen(entry, Owner(entry.Name).Address(entry), firstElement, destination);
         if (BlockScales.For(this, entry) is { } scales)
         {
             scales.Apply(firstElement, destination);
@@ -87,13 +109,13 @@ public sealed partial class Checkpoint
     {
         ArgumentNullException.ThrowIfNull(destination);
         TensorEntry entry = Entry(name);
-        if (target == entry.Type)
+        if (target == entry.Type && !merged.ContainsKey(name))
         {
             CopyBytes(entry, destination, cancellationToken);
             return;
         }
 
-        if (target is not (TensorType.Float32 or TensorType.BFloat16))
+        if (target != entry.Type && target is not (TensorType.Float32 or TensorType.BFloat16))
         {
             throw new ArgumentException(
                 $"{target} for tensor {entry}, expected {entry.Type} (as stored), {TensorType.Float32} or {TensorType.BFloat16}", nameof(target));
@@ -109,7 +131,11 @@ public sealed partial class Checkpoint
                 cancellationToken.ThrowIfCancellationRequested();
                 Span<float> piece = wide.AsSpan(0, (int)Math.Min(chunk, entry.ElementCount - done));
                 ReadFloat32(name, done, piece);
-                if (target == TensorType.BFloat16)
+                if (target is TensorType.Float16 or TensorType.Float64)
+                {
+                    destination.Write(AdapterDiskTensor.Narrow(piece, target));
+                }
+                else if (target == TensorType.BFloat16)
                 {
                     Span<ushort> halves = narrow.AsSpan(0, piece.Length);
                     TensorConversion.NarrowToBFloat16(piece, halves);

@@ -24,6 +24,12 @@ public sealed partial record ExportOptions
     /// <summary>The element type of the attention caches; float32 by default. bfloat16 halves the memory and moves the logits by about 1 in 100.</summary>
     public CacheType CacheType { get; init; } = CacheType.Float32;
 
+    /// <summary>
+    /// The folder of a LoRA adapter, as PEFT or LongCat.ML saves it, that is merged into the weights on the way: the export is that of the merged model. Null (the default) exports the
+    /// checkpoint as it is. An adapter that is still annealing, or that does not fit the checkpoint, is refused.
+    /// </summary>
+    public string? Adapter { get; init; }
+
     /// <summary>Whether an earlier export under the same name is replaced; false by default. Any other folder with files in it is never replaced.</summary>
     public bool Overwrite { get; init; }
 

@@ -25,6 +25,7 @@ public static class OnnxExporter
     /// <param name="cancellationToken">Cancels within about a MiB of output; nothing is left behind.</param>
     /// <returns>What was written.</returns>
     /// <exception cref="CheckpointException">The checkpoint cannot be used, its architecture cannot be exported, or the output folder may not be replaced.</exception>
+    /// <exception cref="AdapterException"><see cref="ExportOptions.Adapter"/> cannot be loaded, or cannot be merged into this checkpoint.</exception>
     /// <exception cref="IOException">The disk is full or cannot be written to; nothing is left behind.</exception>
     /// <exception cref="ArgumentException">An option is out of range, or two contradict each other.</exception>
     /// <exception cref="QuantizationException">A weight is not finite, the recipe needs statistics and there are none, or the kernel's sums could overflow.</exception>
@@ -44,7 +45,8 @@ public static class OnnxExporter
         cancellationToken.ThrowIfCancellationRequested();
         checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
         RefuseExports(checkpointFolder);
-        using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
+        using PeftAdapter? adapter = options.Adapter is null ? null : PeftAdapter.Load(options.Adapter);
+        using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, adapter is null ? [] : [adapter], config => Adjusted(config, options));
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
         checkpoint.Validate(draft);
@@ -132,6 +134,7 @@ public static class OnnxExporter
     /// <param name="options">The export's options; null for the defaults.</param>
     /// <returns>The folder with the checkpoint's files.</returns>
     /// <exception cref="CheckpointException">The checkpoint's headers cannot be used, it is an export, its architecture cannot be exported, or the output folder may not be replaced.</exception>
+    /// <exception cref="AdapterException"><see cref="ExportOptions.Adapter"/> cannot be loaded, or cannot be merged into this checkpoint.</exception>
     /// <exception cref="ArgumentException">An option is out of range, or two contradict each other.</exception>
     public static string CheckFolders(string checkpointFolder, string outputFolder, ExportOptions? options = null)
     {
@@ -141,7 +144,8 @@ public static class OnnxExporter
         options.Check();
         checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
         RefuseExports(checkpointFolder);
-        using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, config => Adjusted(config, options));
+        using PeftAdapter? adapter = options.Adapter is null ? null : PeftAdapter.Load(options.Adapter);
+        using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, adapter is null ? [] : [adapter], config => Adjusted(config, options));
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         checkpoint.Validate(options.IncludeDraft && emitter.HasDraft(checkpoint));
         KeepApart(checkpointFolder, outputFolder);

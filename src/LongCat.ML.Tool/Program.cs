@@ -7,6 +7,7 @@ RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.")
     InspectCommand.Create(),
     ExportCommand.Create(),
     QuantizeCommand.Create(),
+    MergeCommand.Create(),
     LogitsCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),

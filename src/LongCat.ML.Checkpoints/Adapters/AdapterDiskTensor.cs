@@ -27,12 +27,23 @@ internal sealed record AdapterDiskTensor(string Key, TensorType Type, IReadOnlyL
         }
     }
 
-    /// <summary>Values as bytes of a storable type, rounded to nearest, ties to even.</summary>
+    /// <summary>Values as bytes of a floating-point type of 16 bits or more, rounded to nearest, ties to even.</summary>
     public static byte[] Narrow(ReadOnlySpan<float> values, TensorType type)
     {
         if (type == TensorType.Float32)
         {
             return MemoryMarshal.AsBytes(values).ToArray();
+        }
+
+        if (type == TensorType.Float64)
+        {
+            double[] wide = new double[values.Length];
+            for (int i = 0; i < wide.Length; i++)
+            {
+                wide[i] = values[i];
+            }
+
+            return MemoryMarshal.AsBytes<double>(wide).ToArray();
         }
 
         byte[] bytes = new byte[values.Length * sizeof(ushort)];

@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace LongCat.ML.Checkpoints;
 
 public sealed partial class PeftAdapter
@@ -22,15 +24,14 @@ public sealed partial class PeftAdapter
         (PeftConfig config, IReadOnlyList<AdapterMatrix> matrices) = Stored(layout ?? (_fused.Count > 0 ? ExpertLayout.Fused : ExpertLayout.PerExpert), model);
         byte[] json = config.ToBytes(matrices.Select(m => m.Module));
         CheckOrder(config, json, matrices);
-        string final = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        string final = PartialFolder.FullPath(folder);
         CheckReplaceable(final);
-        string partial = Sibling(final, "partial");
         try
         {
-            Directory.CreateDirectory(partial);
+            using PartialFolder partial = new(final);
             AdapterDiskTensor[] tensors = [.. DiskTensors(matrices, SavedModules.Values)];
             using (SafetensorsWriter writer = SafetensorsWriter.Create(
-                Path.Combine(partial, WeightsFileName), tensors.Select(t => t.Declaration), new Dictionary<string, string> { ["format"] = "pt" }))
+                Path.Combine(partial.Path, WeightsFileName), tensors.Select(t => t.Declaration), new Dictionary<string, string> { ["format"] = "pt" }))
             {
                 foreach (AdapterDiskTensor tensor in tensors)
                 {
@@ -43,26 +44,19 @@ public sealed partial class PeftAdapter
 
             if (Beta == 0)
             {
-                File.WriteAllBytes(Path.Combine(partial, PeftConfig.FileName), json);
+                File.WriteAllBytes(Path.Combine(partial.Path, PeftConfig.FileName), json);
             }
 
             if (Afa is not null)
             {
-                File.WriteAllBytes(Path.Combine(partial, AfaState.FileName), Afa.ToBytes(Beta == 0 ? null : System.Text.Encoding.ASCII.GetString(json)));
+                File.WriteAllBytes(Path.Combine(partial.Path, AfaState.FileName), Afa.ToBytes(Beta == 0 ? null : Encoding.ASCII.GetString(json)));
             }
 
-            Commit(partial, final);
+            partial.Commit(OwnFiles);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or CheckpointException)
         {
             throw new AdapterException(final, $"cannot be written: {e.Message}", e);
-        }
-        finally
-        {
-            if (Directory.Exists(partial))
-            {
-                Directory.Delete(partial, recursive: true);
-            }
         }
     }
 
@@ -105,7 +99,7 @@ public sealed partial class PeftAdapter
             return;
         }
 
-        PeftConfig read = PeftConfig.Parse(System.Text.Encoding.ASCII.GetString(json), Name);
+        PeftConfig read = PeftConfig.Parse(Encoding.ASCII.GetString(json), Name);
         foreach (string module in matrices.Select(m => m.Module))
         {
             if (read.RankOf(module) != config.RankOf(module) || read.AlphaOf(module) != config.AlphaOf(module))
@@ -133,51 +127,5 @@ public sealed partial class PeftAdapter
         {
             throw new AdapterException(final, "holds files but no adapter; only an adapter is overwritten. Choose another folder or empty this one");
         }
-    }
-
-    private static void Commit(string partial, string final)
-    {
-        if (!Directory.Exists(final))
-        {
-            Directory.Move(partial, final);
-            return;
-        }
-
-        string replaced = Sibling(final, "replaced");
-        Directory.Move(final, replaced);
-        try
-        {
-            Directory.Move(partial, final);
-        }
-        catch
-        {
-            Directory.Move(replaced, final);
-            throw;
-        }
-
-        foreach (string entry in Directory.EnumerateFileSystemEntries(replaced).ToArray())
-        {
-            string name = Path.GetFileName(entry);
-            if (!OwnFiles.Contains(name))
-            {
-                Directory.Move(entry, Path.Combine(final, name));
-            }
-        }
-
-        try
-        {
-            Directory.Delete(replaced, recursive: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The new adapter is in place; the old one stays under its hidden name beside it.
-        }
-    }
-
-    private static string Sibling(string final, string purpose)
-    {
-        string parent = Path.GetDirectoryName(final)!;
-        Directory.CreateDirectory(parent);
-        return Path.Combine(parent, $".{Path.GetFileName(final)}.{purpose}-{Guid.NewGuid():N}");
     }
 }

@@ -25,11 +25,12 @@ internal static class ExportCommand
             Description = "With --precision int4: how many weights share a scale, 16, 32, 64, 128 or 256.",
             DefaultValueFactory = _ => 32,
         };
+        Option<string?> adapter = AdapterArgument.Create();
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
         Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, operators, precision, blockSize, noDraft, overwrite,
+            checkpoint, output, operators, precision, blockSize, adapter, noDraft, overwrite,
         };
         QuantizationArguments quantization = new();
         quantization.AddTo(command);
@@ -47,6 +48,7 @@ internal static class ExportCommand
                     _ => null,
                 },
                 Int4BlockSize = result.GetValue(blockSize),
+                Adapter = AdapterArgument.Folder(result, adapter),
                 IncludeDraft = !result.GetValue(noDraft),
                 Overwrite = result.GetValue(overwrite),
             };

@@ -33,6 +33,7 @@ public static class ModelQuantizer
     /// <returns>What was written.</returns>
     /// <exception cref="ArgumentException">An option is out of range, or two contradict each other. The message names option, value and what is allowed.</exception>
     /// <exception cref="CheckpointException">The checkpoint cannot be used (it is an export already, it is quantized in a way that is not read, a file is missing, a weight is not finite), or the output folder may not be replaced.</exception>
+    /// <exception cref="AdapterException">The adapter of <paramref name="export"/> cannot be loaded, or cannot be merged into this checkpoint.</exception>
     /// <exception cref="QuantizationException">A weight is not finite, or the kernel's sums could overflow.</exception>
     /// <exception cref="InferenceException">The float model cannot run, or its activations are not finite.</exception>
     /// <exception cref="InvalidDataException">No row of the calibration data is usable.</exception>
@@ -123,7 +124,8 @@ public static class ModelQuantizer
         catch (InferenceException)
         {
             // Activations that are not finite are most often weights that are not: an error that names the tensor says more than one that names a layer's input.
-            using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder);
+            using PeftAdapter? adapter = export.Adapter is null ? null : PeftAdapter.Load(export.Adapter);
+            using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, adapter is null ? [] : [adapter]);
             checkpoint.CheckFinite();
             throw;
         }
