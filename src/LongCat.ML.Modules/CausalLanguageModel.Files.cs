@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Quantization;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -22,18 +23,71 @@ public abstract partial class CausalLanguageModel
     /// <param name="checkpoint">The checkpoint, which stays the caller's.</param>
     /// <returns>A model in float32, owned by the caller. It has a draft head when the checkpoint has one.</returns>
     /// <exception cref="CheckpointException">The checkpoint's tensors do not fit its config.</exception>
-    public static CausalLanguageModel Load(Checkpoint checkpoint)
+    public static CausalLanguageModel Load(Checkpoint checkpoint) => Load(checkpoint, BaseWeights.Float32);
+
+    /// <summary>Loads a checkpoint folder of any family with weights of a chosen precision.</summary>
+    /// <param name="folder">The folder with config.json and the weights, or a model's folder in a Hugging Face cache.</param>
+    /// <param name="weights">How weights lie in memory. All but float32 are frozen: adapters train on top of them.</param>
+    /// <param name="quantization">For <see cref="BaseWeights.W4A8"/>: how weights become 4 bits. Null rounds to nearest; recipes that need a calibration run are refused.</param>
+    /// <returns>A model, owned by the caller.</returns>
+    /// <exception cref="CheckpointException">The checkpoint is malformed, or its tensors do not fit its config.</exception>
+    /// <exception cref="ArgumentException">Options were given for a model that is not quantized, or have a value that is not allowed.</exception>
+    /// <exception cref="QuantizationException">The recipe needs statistics, or a weight is not finite.</exception>
+    public static CausalLanguageModel Load(string folder, BaseWeights weights, QuantizationOptions? quantization = null)
+    {
+        using var checkpoint = Checkpoint.Open(folder);
+        return Load(checkpoint, weights, quantization);
+    }
+
+    /// <summary>Loads an open checkpoint of any family with weights of a chosen precision; every tensor is checked against the config first.</summary>
+    /// <param name="checkpoint">The checkpoint, which stays the caller's.</param>
+    /// <param name="weights">How weights lie in memory. All but float32 are frozen: adapters train on top of them.</param>
+    /// <param name="quantization">For <see cref="BaseWeights.W4A8"/>: how weights become 4 bits. Null rounds to nearest; recipes that need a calibration run are refused.</param>
+    /// <returns>A model, owned by the caller. It has a draft head when the checkpoint has one.</returns>
+    /// <remarks>The peak is the model itself and, one after another, a matrix in float32.</remarks>
+    /// <exception cref="CheckpointException">The checkpoint's tensors do not fit its config.</exception>
+    /// <exception cref="ArgumentException">Options were given for a model that is not quantized, or have a value that is not allowed.</exception>
+    /// <exception cref="QuantizationException">The recipe needs statistics, or a weight is not finite.</exception>
+    public static CausalLanguageModel Load(Checkpoint checkpoint, BaseWeights weights, QuantizationOptions? quantization = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
+        if (!Enum.IsDefined(weights))
+        {
+            throw new ArgumentException($"weights are {weights}, expected one of {string.Join(", ", Enum.GetNames<BaseWeights>())}", nameof(weights));
+        }
+
+        if (quantization is not null && weights != BaseWeights.W4A8)
+        {
+            throw new ArgumentException($"options of quantization were given with weights {weights}; they go with {BaseWeights.W4A8}", nameof(quantization));
+        }
+
         checkpoint.Validate();
-        var model = Create(checkpoint.Config);
+        MatrixQuantizer? quantizer = weights == BaseWeights.W4A8 ? new MatrixQuantizer(quantization ?? new() { Recipe = QuantizationRecipe.RoundToNearest }, statistics: null) : null;
+        CausalLanguageModel model;
+        using (new WeightAllocation(weights, checkpoint.Entry(checkpoint.Config.ExpectedTensors(withMtp: false)[0].Name).Type == TensorType.BFloat16))
+        {
+            model = Create(checkpoint.Config);
+        }
+
         try
         {
             using var scope = NewDisposeScope();
             using var frozen = no_grad();
+            model.BaseWeights = weights;
+            HashSet<string> filled = new(StringComparer.Ordinal);
+            foreach (var (path, projection) in model.Projections())
+            {
+                projection.Fill(checkpoint, path, quantizer);
+                filled.Add(path + ".weight");
+                filled.Add(path + ".bias");
+            }
+
             foreach (var (name, value) in model.state_dict())
             {
-                checkpoint.ReadFloat32(model.StoredName(name), MemoryMarshal.Cast<byte, float>(value.bytes));
+                if (model.StoredName(name) is var stored && !filled.Contains(stored))
+                {
+                    TensorFiller.Fill(checkpoint, stored, value);
+                }
             }
 
             return model;
@@ -51,11 +105,17 @@ public abstract partial class CausalLanguageModel
     /// <param name="type"><see cref="TensorType.Float32"/> or <see cref="TensorType.BFloat16"/>; routers stay float32.</param>
     /// <exception cref="CheckpointException">The folder or a file cannot be written.</exception>
     /// <exception cref="ArgumentException">Another type.</exception>
+    /// <exception cref="InvalidOperationException">The weights are 4-bit levels.</exception>
     public void Save(string folder, string configJson, TensorType type)
     {
         if (type is not (TensorType.Float32 or TensorType.BFloat16))
         {
             throw new ArgumentException($"weights can be saved as Float32 or BFloat16, not {type}", nameof(type));
+        }
+
+        if (BaseWeights == BaseWeights.W4A8)
+        {
+            throw new InvalidOperationException("the model's weights are 4-bit levels, which a Hugging Face folder does not hold; load it in float32 or bfloat16 to save it");
         }
 
         Directory.CreateDirectory(folder);
@@ -69,7 +129,8 @@ public abstract partial class CausalLanguageModel
         {
             foreach (var (name, value) in state)
             {
-                writer.Write(name, MemoryMarshal.Cast<byte, float>(value.bytes));
+                using var whole = value.cpu().to(ScalarType.Float32);
+                writer.Write(name, MemoryMarshal.Cast<byte, float>(whole.bytes));
             }
 
             writer.Complete();

@@ -12,7 +12,7 @@ namespace LongCat.ML.Modules;
 public sealed class DecoderForCausalLM : CausalLanguageModel
 {
     private readonly DecoderModel model;
-    private readonly Linear? lm_head;
+    private readonly Projection? lm_head;
 
     /// <summary>Creates the model with weights that are not yet meaningful: load a checkpoint.</summary>
     /// <param name="config">The settings.</param>
@@ -20,8 +20,8 @@ public sealed class DecoderForCausalLM : CausalLanguageModel
         : base(nameof(DecoderForCausalLM))
     {
         Config = config;
-        model = new DecoderModel(config);
-        lm_head = config.TieWordEmbeddings ? null : nn.Linear(config.HiddenSize, config.VocabSize, hasBias: false);
+        model = new DecoderModel(config, Settings);
+        lm_head = config.TieWordEmbeddings ? null : new Projection(config.HiddenSize, config.VocabSize, hasBias: false, ProjectionPrecision.EightBit);
         RegisterComponents();
     }
 
@@ -38,7 +38,9 @@ public sealed class DecoderForCausalLM : CausalLanguageModel
 
     /// <inheritdoc/>
     public override Tensor Logits(Tensor hidden) =>
-        lm_head is not null ? lm_head.forward(hidden) : nn.functional.linear(hidden, model.WordEmbedding.weight!);
+        lm_head is not null ? lm_head.forward(hidden) : model.Words.Multiply(hidden);
+
+    private protected override IEnumerable<TokenTable> Tables() => [model.Words];
 
     private protected override ForwardResult ForwardStack(SequenceBatch batch, ActivationProbe? probe) => model.Forward(batch, probe);
 }

@@ -14,13 +14,18 @@ public sealed class DecoderModel : nn.Module
     private readonly RmsNorm norm;
     private readonly RotaryTable _rotary;
     private readonly int _heads;
+    private readonly TokenTable _words;
+    private readonly PassSettings _settings;
 
     /// <summary>Creates the stack with random weights.</summary>
     /// <param name="config">The model's settings.</param>
-    public DecoderModel(DecoderConfig config)
+    /// <param name="settings">Shared with the model around it.</param>
+    internal DecoderModel(DecoderConfig config, PassSettings settings)
         : base(nameof(DecoderModel))
     {
-        embed_tokens = nn.Embedding(config.VocabSize, config.HiddenSize);
+        _settings = settings;
+        embed_tokens = TokenTable.Create(config.VocabSize, config.HiddenSize);
+        _words = new TokenTable("model.embed_tokens", embed_tokens);
         var blocks = new DecoderBlock[config.NumLayers];
         for (int l = 0; l < blocks.Length; l++)
         {
@@ -37,6 +42,9 @@ public sealed class DecoderModel : nn.Module
     /// <summary>The word embedding, which is the output matrix too where both are tied.</summary>
     public Embedding WordEmbedding => embed_tokens;
 
+    /// <summary>The word embedding as the stack reads it.</summary>
+    internal TokenTable Words => _words;
+
     /// <summary>Layers.</summary>
     public int LayerCount => layers.Count;
 
@@ -52,13 +60,14 @@ public sealed class DecoderModel : nn.Module
     internal ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe)
     {
         using var scope = NewDisposeScope();
-        batch.Prepare(_heads, _rotary);
-        var hidden = embed_tokens.forward(tensor(batch.InputIds));
+        batch.Prepare(_heads, _rotary, _settings.Device);
+        var hidden = _words.Rows(tensor(batch.InputIds, device: _settings.Device));
         probe?.Invoke("hidden_states.embed", hidden);
         List<RoutingDecision> decisions = [];
         for (int l = 0; l < layers.Count; l++)
         {
-            (hidden, var decision) = layers[l].Forward(hidden, batch, probe);
+            DecoderBlock layer = layers[l];
+            (hidden, var decision) = _settings.Run((input, sees) => layer.Forward(input, batch, sees), hidden, probe);
             probe?.Invoke($"hidden_states.layer.{l}", hidden);
             if (decision is not null)
             {

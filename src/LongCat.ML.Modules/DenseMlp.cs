@@ -9,7 +9,7 @@ namespace LongCat.ML.Modules;
 public sealed class DenseMlp : nn.Module<Tensor, Tensor>
 {
     // Not three fields: those would be registered under their own names.
-    private readonly (Linear Gate, Linear Up, Linear Down) _projections;
+    private readonly (Projection Gate, Projection Up, Projection Down) _projections;
 
     /// <summary>Creates the block.</summary>
     /// <param name="hidden">Width of input and output.</param>
@@ -21,7 +21,7 @@ public sealed class DenseMlp : nn.Module<Tensor, Tensor>
     public DenseMlp(long hidden, long inner, bool bias = false, string gateName = "gate_proj", string upName = "up_proj", string downName = "down_proj")
         : base(nameof(DenseMlp))
     {
-        _projections = (nn.Linear(hidden, inner, hasBias: bias), nn.Linear(hidden, inner, hasBias: bias), nn.Linear(inner, hidden, hasBias: bias));
+        _projections = (new Projection(hidden, inner, bias), new Projection(hidden, inner, bias), new Projection(inner, hidden, bias));
         register_module(gateName, _projections.Gate);
         register_module(upName, _projections.Up);
         register_module(downName, _projections.Down);

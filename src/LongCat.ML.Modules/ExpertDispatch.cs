@@ -42,7 +42,7 @@ internal static class ExpertDispatch
             }
         }
 
-        var tokenIndex = tensor(token);
+        var tokenIndex = tensor(token, device: input.device);
         var gathered = input.index_select(0, tokenIndex);
         var parts = new List<Tensor>(experts);
         for (int e = 0; e < experts; e++)
@@ -53,7 +53,7 @@ internal static class ExpertDispatch
             }
         }
 
-        var gates = decision.Weights.reshape(decision.Indices.Length).index_select(0, tensor(choice)).unsqueeze(1);
+        var gates = decision.Weights.reshape(decision.Indices.Length).index_select(0, tensor(choice, device: input.device)).unsqueeze(1);
         return zeros_like(input).index_add(0, tokenIndex, cat(parts, 0).mul(gates), 1).MoveToOuterDisposeScope();
     }
 }

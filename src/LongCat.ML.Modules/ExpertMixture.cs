@@ -52,7 +52,7 @@ public sealed class ExpertMixture : nn.Module
             float[] zeroExpert = [.. decision.Indices.Select(index => index >= experts.Count ? 1f : 0f)];
             if (zeroExpert.Contains(1f))
             {
-                var share = decision.Weights.mul(tensor(zeroExpert, [tokens, _topK])).sum(1, keepdim: true);
+                var share = decision.Weights.mul(tensor(zeroExpert, [tokens, _topK], device: input.device)).sum(1, keepdim: true);
                 output = output.add(input.mul(share));
             }
         }

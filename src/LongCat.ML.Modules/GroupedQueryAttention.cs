@@ -12,10 +12,10 @@ namespace LongCat.ML.Modules;
 /// <remarks>State: <c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c>, <c>o_proj</c> (<c>.weight</c>, and <c>.bias</c> where the family has it), <c>q_norm.weight</c> and <c>k_norm.weight</c> where it norms heads.</remarks>
 public sealed class GroupedQueryAttention : nn.Module
 {
-    private readonly Linear q_proj;
-    private readonly Linear k_proj;
-    private readonly Linear v_proj;
-    private readonly Linear o_proj;
+    private readonly Projection q_proj;
+    private readonly Projection k_proj;
+    private readonly Projection v_proj;
+    private readonly Projection o_proj;
     private readonly RmsNorm? q_norm;
     private readonly RmsNorm? k_norm;
     private readonly int _heads;
@@ -36,10 +36,10 @@ public sealed class GroupedQueryAttention : nn.Module
         _window = config.Window(layer);
         _scale = (float)config.SoftmaxScale;
         long query = (long)_heads * _dimension, keyValue = (long)_keyValueHeads * _dimension;
-        q_proj = nn.Linear(config.HiddenSize, query, hasBias: config.QueryKeyValueBias);
-        k_proj = nn.Linear(config.HiddenSize, keyValue, hasBias: config.QueryKeyValueBias);
-        v_proj = nn.Linear(config.HiddenSize, keyValue, hasBias: config.QueryKeyValueBias);
-        o_proj = nn.Linear(query, config.HiddenSize, hasBias: config.OutputBias);
+        q_proj = new Projection(config.HiddenSize, query, config.QueryKeyValueBias);
+        k_proj = new Projection(config.HiddenSize, keyValue, config.QueryKeyValueBias);
+        v_proj = new Projection(config.HiddenSize, keyValue, config.QueryKeyValueBias);
+        o_proj = new Projection(query, config.HiddenSize, config.OutputBias);
         q_norm = config.QueryKeyNorm ? new RmsNorm(_dimension, config.RmsNormEps) : null;
         k_norm = config.QueryKeyNorm ? new RmsNorm(_dimension, config.RmsNormEps) : null;
         RegisterComponents();

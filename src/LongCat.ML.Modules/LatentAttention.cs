@@ -15,13 +15,13 @@ namespace LongCat.ML.Modules;
 /// </remarks>
 public sealed class LatentAttention : nn.Module
 {
-    private readonly Linear q_a_proj;
+    private readonly Projection q_a_proj;
     private readonly RmsNorm q_a_layernorm;
-    private readonly Linear q_b_proj;
-    private readonly Linear kv_a_proj_with_mqa;
+    private readonly Projection q_b_proj;
+    private readonly Projection kv_a_proj_with_mqa;
     private readonly RmsNorm kv_a_layernorm;
-    private readonly Linear kv_b_proj;
-    private readonly Linear o_proj;
+    private readonly Projection kv_b_proj;
+    private readonly Projection o_proj;
     private readonly int _heads;
     private readonly int _nope;
     private readonly int _rope;
@@ -41,13 +41,13 @@ public sealed class LatentAttention : nn.Module
         _value = config.VHeadDim;
         _rank = config.KvLoraRank;
         long hidden = config.HiddenSize;
-        q_a_proj = nn.Linear(hidden, config.QLoraRank, hasBias: false);
+        q_a_proj = new Projection(hidden, config.QLoraRank);
         q_a_layernorm = new RmsNorm(config.QLoraRank, config.LatentNormEps);
-        q_b_proj = nn.Linear(config.QLoraRank, _heads * (_nope + _rope), hasBias: false);
-        kv_a_proj_with_mqa = nn.Linear(hidden, _rank + _rope, hasBias: false);
+        q_b_proj = new Projection(config.QLoraRank, _heads * (_nope + _rope));
+        kv_a_proj_with_mqa = new Projection(hidden, _rank + _rope);
         kv_a_layernorm = new RmsNorm(_rank, config.LatentNormEps);
-        kv_b_proj = nn.Linear(_rank, _heads * (_nope + _value), hasBias: false);
-        o_proj = nn.Linear(_heads * _value, hidden, hasBias: false);
+        kv_b_proj = new Projection(_rank, _heads * (_nope + _value), hasBias: false, ProjectionPrecision.Half);
+        o_proj = new Projection(_heads * _value, hidden);
         _scoreScale = (float)(config.QueryScale * config.SoftmaxScale);
         _latentScale = (float)config.LatentScale;
         RegisterComponents();

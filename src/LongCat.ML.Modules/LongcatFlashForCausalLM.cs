@@ -17,7 +17,7 @@ namespace LongCat.ML.Modules;
 public partial class LongcatFlashForCausalLM : CausalLanguageModel
 {
     private readonly LongcatFlashModel model;
-    private readonly Linear lm_head;
+    private readonly Projection lm_head;
 
     /// <summary>Creates the model with weights that are not yet meaningful: load a checkpoint or call <see cref="WeightInitializer"/>.</summary>
     /// <param name="config">The settings; without n-gram embedding.</param>
@@ -43,8 +43,8 @@ public partial class LongcatFlashForCausalLM : CausalLanguageModel
         }
 
         Config = config;
-        model = new LongcatFlashModel(config, config.PhysicalMtpLayers > 0);
-        lm_head = nn.Linear(config.HiddenSize, config.VocabSize, hasBias: false);
+        model = new LongcatFlashModel(config, config.PhysicalMtpLayers > 0, Settings);
+        lm_head = new Projection(config.HiddenSize, config.VocabSize, hasBias: false, ProjectionPrecision.EightBit);
         RegisterComponents();
     }
 
@@ -70,6 +70,8 @@ public partial class LongcatFlashForCausalLM : CausalLanguageModel
 
     /// <inheritdoc/>
     public override Tensor Logits(Tensor hidden) => lm_head.forward(hidden);
+
+    private protected override IEnumerable<TokenTable> Tables() => model.Tables;
 
     private protected override ForwardResult ForwardStack(SequenceBatch batch, ActivationProbe? probe) => model.Forward(batch, probe);
 }

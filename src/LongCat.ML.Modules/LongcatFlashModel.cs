@@ -16,14 +16,19 @@ public sealed class LongcatFlashModel : nn.Module
     private readonly MultiTokenPrediction? mtp;
     private readonly RotaryTable _rotary;
     private readonly int _heads;
+    private readonly TokenTable _words;
+    private readonly PassSettings _settings;
 
     /// <summary>Creates the stack with random weights.</summary>
     /// <param name="config">The model's settings.</param>
     /// <param name="draftHead">Whether to build the draft head.</param>
-    public LongcatFlashModel(LongcatFlashConfig config, bool draftHead)
+    /// <param name="settings">Shared with the model around it.</param>
+    internal LongcatFlashModel(LongcatFlashConfig config, bool draftHead, PassSettings settings)
         : base(nameof(LongcatFlashModel))
     {
-        embed_tokens = nn.Embedding(config.VocabSize, config.HiddenSize);
+        _settings = settings;
+        embed_tokens = TokenTable.Create(config.VocabSize, config.HiddenSize);
+        _words = new TokenTable("model.embed_tokens", embed_tokens);
         ngram_embeddings = config.NGram is null ? null : new NGramEmbedding(config);
         var blocks = new DecoderLayer[config.NumLayers];
         for (int l = 0; l < blocks.Length; l++)
@@ -45,6 +50,9 @@ public sealed class LongcatFlashModel : nn.Module
     /// <summary>The draft head, or null.</summary>
     public MultiTokenPrediction? DraftHead => mtp;
 
+    /// <summary>The tables as the stack reads them: word embedding, then n-gram tables.</summary>
+    internal IEnumerable<TokenTable> Tables => ngram_embeddings is null ? [_words] : [_words, .. ngram_embeddings.Tables];
+
     /// <summary>Logical layers.</summary>
     public int LayerCount => layers.Count;
 
@@ -60,8 +68,8 @@ public sealed class LongcatFlashModel : nn.Module
     internal ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe)
     {
         using var scope = NewDisposeScope();
-        batch.Prepare(_heads, _rotary);
-        var hidden = embed_tokens.forward(tensor(batch.InputIds));
+        batch.Prepare(_heads, _rotary, _settings.Device);
+        var hidden = _words.Rows(tensor(batch.InputIds, device: _settings.Device));
         if (ngram_embeddings is not null)
         {
             hidden = ngram_embeddings.Forward(hidden, batch);
@@ -71,7 +79,9 @@ public sealed class LongcatFlashModel : nn.Module
         var decisions = new RoutingDecision[layers.Count];
         for (int l = 0; l < layers.Count; l++)
         {
-            (hidden, decisions[l]) = layers[l].Forward(hidden, batch, probe);
+            DecoderLayer layer = layers[l];
+            (hidden, var decision) = _settings.Run((input, sees) => layer.Forward(input, batch, sees), hidden, probe);
+            decisions[l] = decision!;
             probe?.Invoke($"hidden_states.layer.{l}", hidden);
             decisions[l].Probabilities.MoveToOuterDisposeScope();
             decisions[l].Weights.MoveToOuterDisposeScope();
@@ -91,7 +101,7 @@ public sealed class LongcatFlashModel : nn.Module
     {
         var head = mtp ?? throw new InvalidOperationException("the model has no draft head (num_nextn_predict_layers is 0, or the checkpoint has no model.mtp tensors)");
         using var scope = NewDisposeScope();
-        batch.Prepare(_heads, _rotary);
-        return head.Forward(embed_tokens.forward(tensor(batch.NextIds())), hidden, batch, probe).MoveToOuterDisposeScope();
+        batch.Prepare(_heads, _rotary, _settings.Device);
+        return head.Forward(_words.Rows(tensor(batch.NextIds(), device: _settings.Device)), hidden, batch, probe).MoveToOuterDisposeScope();
     }
 }

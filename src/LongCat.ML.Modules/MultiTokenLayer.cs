@@ -9,7 +9,7 @@ public sealed class MultiTokenLayer : nn.Module
 {
     private readonly NamedNorm enorm;
     private readonly NamedNorm hnorm;
-    private readonly Linear eh_proj;
+    private readonly Projection eh_proj;
     private readonly RmsNorm input_layernorm;
     private readonly LatentAttention self_attn;
     private readonly RmsNorm post_attention_layernorm;
@@ -23,7 +23,7 @@ public sealed class MultiTokenLayer : nn.Module
         long hidden = config.HiddenSize;
         enorm = new NamedNorm(hidden, config.RmsNormEps);
         hnorm = new NamedNorm(hidden, config.RmsNormEps);
-        eh_proj = nn.Linear(2 * hidden, hidden, hasBias: false);
+        eh_proj = new Projection(2 * hidden, hidden);
         input_layernorm = new RmsNorm(hidden, config.RmsNormEps);
         self_attn = new LatentAttention(config);
         post_attention_layernorm = new RmsNorm(hidden, config.RmsNormEps);

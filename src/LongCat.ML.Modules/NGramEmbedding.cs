@@ -15,8 +15,9 @@ namespace LongCat.ML.Modules;
 public sealed class NGramEmbedding : nn.Module
 {
     private readonly ModuleList<Embedding> embedders;
-    private readonly ModuleList<Linear> post_projs;
+    private readonly ModuleList<Projection> post_projs;
     private readonly NGramHash _hash;
+    private readonly TokenTable[] _tables;
 
     /// <summary>Creates the embedding.</summary>
     /// <param name="config">The model's settings; <c>NGram</c> must be present.</param>
@@ -29,20 +30,24 @@ public sealed class NGramEmbedding : nn.Module
         int tables = _hash.Tables;
         long width = ngram.TableWidth;
         var lookups = new Embedding[tables];
-        var projections = new Linear[tables];
+        var projections = new Projection[tables];
         for (int i = 0; i < tables; i++)
         {
-            lookups[i] = nn.Embedding(_hash.TableRows[i], width);
-            projections[i] = nn.Linear(width, config.HiddenSize, hasBias: false);
+            lookups[i] = TokenTable.Create(_hash.TableRows[i], width);
+            projections[i] = new Projection(width, config.HiddenSize, hasBias: false, ProjectionPrecision.Half);
         }
 
         embedders = new ModuleList<Embedding>(lookups);
-        post_projs = new ModuleList<Linear>(projections);
+        post_projs = new ModuleList<Projection>(projections);
+        _tables = [.. lookups.Select((lookup, i) => new TokenTable($"model.ngram_embeddings.embedders.{i}", lookup))];
         RegisterComponents();
     }
 
     /// <summary>The hash of this model.</summary>
     public NGramHash Hash => _hash;
+
+    /// <summary>The tables as the stack reads them.</summary>
+    internal IReadOnlyList<TokenTable> Tables => _tables;
 
     /// <summary>The table ids of every token.</summary>
     /// <param name="batch">The tokens.</param>
@@ -66,16 +71,26 @@ public sealed class NGramEmbedding : nn.Module
     internal Tensor Forward(Tensor words, SequenceBatch batch)
     {
         using var scope = NewDisposeScope();
-        var ids = tensor(TableIds(batch), [_hash.Tables, batch.Tokens]);
-        var rows = new Tensor[_hash.Tables];
-        var matrices = new Tensor[_hash.Tables];
-        for (int i = 0; i < rows.Length; i++)
+        var ids = tensor(TableIds(batch), [_hash.Tables, batch.Tokens], device: words.device);
+        Tensor[] rows = [.. _tables.Select((table, i) => table.Rows(ids.select(0, i)))];
+        Tensor projected;
+        if (post_projs.All(projection => projection.IsPlain && projection.Adapter?.Magnitude is null))
         {
-            rows[i] = embedders[i].forward(ids.select(0, i));
-            matrices[i] = post_projs[i].weight;
+            projected = nn.functional.linear(cat(rows, 1), cat([.. post_projs.Select(projection => (Tensor)projection.Weight!)], 1));
+            for (int i = 0; i < rows.Length; i++)
+            {
+                projected = post_projs[i].Adapter is { } adapter ? adapter.AddChange(projected, rows[i]) : projected;
+            }
+        }
+        else
+        {
+            projected = post_projs[0].forward(rows[0]);
+            for (int i = 1; i < rows.Length; i++)
+            {
+                projected = projected.add(post_projs[i].forward(rows[i]));
+            }
         }
 
-        var projected = nn.functional.linear(cat(rows, 1), cat(matrices, 1));
         return words.add(projected).mul(1f / (1 + rows.Length)).MoveToOuterDisposeScope();
     }
 }

@@ -13,7 +13,7 @@ namespace LongCat.ML.Modules;
 /// <remarks>State: <c>classifier.weight</c> [E+Z, hidden] and the buffer <c>e_score_correction_bias</c> [E+Z], which a controller moves and no gradient reaches.</remarks>
 public sealed class Router : nn.Module
 {
-    private readonly Linear classifier;
+    private readonly Projection classifier;
     private readonly Tensor e_score_correction_bias;
     private readonly int _topK;
     private readonly double _scale;
@@ -24,7 +24,7 @@ public sealed class Router : nn.Module
         : base(nameof(Router))
     {
         int experts = config.NumRoutedExperts + config.NumZeroExperts;
-        classifier = nn.Linear(config.HiddenSize, experts, hasBias: false);
+        classifier = new Projection(config.HiddenSize, experts, hasBias: false, ProjectionPrecision.Full);
         e_score_correction_bias = zeros(experts).DetachFromDisposeScope();
         _topK = config.MoeTopK;
         _scale = config.RoutedScalingFactor;
@@ -43,7 +43,7 @@ public sealed class Router : nn.Module
         var probabilities = classifier.forward(input).softmax(-1);
         var (_, chosen) = probabilities.detach().add(e_score_correction_bias).topk(_topK, 1, true, true);
         var weights = probabilities.gather(1, chosen).mul(_scale);
-        long[] indices = MemoryMarshal.Cast<byte, long>(chosen.contiguous().bytes).ToArray();
+        long[] indices = MemoryMarshal.Cast<byte, long>(chosen.cpu().contiguous().bytes).ToArray();
         var counts = new long[e_score_correction_bias.shape[0]];
         foreach (long index in indices)
         {

@@ -13,6 +13,7 @@ namespace LongCat.ML.Modules;
 public sealed class SequenceBatch : IDisposable
 {
     private readonly Dictionary<int, Tensor> _windowMasks = [];
+    private Device _device = CPU;
 
     /// <summary>Creates a batch.</summary>
     /// <param name="inputIds">B·S token ids, row-major.</param>
@@ -118,7 +119,8 @@ public sealed class SequenceBatch : IDisposable
     /// <summary>Makes the mask [B·heads, S, S] (0 or -∞) and the rotary tables, once.</summary>
     /// <param name="heads">Attention heads.</param>
     /// <param name="rotary">The rotary frequencies.</param>
-    internal void Prepare(int heads, RotaryTable rotary)
+    /// <param name="device">Where the weights are.</param>
+    internal void Prepare(int heads, RotaryTable rotary, Device device)
     {
         if (Mask is not null)
         {
@@ -126,9 +128,10 @@ public sealed class SequenceBatch : IDisposable
         }
 
         using var scope = NewDisposeScope();
+        _device = device;
         Mask = MaskOf(heads, Columns).DetachFromDisposeScope();
         var (cosine, sine) = rotary.At(Positions);
-        (Cosine, Sine) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
+        (Cosine, Sine) = (cosine.to(device).DetachFromDisposeScope(), sine.to(device).DetachFromDisposeScope());
     }
 
     /// <summary>The mask of a layer whose queries see the last <paramref name="window"/> tokens of their document, themselves included; made once per window.</summary>
@@ -163,6 +166,6 @@ public sealed class SequenceBatch : IDisposable
             Array.Fill(mask, 0f, (i * Columns) + first, column - first + 1);
         }
 
-        return tensor(mask, [Rows, 1, Columns, Columns]).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns);
+        return tensor(mask, [Rows, 1, Columns, Columns], device: _device).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns);
     }
 }

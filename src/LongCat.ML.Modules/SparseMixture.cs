@@ -13,7 +13,7 @@ namespace LongCat.ML.Modules;
 /// <remarks>State: <c>gate.weight</c> [E, hidden] and <c>experts.{e}.*</c> under the family's names.</remarks>
 public sealed class SparseMixture : nn.Module
 {
-    private readonly Linear gate;
+    private readonly Projection gate;
     private readonly ModuleList<DenseMlp> experts;
     private readonly int _topK;
     private readonly bool _normalize;
@@ -24,7 +24,7 @@ public sealed class SparseMixture : nn.Module
     public SparseMixture(long hidden, DecoderMixtureConfig config)
         : base(nameof(SparseMixture))
     {
-        gate = nn.Linear(hidden, config.NumExperts, hasBias: false);
+        gate = new Projection(hidden, config.NumExperts, hasBias: false, ProjectionPrecision.Full);
         var blocks = new DenseMlp[config.NumExperts];
         for (int e = 0; e < blocks.Length; e++)
         {
@@ -50,7 +50,7 @@ public sealed class SparseMixture : nn.Module
             weights = weights.div(weights.sum(1, keepdim: true));
         }
 
-        long[] indices = MemoryMarshal.Cast<byte, long>(chosen.contiguous().bytes).ToArray();
+        long[] indices = MemoryMarshal.Cast<byte, long>(chosen.cpu().contiguous().bytes).ToArray();
         var counts = new long[experts.Count];
         foreach (long index in indices)
         {

@@ -38,45 +38,9 @@ public static class WeightInitializer
                 }
                 else
                 {
-                    Normal(MemoryMarshal.Cast<byte, float>(value.bytes), deviation, seed ^ Hash(name));
+                    SeededValues.Normal(MemoryMarshal.Cast<byte, float>(value.bytes), deviation, SeededValues.Stream(seed, name));
                 }
             }
-        }
-    }
-
-    /// <summary>FNV-1a of the name, so that a tensor's values do not depend on the others.</summary>
-    private static ulong Hash(string name)
-    {
-        ulong hash = 14695981039346656037;
-        foreach (char c in name)
-        {
-            hash = (hash ^ c) * 1099511628211;
-        }
-
-        return hash;
-    }
-
-    /// <summary>SplitMix64 and Box–Muller.</summary>
-    private static void Normal(Span<float> values, double deviation, ulong state)
-    {
-        for (int i = 0; i < values.Length; i += 2)
-        {
-            double radius = Math.Sqrt(-2 * Math.Log(1 - Next(ref state))) * deviation;
-            double angle = 2 * Math.PI * Next(ref state);
-            values[i] = (float)(radius * Math.Cos(angle));
-            if (i + 1 < values.Length)
-            {
-                values[i + 1] = (float)(radius * Math.Sin(angle));
-            }
-        }
-
-        static double Next(ref ulong state)
-        {
-            state += 0x9E3779B97F4A7C15;
-            ulong z = state;
-            z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-            z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-            return ((z ^ (z >> 31)) >> 11) * (1.0 / (1ul << 53));
         }
     }
 }

@@ -136,6 +136,8 @@ internal static class Ops
     internal static readonly Op leaky_relu_ = new();
     internal static readonly Op lerp__Tensor = new();
     internal static readonly Op lerp___Tensor = new();
+    internal static readonly Op linalg_qr = new();
+    internal static readonly Op linalg_svd = new();
     internal static readonly Op linear = new();
     internal static readonly Op linspace = new();
     internal static readonly Op log = new();
