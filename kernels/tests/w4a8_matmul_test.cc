@@ -100,6 +100,16 @@ void SameAsReference(CpuPath path) {
         Case c(random, m, 70, 8201, 3000, 1);
         check(c, Text("m %d, groups of 3000", (int)m));
     }
+    for (int64_t m : {6, 7, 8, 17, 21}) {  // every group scale there is; more groups than one cut of a panel; a short group at the end
+        for (int64_t k : {128, 384, 5000}) {
+            Case c(random, m, 256, k, 128, 1);
+            for (size_t i = 0; i < c.group_scales.size(); i++) {
+                c.group_scales[i] = static_cast<int16_t>(static_cast<int64_t>(i % 256) - 128);
+            }
+            c.Bind();
+            check(c, Text("m %d, k %d, all group scales", (int)m, (int)k));
+        }
+    }
     std::printf("W4A8MatMul %s: %d cases with the reference's bits\n", Name(path), cases);
 }
 

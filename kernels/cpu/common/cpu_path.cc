@@ -93,6 +93,14 @@ bool HasAvx512Vnni() {
     return IsSupported(CpuPath::kAvx512, features) && features.avx512_vnni;
 }
 
+bool HasFreeShifts() {
+#if defined(LONGCAT_X86)
+    return __builtin_cpu_is("amd");
+#else
+    return false;
+#endif
+}
+
 bool HasNeonDotProduct() { return DetectCpuFeatures().neon_dot; }
 
 Status SelectCpuPath(const char* name, CpuPath* path) {

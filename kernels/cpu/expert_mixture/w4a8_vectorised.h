@@ -16,9 +16,9 @@
 namespace longcat {
 namespace {
 
-constexpr int64_t kGatePanels = 4;                      // of gate and of up per task
+constexpr int64_t kGatePanels = 4;                       // of gate and of up per task
 constexpr int64_t kDownPanels = 4, kManyDownPanels = 2;  // of down per task and expert
-constexpr int64_t kManyPairs = 256;                     // with so many pairs tasks are long enough when they are narrow
+constexpr int64_t kManyPairs = 256;                      // with so many pairs tasks are long enough when they are narrow
 
 class W4A8Mixture {
   public:
@@ -83,7 +83,7 @@ class W4A8Mixture {
         int8_t* a = At<int8_t>(plan_.x) + t * plan_.x_stride;
         int32_t* sums = At<int32_t>(plan_.x_sums) + t * plan_.x_groups;
         At<float>(plan_.x_scale)[t] = Quantize(p.x + t * p.hidden, gate_, a, sums);
-        W4A8PutRow(gate_, W4A8Blocks(1), 0, a, sums, At<int32_t>(plan_.x_rows) + t * plan_.x_words);
+        W4A8PutRow(gate_, W4A8Blocks(gate_, 1), 0, a, sums, At<int32_t>(plan_.x_rows) + t * plan_.x_words);
     }
 
     // A part of one row takes the token's own.
@@ -91,7 +91,7 @@ class W4A8Mixture {
         if (part.rows == 1) {
             return;
         }
-        IntBlocks blocks = W4A8Blocks(part.rows);
+        IntBlocks blocks = W4A8Blocks(gate_, part.rows);
         for (int64_t row = 0; row < part.rows; row++) {
             int64_t pair = part.first + row, token = r.token[pair];
             W4A8PutRow(gate_, blocks, row, At<int8_t>(plan_.x) + token * plan_.x_stride, At<int32_t>(plan_.x_sums) + token * plan_.x_groups,
@@ -121,7 +121,7 @@ class W4A8Mixture {
 
     // silu(gate) ⊙ up of the panels [first, last); afterwards the thread reads `ahead`.
     void MakeInner(const ExpertPart& part, int64_t first, int64_t last, const uint8_t* ahead) {
-        IntBlocks blocks = W4A8Blocks(part.rows);
+        IntBlocks blocks = W4A8Blocks(gate_, part.rows);
         IntRows rows = TokensOf(part);
         alignas(64) float up[kPartRows * kW4A8PanelColumns];
         for (int64_t panel = first; panel < last; panel++) {
@@ -144,7 +144,7 @@ class W4A8Mixture {
     }
 
     void QuantizeInner(const ExpertPart& part) {
-        IntBlocks blocks = W4A8Blocks(part.rows);
+        IntBlocks blocks = W4A8Blocks(down_, part.rows);
         for (int64_t row = 0; row < part.rows; row++) {
             int64_t pair = part.first + row;
             int8_t* a = At<int8_t>(plan_.inner) + pair * plan_.inner_stride;
@@ -163,7 +163,7 @@ class W4A8Mixture {
         alignas(64) float down[kPartRows * kW4A8PanelColumns];
         for (int64_t i = 0; i < count_; i++) {
             const ExpertPart& part = Parts()[i];
-            IntBlocks blocks = W4A8Blocks(part.rows);
+            IntBlocks blocks = W4A8Blocks(down_, part.rows);
             IntRows rows = InnerOf(part);
             const uint8_t* ahead = i + 1 < count_ ? DownPanel(Parts()[i + 1], first) : next >= 0 ? DownPanel(Parts()[0], next) : nullptr;
             for (int64_t panel = first; panel < last; panel++) {

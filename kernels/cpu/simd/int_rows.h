@@ -53,7 +53,7 @@ inline int32_t* Interleave(const int8_t* a, int64_t k, int64_t depth, int64_t st
     return to;
 }
 
-// `height` rows, `distance` bytes apart, at once: all of a block. Four rows, the height of most blocks, are transposed in registers.
+// `height` rows, `distance` bytes apart, at once: all of a block. Four rows at a time are transposed in registers (ARM: blocks of four).
 inline int32_t* InterleaveRows(const int8_t* a, int64_t distance, int64_t k, int64_t depth, int64_t height, int32_t* to) {
     if (k != depth) {
         for (int64_t r = 0; r < height; r++) {
@@ -63,16 +63,24 @@ inline int32_t* InterleaveRows(const int8_t* a, int64_t distance, int64_t k, int
     }
     int64_t i = 0;
 #if defined(__x86_64__)
-    for (; height == 4 && i + 16 <= k; i += 16, to += 16) {
-        auto load = [&](int64_t r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + r * distance + i)); };
-        auto store = [&](int64_t at, __m128i four) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at), four); };
-        __m128i first = load(0), second = load(1), third = load(2), fourth = load(3);
-        __m128i left = _mm_unpacklo_epi32(first, second), right = _mm_unpacklo_epi32(third, fourth);
-        store(0, _mm_unpacklo_epi64(left, right));
-        store(4, _mm_unpackhi_epi64(left, right));
-        left = _mm_unpackhi_epi32(first, second), right = _mm_unpackhi_epi32(third, fourth);
-        store(8, _mm_unpacklo_epi64(left, right));
-        store(12, _mm_unpackhi_epi64(left, right));
+    for (; height >= 4 && i + 16 <= k; i += 16, to += 4 * height) {
+        int64_t r = 0;
+        for (; r + 4 <= height; r += 4) {
+            auto load = [&](int64_t row) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + (r + row) * distance + i)); };
+            auto store = [&](int64_t at, __m128i four) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at * height + r), four); };
+            __m128i first = load(0), second = load(1), third = load(2), fourth = load(3);
+            __m128i left = _mm_unpacklo_epi32(first, second), right = _mm_unpacklo_epi32(third, fourth);
+            store(0, _mm_unpacklo_epi64(left, right));
+            store(1, _mm_unpackhi_epi64(left, right));
+            left = _mm_unpackhi_epi32(first, second), right = _mm_unpackhi_epi32(third, fourth);
+            store(2, _mm_unpacklo_epi64(left, right));
+            store(3, _mm_unpackhi_epi64(left, right));
+        }
+        for (; r < height; r++) {
+            for (int64_t at = 0; at < 4; at++) {
+                std::memcpy(to + at * height + r, a + r * distance + i + 4 * at, 4);
+            }
+        }
     }
 #elif defined(__aarch64__)
     for (; height == 4 && i + 16 <= k; i += 16, to += 16) {

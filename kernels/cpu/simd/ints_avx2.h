@@ -11,6 +11,7 @@ struct Ints : Ints256 {
         __m256i left_low, left_high, right_low, right_high;
     };
     static constexpr int kRows = 2, kBestRows = 2;
+    static constexpr int kLeastWideRows = 0, kWideRows = 0, kWideGroup = 0;  // there is no WideTile
 
     static Weights Load(const uint8_t* tile) {
         const __m256i mask = _mm256_set1_epi8(15);

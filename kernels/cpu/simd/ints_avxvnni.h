@@ -9,6 +9,7 @@ namespace {
 
 struct Ints : Ints256 {
     static constexpr int kRows = 4, kBestRows = 4;
+    static constexpr int kLeastWideRows = 0, kWideRows = 0, kWideGroup = 0;  // there is no WideTile
 
     // As in ints_vnni.h.
     template <int R, int S, bool Fetch>

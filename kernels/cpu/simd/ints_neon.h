@@ -14,6 +14,7 @@ struct Ints {
         int32x4_t v[4];
     };
     static constexpr int kRows = 8, kBestRows = 8;
+    static constexpr int kLeastWideRows = 0, kWideRows = 0, kWideGroup = 0;  // there is no WideTile
 
     static Sums All(int32_t x) { return {{vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x)}}; }
     static Sums LoadSums(const int32_t* from) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "ints_tile_vnni.h"
+#include "ints_wide_tile_vnni.h"
 
 namespace longcat {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 struct Ints {
     using Sums = __m512i;                           // one lane per output of a tile
     static constexpr int kRows = 6, kBestRows = 4;  // of a block: at most, and where most sums and totals find a register
+    // Of a block of WideTile: at least and at most, and the shortest group that covers what the tile does beside its dot products.
+    static constexpr int kLeastWideRows = 6, kWideRows = 8, kWideGroup = 128;
 
     static Sums All(int32_t x) { return _mm512_set1_epi32(x); }
     static Sums LoadSums(const int32_t* from) { return _mm512_loadu_si512(from); }
@@ -23,6 +26,13 @@ struct Ints {
     static void Tile(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
                      int32_t* totals) {
         TileVnni<R, S, Fetch>::Run(w, ahead, a, groups, steps, last_steps, totals);
+    }
+
+    // The same for blocks of kLeastWideRows and more, with group scales of one byte.
+    template <int R, bool Fetch>
+    static void WideTile(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
+                         int32_t* totals) {
+        WideTileVnni<R, Fetch>::Run(w, ahead, a, groups, steps, last_steps, totals);
     }
 
     using Bytes = __m512i;                               // unsigned: q + 128 of four values of k

@@ -11,6 +11,7 @@
 // A row's result depends on that row alone, bit for bit; everything may be spread over threads in any way.
 #pragma once
 
+#include "../common/dot_product.h"
 #include "int_rows.h"
 #include "longcat/w4a8_matmul.h"
 
@@ -23,6 +24,7 @@ struct W4A8Shape {
     int64_t k, depth, group, groups, panel_bytes;  // depth: k filled up to whole steps; group: at most depth
     int64_t row_words;                             // of an interleaved row: its values and a start per group
     int scale_bytes;
+    bool wide;  // blocks may be as high as Ints::kWideRows
 
     explicit W4A8Shape(const W4A8Layout& layout)
         : k(layout.k),
@@ -31,11 +33,16 @@ struct W4A8Shape {
           groups(layout.k == 0 ? 0 : CeilDivide(layout.k, layout.group)),
           panel_bytes(W4A8PanelBytes(layout)),
           row_words(depth / 4 + groups),
-          scale_bytes(layout.group_scale_bytes) {}
+          scale_bytes(layout.group_scale_bytes),
+          wide(Ints::kWideRows > 0 && layout.group_scale_bytes == 1 && group >= Ints::kWideGroup && HasFreeShifts()) {}
 };
 
-// Blocks of nearly equal height: kBestRows and a little more where there are enough rows, never above kRows.
-inline IntBlocks W4A8Blocks(int64_t m) { return {m, Larger(CeilDivide(m, Ints::kRows), m / Ints::kBestRows)}; }
+constexpr int kW4A8Rows = Ints::kWideRows > Ints::kRows ? Ints::kWideRows : Ints::kRows;  // of a block, at most
+
+// Blocks of nearly equal height: kWideRows at most, or kBestRows and a little more where there are enough rows and never above kRows.
+inline IntBlocks W4A8Blocks(const W4A8Shape& shape, int64_t m) {
+    return {m, shape.wide ? CeilDivide(m, Larger(1, Ints::kWideRows)) : Larger(CeilDivide(m, Ints::kRows), m / Ints::kBestRows)};
+}
 
 // Row `row` of m from a [k] and the sums of its groups.
 inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t row, const int8_t* a, const int32_t* sums,
@@ -53,37 +60,54 @@ inline void W4A8PutRow(const W4A8Shape& shape, const IntBlocks& blocks, int64_t 
 // alone takes the whole panel: a high one fetches as far ahead, a low one leaves fetching to the processor's own streams, which bring more
 // than instructions can (a core waits for some twenty lines at most that its instructions asked for).
 constexpr int64_t kPanelCut = 17 * 1024;
+// Blocks of kWideRows read a panel so slowly that it comes from the second-level cache as fast as from the first: fewer calls.
+constexpr int64_t kWideCut = 144 * 1024;
 constexpr int64_t kMostBlocks = 24;  // whose totals a call keeps at once; their rows stay in the second-level cache
 constexpr int64_t kFetchRows = 3;    // height of a block that computes for longer than its weights take to come
 constexpr int64_t kJump = 2048;      // bytes that show the streams where they go on
 
+// Some groups of a panel times a block of R rows by an instruction set's tiles for high blocks.
+template <class Set, int R>
+void W4A8WideBlock(const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps, int64_t last_steps,
+                   int32_t* totals) {
+    ahead == nullptr ? Set::template WideTile<R, false>(w, w, a, groups, steps, last_steps, totals)
+                     : Set::template WideTile<R, true>(w, ahead, a, groups, steps, last_steps, totals);
+}
+
 // Some groups of a panel times a block of `height` rows.
 template <int R = 1>
-void W4A8Block(int64_t height, int scale_bytes, const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups, int64_t steps,
-               int64_t last_steps, int32_t* totals) {
-    if constexpr (R < Ints::kRows) {
-        if (height > R) {
-            return W4A8Block<R + 1>(height, scale_bytes, w, ahead, a, groups, steps, last_steps, totals);
+void W4A8Block(const W4A8Shape& shape, int64_t height, const uint8_t* w, const uint8_t* ahead, const int32_t* a, int64_t groups,
+               int64_t steps, int64_t last_steps, int32_t* totals) {
+    if constexpr (Ints::kWideRows > 0 && R >= Ints::kLeastWideRows) {
+        if (shape.wide && height == R) {
+            return W4A8WideBlock<Ints, R>(w, ahead, a, groups, steps, last_steps, totals);
         }
     }
-    switch (scale_bytes + (ahead == nullptr ? 0 : 4)) {
-        case 0:
-            return Ints::template Tile<R, 0, false>(w, nullptr, a, groups, steps, last_steps, totals);
-        case 1:
-            return Ints::template Tile<R, 1, false>(w, nullptr, a, groups, steps, last_steps, totals);
-        case 2:
-            return Ints::template Tile<R, 2, false>(w, nullptr, a, groups, steps, last_steps, totals);
-        case 4:
-            return Ints::template Tile<R, 0, true>(w, ahead, a, groups, steps, last_steps, totals);
-        case 5:
-            return Ints::template Tile<R, 1, true>(w, ahead, a, groups, steps, last_steps, totals);
-        default:
-            return Ints::template Tile<R, 2, true>(w, ahead, a, groups, steps, last_steps, totals);
+    if constexpr (R < kW4A8Rows) {
+        if (height > R) {
+            return W4A8Block<R + 1>(shape, height, w, ahead, a, groups, steps, last_steps, totals);
+        }
+    }
+    if constexpr (R <= Ints::kRows) {
+        switch (shape.scale_bytes + (ahead == nullptr ? 0 : 4)) {
+            case 0:
+                return Ints::template Tile<R, 0, false>(w, nullptr, a, groups, steps, last_steps, totals);
+            case 1:
+                return Ints::template Tile<R, 1, false>(w, nullptr, a, groups, steps, last_steps, totals);
+            case 2:
+                return Ints::template Tile<R, 2, false>(w, nullptr, a, groups, steps, last_steps, totals);
+            case 4:
+                return Ints::template Tile<R, 0, true>(w, ahead, a, groups, steps, last_steps, totals);
+            case 5:
+                return Ints::template Tile<R, 1, true>(w, ahead, a, groups, steps, last_steps, totals);
+            default:
+                return Ints::template Tile<R, 2, true>(w, ahead, a, groups, steps, last_steps, totals);
+        }
     }
 }
 
-// Blocks [first, last) of a panel; totals: memory for [their rows, 64]. Without group scales the one group may be cut anywhere, else cuts are
-// groups. A block's outputs are written when its last cut has passed, while its totals are near.
+// Blocks [first, last) of a panel; totals: memory for [their rows, 64]. Without group scales the one group may be cut anywhere, else cuts
+// are groups. A block's outputs are written when its last cut has passed, while its totals are near.
 inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
                        int64_t last, const IntRows& rows, const IntOutput& output, int32_t* totals) {
     const bool whole = shape.scale_bytes == 0, many = last - first > 1;
@@ -91,7 +115,7 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
     const int64_t units = whole ? shape.depth / kW4A8StepDepth : shape.groups;
     const int64_t bytes = unit * 256 + kW4A8PanelColumns * shape.scale_bytes;
     const int64_t last_steps = (shape.depth - (units - 1) * unit * kW4A8StepDepth) / kW4A8StepDepth;
-    const int64_t cut = many ? Larger(1, kPanelCut / bytes) : units;
+    const int64_t cut = many ? Smaller(Larger(1, (shape.wide ? kWideCut : kPanelCut) / bytes), units) : units;
     for (int64_t u = 0; u < units; u += cut) {
         int64_t count = Smaller(cut, units - u);
         bool ends = u + count == units;
@@ -113,18 +137,19 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
                 for (int64_t i = 0; i < height * 64 && u == 0; i++) {
                     to[i] = a[i / 64];
                 }
-                W4A8Block(height, 0, w, next, a + height * (1 + u * 2), 1, count, count, to);
+                W4A8Block(shape, height, w, next, a + height * (1 + u * 2), 1, count, count, to);
             } else {
-                W4A8Block(height, shape.scale_bytes, w, next, a + height * u * (1 + shape.group / 4), count, unit, ends ? last_steps : unit,
-                          to);
+                W4A8Block(shape, height, w, next, a + height * u * (1 + shape.group / 4), count, unit, ends ? last_steps : unit, to);
             }
             if (ends) {
                 output.FinishRows(to, blocks.First(block), height, rows.scale);
             }
-            to += height * 64;
+            to += cut == units ? 0 : height * 64;
         }
     }
 }
+
+constexpr int kTotalRows = Ints::kWideRows > Ints::kBestRows ? Ints::kWideRows : Ints::kBestRows + 1;  // of a block among others
 
 // panel: the first byte of a panel. ahead: the panel that the thread reads next, or null. rows and output: of all m rows.
 inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
@@ -135,8 +160,8 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
             __builtin_prefetch(ahead + i, 0, 2);
         }
     }
-    alignas(64) int32_t totals[kMostBlocks * (Ints::kBestRows + 1) * kW4A8PanelColumns];
-    static_assert(Ints::kRows <= 2 * Ints::kBestRows);  // higher blocks than kBestRows + 1 are the only one
+    alignas(64) int32_t totals[kMostBlocks * kTotalRows * kW4A8PanelColumns];
+    static_assert(Ints::kRows <= 2 * Ints::kBestRows);  // higher blocks than kBestRows + 1 are the only one, or wide ones
     for (int64_t end; first < last; first = end) {
         end = Smaller(first + kMostBlocks, last);
         int64_t begin = blocks.First(first), count = blocks.First(end) - begin;

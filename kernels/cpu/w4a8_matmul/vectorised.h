@@ -16,16 +16,19 @@ constexpr int64_t kBuffer = 2048;  // quantized values on their way to the inter
 class W4A8Run {
   public:
     W4A8Run(const W4A8MatMulArguments& arguments, void* workspace, const ParallelFor& parallel)
-        : p(arguments), plan_(PlanW4A8(arguments)), parallel_(parallel), shape_(arguments.layout), blocks_(W4A8Blocks(arguments.m)) {
+        : p(arguments),
+          plan_(PlanW4A8(arguments)),
+          parallel_(parallel),
+          shape_(arguments.layout),
+          blocks_(W4A8Blocks(shape_, arguments.m)) {
         char* memory = static_cast<char*>(workspace);
         scales_ = reinterpret_cast<float*>(memory + plan_.scales);
         values_ = reinterpret_cast<int32_t*>(memory + plan_.rows);
     }
 
     void Run() {
-        For(Unless(p.m * p.layout.k < kInlineWork, parallel_), static_cast<size_t>(blocks_.count), [&](size_t index) {
-            p.xq == nullptr ? QuantizeBlock(static_cast<int64_t>(index)) : TakeBlock(static_cast<int64_t>(index));
-        });
+        For(Unless(p.m * p.layout.k < kInlineWork, parallel_), static_cast<size_t>(blocks_.count),
+            [&](size_t index) { p.xq == nullptr ? QuantizeBlock(static_cast<int64_t>(index)) : TakeBlock(static_cast<int64_t>(index)); });
         // Tasks are runs of panels, so that the streams that bring them are long: enough of them for threads that are not alike. Those of
         // one chunk of rows follow each other: its rows stay near while the panels pass.
         int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns), run = Larger(1, panels / kRuns), runs = CeilDivide(panels, run);
@@ -58,13 +61,13 @@ class W4A8Run {
     void QuantizeBlock(int64_t block) {
         int64_t first = blocks_.First(block), height = blocks_.Rows(block), group = Larger(shape_.group, 1);
         const float* x = p.x + first * p.layout.k;
-        RowScale scale[Ints::kRows];
+        RowScale scale[kW4A8Rows];
         for (int64_t r = 0; r < height; r++) {
             scale[r] = RowScaleOfBits(LargestBits(x + r * p.layout.k, p.layout.k), p.static_scale);
             scales_[first + r] = scale[r].scale;
         }
         int32_t *to = values_ + first * shape_.row_words, *starts = to;
-        alignas(64) int8_t a[Ints::kRows][kBuffer];
+        alignas(64) int8_t a[kW4A8Rows][kBuffer];
         for (int64_t from = 0; from < p.layout.k; from += kBuffer) {
             int64_t end = Smaller(from + kBuffer, p.layout.k);
             for (int64_t r = 0; r < height; r++) {
