@@ -37,14 +37,13 @@ public sealed partial record PeftConfig
             return PythonJson.Write(now);
         }
 
-        // What nobody changed stays as it was spelled, also a number for a list of one or 16.0 for 16; keys that the file did not have come in only with a value.
+        // What nobody changed stays as it was spelled, also a number for a list of one or 16.0 for 16; keys that the file did not have come in only when they were set.
         JsonObject then = (Read((JsonObject)Original.DeepClone(), FileName) with { Original = null }).Portable(modules).Properties();
-        JsonObject defaults = new PeftConfig().Properties();
         Dictionary<string, JsonNode?> result = Original.ToDictionary(p => p.Key, p => p.Value, StringComparer.Ordinal);
         foreach ((string key, JsonNode? value) in now)
         {
             bool same = JsonNode.DeepEquals(value, then[key]);
-            if (result.ContainsKey(key) ? key == "inference_mode" || !same : !JsonNode.DeepEquals(value, defaults[key]))
+            if (!same || (key == "inference_mode" && result.ContainsKey(key)))
             {
                 result[key] = value;
             }

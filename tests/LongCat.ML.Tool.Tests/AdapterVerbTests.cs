@@ -1,0 +1,112 @@
+using LongCat.ML.Checkpoints;
+using LongCat.ML.TestShared;
+using Xunit.Abstractions;
+
+namespace LongCat.ML.ToolTests;
+
+/// <summary><c>longcat merge</c>, <c>export</c> and <c>quantize --adapter</c>, <c>inspect</c> of an adapter: as a user runs them.</summary>
+public sealed class AdapterVerbTests(ITestOutputHelper output) : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [GoldenTheory]
+    [InlineData("longcat-flash-lora", "longcat")]
+    [InlineData("longcat-flash-lora-list", "longcat")]
+    [InlineData("longcat-flash-dora", "longcat")]
+    [InlineData("longcat-flash-dora", "standard")]
+    public void The_export_of_a_merged_model_gives_the_golden_logits(string adapter, string operators)
+    {
+        string golden = GoldenFixtures.Path(adapter, "golden.safetensors");
+        Succeeds(ToolProcess.LongCat("export", GoldenFixtures.Path("longcat-flash"), "--adapter", GoldenFixtures.Path(adapter), "--output", _folder["onnx"], "--ops", operators));
+        Succeeds(ToolProcess.LongCat("logits", _folder["onnx"], "--ids-file", golden, "--output", _folder["logits.safetensors"]));
+        using SafetensorsFile expected = SafetensorsFile.Open(golden);
+        float[] got = LongCatVerbTests.Logits(_folder["logits.safetensors"], out IReadOnlyList<long> shape);
+        Assert.Equal(expected.Tensors["logits"].Shape, shape);
+        float worst = expected.ReadFloat32("logits").Zip(got, (a, b) => Math.Abs(a - b)).Max();
+
+        // The fixtures' own limit for adapters.
+        output.WriteLine($"{adapter}, {operators} operators: logits differ by {worst:E2}, limit 1e-4");
+        Assert.True(worst <= 1e-4f);
+        Assert.True(expected.ReadFloat32("base.logits").Zip(got, (a, b) => Math.Abs(a - b)).Max() > 0.1f);
+    }
+
+    [Fact]
+    public void Merging_first_and_exporting_with_the_adapter_give_the_same_folders()
+    {
+        string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Tokenizer = true, BFloat16 = true });
+        using (PeftAdapter adapter = Adapter(checkpoint))
+        {
+            adapter.Save(_folder["adapter"]);
+        }
+
+        ToolProcess merged = ToolProcess.LongCat("merge", checkpoint, "--adapter", _folder["adapter"], "--output", _folder["merged"]);
+        Succeeds(merged);
+        Assert.Contains("16 of ", merged.Output, StringComparison.Ordinal);
+        Assert.Contains("tensors merged", merged.Output, StringComparison.Ordinal);
+        Succeeds(ToolProcess.LongCat("export", _folder["merged"], "--output", _folder["after"]));
+        Succeeds(ToolProcess.LongCat("export", checkpoint, "--adapter", _folder["adapter"], "--output", _folder["during"]));
+        Assert.Equal(File.ReadAllText(_folder["after/longcat.json"]), File.ReadAllText(_folder["during/longcat.json"]));
+        Succeeds(ToolProcess.LongCat("quantize", _folder["merged"], "--recipe", "rtn", "--output", _folder["after4"]));
+        Succeeds(ToolProcess.LongCat("quantize", checkpoint, "--adapter", _folder["adapter"], "--recipe", "rtn", "--output", _folder["during4"]));
+        Assert.Equal(File.ReadAllText(_folder["after4/longcat.json"]), File.ReadAllText(_folder["during4/longcat.json"]));
+
+        ToolProcess inspected = ToolProcess.LongCat("inspect", _folder["adapter"]);
+        Succeeds(inspected);
+        Assert.All(
+            ["LoRA adapter · ", "parameters in 16 modules", "rank        4", "alpha       8", "annealing   none", "model.layers.*.self_attn.0.q_a_proj"],
+            text => Assert.Contains(text, inspected.Output, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Bad_adapters_are_one_line_each_and_leave_nothing()
+    {
+        string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"]);
+        using (PeftAdapter adapter = Adapter(checkpoint))
+        {
+            adapter.Save(_folder["good"]);
+            using PeftAdapter annealing = PeftAdapter.Create(adapter.Config, adapter.Modules.Values, afa: new AfaState { Beta = 0.5, Step = 3, TotalSteps = 100 });
+            annealing.Save(_folder["annealing"]);
+        }
+
+        string other = RandomCheckpoint.Write(_folder["other"], new RandomCheckpointOptions { HiddenSize = 96 });
+        string[] output = ["--output", _folder["out"]];
+        Failed(2, "--adapter is empty", ToolProcess.LongCat(["merge", checkpoint, "--adapter", "", .. output]));
+        Failed(2, "'--adapter' is required", ToolProcess.LongCat(["merge", checkpoint, .. output]));
+        Failed(1, "the folder does not exist", ToolProcess.LongCat(["merge", checkpoint, "--adapter", _folder["none"], .. output]));
+        Failed(1, "holds a model, not an adapter", ToolProcess.LongCat(["export", checkpoint, "--adapter", checkpoint, .. output]));
+        Failed(1, "is still annealing: β is 0.5 after step 3 of 100", ToolProcess.LongCat(["quantize", checkpoint, "--adapter", _folder["annealing"], .. output]));
+        Failed(1, "modules do not fit the model", ToolProcess.LongCat(["export", other, "--adapter", _folder["good"], .. output]));
+        Failed(1, "the output folder holds files", ToolProcess.LongCat("merge", checkpoint, "--adapter", _folder["good"], "--output", checkpoint));
+        File.Move(_folder["good/adapter_model.safetensors"], _folder["good/adapter_model.bin"]);
+        Failed(1, "loading a pickle can run any program", ToolProcess.LongCat("inspect", _folder["good"]));
+        ToolProcess inspected = ToolProcess.LongCat("inspect", _folder["annealing"]);
+        Succeeds(inspected);
+        Assert.Contains("β = 0.5 after step 3 of 100: cannot be merged yet", inspected.Output, StringComparison.Ordinal);
+        Assert.Equal(["annealing", "checkpoint", "good", "other"], Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+    }
+
+    private static PeftAdapter Adapter(string checkpoint)
+    {
+        ModelConfig model = ModelConfig.Load(checkpoint);
+        PeftConfig config = new() { Rank = 4, Alpha = 8, Targets = AdapterTargets.Preset("attention-dense") };
+        Random random = new(5);
+        float[] Values(long count) => [.. Enumerable.Range(0, (int)count).Select(_ => (random.NextSingle() - 0.5f) / 4)];
+        Dictionary<string, ModelModule> modules = ModelModule.Of(model).ToDictionary(m => m.Path);
+        return PeftAdapter.Create(config, config.Resolve(model).Select(path => new AdapterMatrix
+        {
+            Module = path, Rank = 4, Scale = 2, In = (int)modules[path].In, Out = (int)modules[path].Out, A = Values(4 * modules[path].In), B = Values(4 * modules[path].Out),
+        }));
+    }
+
+    private static void Succeeds(ToolProcess run) => Assert.True(run.ExitCode == 0, run.Error);
+
+    private static void Failed(int exitCode, string message, ToolProcess run)
+    {
+        Assert.True(run.ExitCode == exitCode, run.Output + run.Error);
+        Assert.StartsWith("error: ", run.Error, StringComparison.Ordinal);
+        Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains(message, run.Error, StringComparison.Ordinal);
+    }
+}
