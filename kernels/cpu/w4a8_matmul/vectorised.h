@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/parallel.h"
+#include "../common/ranges.h"
 #include "../common/row_scale.h"
 #include "../simd/quantize.h"
 #include "../simd/w4a8_panels.h"
@@ -10,7 +11,6 @@
 namespace longcat {
 namespace {
 
-constexpr int64_t kRuns = 24;      // of panels per chunk of rows: as many tasks at least
 constexpr int64_t kBuffer = 2048;  // quantized values on their way to the interleaved block
 
 class W4A8Run {
@@ -29,16 +29,14 @@ class W4A8Run {
     void Run() {
         For(Unless(p.m * p.layout.k < kInlineWork, parallel_), static_cast<size_t>(blocks_.count),
             [&](size_t index) { p.xq == nullptr ? QuantizeBlock(static_cast<int64_t>(index)) : TakeBlock(static_cast<int64_t>(index)); });
-        // Tasks are runs of panels, so that the streams that bring them are long: enough of them for threads that are not alike. Those of
-        // one chunk of rows follow each other: its rows stay near while the panels pass.
-        int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns), run = Larger(1, panels / kRuns), runs = CeilDivide(panels, run);
-        int64_t chunks = CeilDivide(blocks_.count, kMostBlocks);
-        For(Unless(p.m * p.layout.n * p.layout.k < 8 * kInlineWork, parallel_), static_cast<size_t>(chunks * runs), [&](size_t index) {
-            int64_t chunk = static_cast<int64_t>(index) / runs, first = static_cast<int64_t>(index) % runs * run;
-            int64_t begin = chunk * blocks_.count / chunks, end = (chunk + 1) * blocks_.count / chunks;
-            for (int64_t panel = first; panel < Smaller(first + run, panels); panel++) {
-                Panel(panel, panel + 1 < panels, begin, end);
-            }
+        // A thread reads a run of panels as one stream. The panels of one chunk of rows follow each other: its rows stay near meanwhile.
+        int64_t panels = CeilDivide(p.layout.n, kW4A8PanelColumns), chunks = CeilDivide(blocks_.count, kMostBlocks);
+        Ranges ranges(chunks * panels);
+        For(Unless(p.m * p.layout.n * p.layout.k < 8 * kInlineWork, parallel_), ranges.Tasks(), [&](size_t) {
+            ranges.Work([&](int64_t piece, bool follows) {
+                int64_t chunk = piece / panels, panel = piece % panels;
+                Panel(panel, follows && panel + 1 < panels, chunk * blocks_.count / chunks, (chunk + 1) * blocks_.count / chunks);
+            });
         });
     }
 
