@@ -8,6 +8,7 @@ RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.")
     ExportCommand.Create(),
     QuantizeCommand.Create(),
     MergeCommand.Create(),
+    MergeAdaptersCommand.Create(),
     LogitsCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),

@@ -60,6 +60,32 @@ public sealed class AdapterVerbTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void Adapters_are_combined_into_one()
+    {
+        string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"]);
+        using (PeftAdapter adapter = Adapter(checkpoint))
+        {
+            adapter.Save(_folder["a"]);
+            adapter.Save(_folder["b"]);
+        }
+
+        string[] combine = ["merge-adapters", "--adapter", _folder["a"], "--adapter", _folder["b"], "--output", _folder["c"]];
+        ToolProcess run = ToolProcess.LongCat([.. combine, "--weights", "0.75,-0.25", "--method", "svd", "--rank", "3"]);
+        Succeeds(run);
+        Assert.Contains("16 modules of rank 3", run.Output, StringComparison.Ordinal);
+        using (PeftAdapter combined = PeftAdapter.Load(_folder["c"], ModelConfig.Load(checkpoint)))
+        {
+            Assert.All(combined.Modules.Values, m => Assert.Equal((3, 1.0), (m.Rank, m.Scale)));
+        }
+
+        Failed(2, "--weights has 1 numbers, expected 2", ToolProcess.LongCat([.. combine, "--weights", "1"]));
+        Failed(2, "--weights has \"x\"", ToolProcess.LongCat([.. combine, "--weights", "1,x"]));
+        Failed(2, "Density is not set", ToolProcess.LongCat([.. combine, "--method", "ties"]));
+        Failed(2, "'best'", ToolProcess.LongCat([.. combine, "--method", "best"]));
+        Failed(1, "the folder does not exist", ToolProcess.LongCat("merge-adapters", "--adapter", _folder["none"], "--output", _folder["d"]));
+    }
+
+    [Fact]
     public void Bad_adapters_are_one_line_each_and_leave_nothing()
     {
         string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"]);
