@@ -224,6 +224,78 @@ void Ties(CpuPath path) {
     }
 }
 
+std::vector<int32_t> Selected(CpuPath path, ExpertMixtureArguments p) {
+    std::vector<int32_t> selected(static_cast<size_t>(p.tokens * p.top_k), -7);
+    p.selected = selected.data();
+    Run(path, p);
+    return selected;
+}
+
+// Experts so near to each other that float32 sums would order them by their rounding: the choice is that of sums in double.
+void NearTies(CpuPath path) {
+    Random random(45);
+    int changed = 0;
+    for (int64_t hidden : {16, 100, 1111, 3072}) {
+        Case c(random, 40, hidden, 1, 0, 48, 5, WeightType::kFloat32);
+        c.p.correction_bias = nullptr;
+        for (int e = 8; e < 48; e++) {  // eight rows, and others that differ from them in two or three last places
+            for (int64_t k = 0; k < hidden; k++) {
+                c.router[static_cast<size_t>(e * hidden + k)] = c.router[static_cast<size_t>(e % 8 * hidden + k)];
+            }
+            for (int i = 0; i < 3; i++) {
+                float& weight = c.router[static_cast<size_t>(e * hidden + random.Below(hidden))];
+                weight = std::nextafter(weight, random.Below(2) == 0 ? 2.0f : -2.0f);
+            }
+        }
+        for (float scale : {0.1f, 10.0f}) {
+            for (float& x : c.x) {
+                x *= scale;
+            }
+            std::vector<int32_t> want, rounded;
+            for (int64_t t = 0; t < 40; t++) {
+                std::vector<float> exact, sums;
+                for (int e = 0; e < 48; e++) {
+                    double logit = 0;
+                    float sum = 0;
+                    for (int64_t k = 0; k < hidden; k++) {
+                        float x = c.x[static_cast<size_t>(t * hidden + k)], weight = c.router[static_cast<size_t>(e * hidden + k)];
+                        logit += static_cast<double>(x) * weight;
+                        sum = std::fma(x, weight, sum);
+                    }
+                    exact.push_back(static_cast<float>(logit)), sums.push_back(sum);
+                }
+                for (auto [logits, chosen] : {std::pair{&exact, &want}, std::pair{&sums, &rounded}}) {
+                    float largest = *std::max_element(logits->begin(), logits->end()), total = 0;
+                    for (float& logit : *logits) {
+                        total += logit = std::exp(logit - largest);
+                    }
+                    std::vector<int32_t> order;
+                    for (int e = 0; e < 48; e++) {
+                        order.push_back(e), (*logits)[static_cast<size_t>(e)] /= total;
+                    }
+                    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+                        return (*logits)[static_cast<size_t>(a)] > (*logits)[static_cast<size_t>(b)];
+                    });
+                    std::sort(order.begin(), order.begin() + 5);
+                    chosen->insert(chosen->end(), order.begin(), order.begin() + 5);
+                }
+                changed += !std::equal(want.end() - 5, want.end(), rounded.end() - 5);
+            }
+            EXPECT(Selected(path, c.p) == want, "%s: choices with hidden %d", Name(path), (int)hidden);
+        }
+    }
+    EXPECT(changed > 20, "float32 sums choose otherwise for %d tokens only", changed);
+}
+
+// The weights of zero experts, and with them y, have the reference's bits: the same order of additions everywhere.
+void RouterBits(CpuPath path) {
+    Random random(46);
+    for (int64_t hidden : {1, 15, 16, 37, 500, 3072}) {
+        Case c(random, 11, hidden, 1, 0, 29, 3, WeightType::kFloat32);
+        EXPECT(SameBits(Run(path, c.p), Run(CpuPath::kReference, c.p)), "%s: hidden %d", Name(path), (int)hidden);
+    }
+}
+
 void Errors() {
     Random random(44);
     std::vector<float> y;
@@ -248,10 +320,13 @@ int main() {
     Errors();
     Ties(CpuPath::kReference);
     Normalized(CpuPath::kReference);
+    NearTies(CpuPath::kReference);
     Choices(CpuPath::kReference, WeightLayout::kRows);
     for (CpuPath path : FastPaths()) {
         Ties(path);
         Normalized(path);
+        NearTies(path);
+        RouterBits(path);
         Choices(path, WeightLayout::kRows);
         Choices(path, WeightLayout::kPanels);
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {

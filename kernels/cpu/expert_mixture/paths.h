@@ -4,7 +4,7 @@
 
 namespace longcat {
 
-// The specification's choices: logits in double, selection, lists of pairs.
+// The specification's choices: logits, selection, lists of pairs.
 void ReferenceRouting(const ExpertMixtureArguments& arguments, const Routing& routing, const ParallelFor& parallel);
 
 // activation: scratch [tokens · top_k, intermediate].

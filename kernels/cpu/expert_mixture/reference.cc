@@ -22,16 +22,44 @@ Weights OfExpert(const Weights& stack, int64_t expert, int64_t outputs, int64_t 
     return {Offset(stack, expert * elements), stack.type, stack.layout};
 }
 
+// Of the router, in the order that every path keeps: lane i adds the products of k = i, i + 16, …, each rounded once with its addition, then
+// the lanes are added in halves.
+float LaneDot(const float* a, const float* b, int64_t count) {
+    float lanes[16] = {};
+    for (int64_t k = 0; k < count; k++) {
+        lanes[k % 16] = std::fma(a[k], b[k], lanes[k % 16]);
+    }
+    for (int width = 8; width > 0; width /= 2) {
+        for (int i = 0; i < width; i++) {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    return lanes[0];
+}
+
 }  // namespace
 
 void ReferenceRouting(const ExpertMixtureArguments& p, const Routing& r, const ParallelFor& parallel) {
     int all = p.experts + p.zero_experts;
+    float most = 0;
+    for (int e = 0; e < all; e++) {
+        float square = LaneDot(p.router + e * p.hidden, p.router + e * p.hidden, p.hidden);
+        most = most >= square || most != most ? most : square;  // NaN stays
+    }
     For(parallel, static_cast<size_t>(p.tokens), [&](size_t t) {
+        const float* x = p.x + t * p.hidden;
         float* scores = r.scores + t * all;
+        int32_t* chosen = r.chosen + t * p.top_k;
         for (int e = 0; e < all; e++) {
-            scores[e] = static_cast<float>(Dot(p.x + t * p.hidden, {p.router, WeightType::kFloat32}, e, p.hidden));
+            scores[e] = LaneDot(x, p.router + e * p.hidden, p.hidden);
         }
-        SelectExperts(p, scores, r.chosen + t * p.top_k);
+        SelectExperts(p, scores, chosen);
+        if (InDoubt(p, scores, chosen, LogitError(p.hidden, LaneDot(x, x, p.hidden), most))) {
+            for (int e = 0; e < all; e++) {
+                scores[e] = static_cast<float>(Dot(x, {p.router, WeightType::kFloat32}, e, p.hidden));
+            }
+            SelectExperts(p, scores, chosen);
+        }
     });
     GroupByExpert(p, r);
 }

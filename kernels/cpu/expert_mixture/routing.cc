@@ -15,7 +15,8 @@ size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 size_t RoutingBytes(const ExpertMixtureArguments& p) {
     size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
     size_t experts = static_cast<size_t>(p.experts);
-    return Aligned((experts + 1) * 4) + Aligned(pairs * 4) * 4 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(experts * 4);
+    return Aligned((experts + 1) * 4) + Aligned(pairs * 4) * 4 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(experts * 4) +
+           Aligned((experts + static_cast<size_t>(p.zero_experts)) * 4);
 }
 
 Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
@@ -36,6 +37,7 @@ Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
     r.identity = static_cast<float*>(take(tokens * 4));
     r.scores = static_cast<float*>(take(all * 4));
     r.cursor = static_cast<int32_t*>(take(experts * 4));
+    r.squares = static_cast<float*>(take((experts + static_cast<size_t>(p.zero_experts)) * 4));
     return r;
 }
 
@@ -70,6 +72,31 @@ void SelectExperts(const ExpertMixtureArguments& p, float* scores, int32_t* chos
         chosen[place] = e;
     }
     std::sort(chosen, chosen + p.top_k);
+}
+
+float LogitError(int64_t hidden, float x, float router) {
+    double additions = static_cast<double>(hidden) / 16 + 4, norms = std::sqrt(static_cast<double>(x)) * std::sqrt(static_cast<double>(router));
+    return static_cast<float>(std::sqrt(additions) * 0x1p-24 * norms);
+}
+
+bool InDoubt(const ExpertMixtureArguments& p, const float* scores, const int32_t* chosen, float error) {
+    if (!(error < 0.1f)) {  // NaN, infinities, and where e^error is no longer near 1 + error
+        return true;
+    }
+    // A probability moves by twice the error (its own logit and the sum of all) and some roundings of float32; a value rounds once more.
+    const float relative = 2 * error + 0x1p-20f;
+    float least = INFINITY, most = -INFINITY;
+    for (int e = 0, place = 0; e < p.experts + p.zero_experts; e++) {
+        float value = p.correction_bias == nullptr ? scores[e] : scores[e] + p.correction_bias[e];
+        float wrong = scores[e] * relative + std::fabs(value) * 0x1p-22f;
+        if (place < p.top_k && chosen[place] == e) {
+            least = std::min(least, value - wrong);
+            place++;
+        } else {
+            most = std::max(most, value + wrong);
+        }
+    }
+    return !(most < least);
 }
 
 void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {

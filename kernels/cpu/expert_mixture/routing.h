@@ -17,6 +17,7 @@ struct Routing {
     float* scores;    // scratch [tokens · (experts + zero_experts)]: logits, then probabilities
     int32_t* chosen;  // scratch [tokens · top_k], ascending
     int32_t* cursor;  // scratch [experts]
+    float* squares;   // scratch [experts + zero_experts]: |router_e|², of the vectorised paths
 };
 
 size_t RoutingBytes(const ExpertMixtureArguments& arguments);
@@ -24,6 +25,12 @@ Routing PlaceRouting(const ExpertMixtureArguments& arguments, void* memory);
 
 // Of one token: scores turns from logits to probabilities; chosen receives its top_k experts, ascending.
 void SelectExperts(const ExpertMixtureArguments& arguments, float* scores, int32_t* chosen);
+// How far a logit summed in float32 lies from the true one: √n u |x| |router_e| for the n additions that a product passes (the form is
+// Higham and Mary's, A new approach to probabilistic rounding error analysis, 2019). Of rounding errors of random sign this is more than
+// 100 standard deviations with 3072 random products, 11 where all products have one sign. x, router: the squares of the norms.
+float LogitError(int64_t hidden, float x, float router);
+// Whether logits that are wrong by `error` could change the choice, from the probabilities.
+bool InDoubt(const ExpertMixtureArguments& arguments, const float* scores, const int32_t* chosen, float error);
 // From probabilities and choices to the lists of pairs and the identity weights.
 void GroupByExpert(const ExpertMixtureArguments& arguments, const Routing& routing);
 // The optional outputs, from the choices and the activation [pairs, intermediate].

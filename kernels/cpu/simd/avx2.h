@@ -17,6 +17,7 @@ struct Simd {
     static constexpr int kDotRows = 3, kDotColumns = 4;
     static constexpr int kSumRows = 4, kSumVectors = 2;
     static constexpr int kPanelRows = 6, kPanelSums = 12;
+    static constexpr int kRouterTokens = 2, kRouterExperts = 3;
 
     static __m256i Mask(int64_t count) {
         return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -63,6 +64,7 @@ struct Simd {
         half = _mm_add_ps(half, _mm_movehl_ps(half, half));
         return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
     }
+    static float SumOf16(const Vector* v) { return Sum(Add(v[0], v[1])); }  // see avx512.h
     static float Largest(Vector v) {
         __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
         half = _mm_max_ps(half, _mm_movehl_ps(half, half));

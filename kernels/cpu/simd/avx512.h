@@ -19,6 +19,7 @@ struct Simd {
     static constexpr int kDotRows = 4, kDotColumns = 6;
     static constexpr int kSumRows = 4, kSumVectors = 4;
     static constexpr int kPanelRows = 14, kPanelSums = 28;
+    static constexpr int kRouterTokens = 4, kRouterExperts = 6;  // sums of sixteen lanes each
 
     static __mmask16 Mask(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
@@ -52,6 +53,13 @@ struct Simd {
     static Vector Larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }   // b where one is NaN
     static Vector Smaller(Vector a, Vector b) { return _mm512_min_ps(a, b); }  // b where one is NaN
     static float Sum(Vector v) { return _mm512_reduce_add_ps(v); }
+    // Of sixteen lanes in 16 / kLanes vectors, in the order of every path: lane i and i + 8, then i + 4, i + 2, i + 1.
+    static float SumOf16(const Vector* v) {
+        __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(*v), _mm512_extractf32x8_ps(*v, 1));
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+    }
     static float Largest(Vector v) { return _mm512_reduce_max_ps(v); }
     static Vector Round(Vector v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
     static Vector TimesPowerOfTwo(Vector v, Vector n) { return _mm512_scalef_ps(v, n); }

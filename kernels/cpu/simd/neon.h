@@ -21,6 +21,7 @@ struct Simd {
     static constexpr int kDotRows = 3, kDotColumns = 4;
     static constexpr int kSumRows = 4, kSumVectors = 2;
     static constexpr int kPanelRows = 6, kPanelSums = 12;
+    static constexpr int kRouterTokens = 2, kRouterExperts = 3;
 
     static Vector Zero() { return All(0); }
     static Vector All(float x) { return {vdupq_n_f32(x), vdupq_n_f32(x)}; }
@@ -73,6 +74,13 @@ struct Simd {
         return {vbslq_f32(vcltq_f32(a.low, b.low), a.low, b.low), vbslq_f32(vcltq_f32(a.high, b.high), a.high, b.high)};
     }
     static float Sum(Vector v) { return vaddvq_f32(vaddq_f32(v.low, v.high)); }
+    // See avx512.h.
+    static float SumOf16(const Vector* v) {
+        Vector eight = Add(v[0], v[1]);
+        float32x4_t four = vaddq_f32(eight.low, eight.high);
+        float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+        return vget_lane_f32(vpadd_f32(two, two), 0);
+    }
     static float Largest(Vector v) { return vmaxvq_f32(vmaxq_f32(v.low, v.high)); }
     static Vector Round(Vector v) { return {vrndnq_f32(v.low), vrndnq_f32(v.high)}; }
     // n is an integer in -252..254: the power is applied in two halves, so that neither leaves the exponent's range.

@@ -18,7 +18,8 @@
 //
 // A token with a NaN or an infinity gives NaN and touches no other. The bound of longcat/w4a8_matmul.h must hold for all three stacks.
 //
-// Stages: (1) router logits with double accumulation, so that every path and every batch selects the same experts; (2) the tokens
+// Stages: (1) router logits as float32 sums of sixteen lanes, the same bits on every path and in every batch; a token whose choice their
+// rounding could decide takes sums in double, so the experts are those that exact logits would select; (2) the tokens
 // of each expert are listed in ascending order; (3) gate and up per expert and block of I for all of its tokens at once; (4) one task
 // owns a block of H for all experts in ascending order, so additions to y keep that order without locks.
 // Weights of experts that no token selected are never read; identity experts read nothing.
