@@ -9,6 +9,9 @@ public sealed record EmbeddingRequest
     /// <summary>The text as token ids, each in 0..V-1. Taken as they are: no begin-of-sequence token is added except to an empty list.</summary>
     public IReadOnlyList<int>? Ids { get; init; }
 
+    /// <summary>The name of the adapter to run with, one of <see cref="EngineOptions.Adapters"/>; null for the model alone. Default null.</summary>
+    public string? Adapter { get; init; }
+
     /// <summary>How the tokens' hidden states become one vector. Default: their mean.</summary>
     public EmbeddingPooling Pooling { get; init; } = EmbeddingPooling.Mean;
 

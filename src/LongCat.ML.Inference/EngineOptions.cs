@@ -35,7 +35,13 @@ public sealed record EngineOptions
     /// </summary>
     public WeightPages WeightPages { get; init; }
 
-    /// <exception cref="ArgumentOutOfRangeException">A value is outside its range.</exception>
+    /// <summary>
+    /// Adapters that requests can ask for: a name for each folder in the format of PEFT. All are loaded with the engine and stay in memory beside the model; one step may
+    /// mix requests of several adapters and of none. Default: none. Where one is given, the graph is changed while it is loaded; the folder stays as it is.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> Adapters { get; init; } = new Dictionary<string, string>();
+
+    /// <exception cref="ArgumentException">A value is outside its range, or an adapter has no name or no folder.</exception>
     internal void Check()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(MemoryBudgetBytes, 1, nameof(MemoryBudgetBytes));
@@ -48,6 +54,20 @@ public sealed record EngineOptions
         if (!Enum.IsDefined(WeightPages))
         {
             throw new ArgumentOutOfRangeException(nameof(WeightPages), WeightPages, $"{nameof(WeightPages)} is {WeightPages}, expected {WeightPages.Mapped} or {WeightPages.Huge}");
+        }
+
+        ArgumentNullException.ThrowIfNull(Adapters);
+        foreach ((string name, string adapter) in Adapters)
+        {
+            if (string.IsNullOrWhiteSpace(name) || name.Any(char.IsControl))
+            {
+                throw new ArgumentException($"{nameof(Adapters)} has the name '{name}' for the folder '{adapter}'; a text without line breaks that is not blank is expected.", nameof(Adapters));
+            }
+
+            if (string.IsNullOrWhiteSpace(adapter))
+            {
+                throw new ArgumentException($"{nameof(Adapters)} names no folder for '{name}'; the folder of an adapter is expected.", nameof(Adapters));
+            }
         }
 
         if (Device != "cpu")

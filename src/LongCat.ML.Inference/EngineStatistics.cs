@@ -41,4 +41,7 @@ public sealed record EngineStatistics
 
     /// <summary>Pages of the pool.</summary>
     public int PagesTotal { get; init; }
+
+    /// <summary>Bytes of memory that the adapters take beside the model: the sum of <see cref="LoadedAdapter.Bytes"/>.</summary>
+    public long AdapterBytes { get; init; }
 }

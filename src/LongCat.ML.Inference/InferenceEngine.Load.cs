@@ -13,8 +13,9 @@ public sealed partial class InferenceEngine
     /// <param name="options">How the engine uses the machine; null for the defaults.</param>
     /// <returns>A running engine, to be disposed by the caller.</returns>
     /// <exception cref="CheckpointException">The folder is no exported model, a file is missing, or its length or (if asked for) its hash is wrong.</exception>
-    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, a native library is missing, or not one page fits the memory budget.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, a native library is missing, not one page fits the memory budget, or an adapter does not fit the model.</exception>
+    /// <exception cref="AdapterException">The folder of one of <see cref="EngineOptions.Adapters"/> holds no adapter, or a damaged one.</exception>
+    /// <exception cref="ArgumentException">An option is outside its range, or an adapter has no name or no folder.</exception>
     public static InferenceEngine Load(string folder, EngineOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);

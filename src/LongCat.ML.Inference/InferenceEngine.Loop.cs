@@ -138,6 +138,7 @@ public sealed partial class InferenceEngine
         Preemptions = _scheduler.Preemptions,
         PagesUsed = _pool.InUse,
         PagesTotal = _pool.PageCount,
+        AdapterBytes = AdapterBytes(),
     });
 
     private void FailAll()

@@ -157,6 +157,22 @@ public sealed partial class InferenceEngine
         return tokens;
     }
 
+    /// <summary>Where the adapter of a request lies among those of the engine; -1 for none.</summary>
+    private int AdapterIndex(string? name)
+    {
+        if (name is null)
+        {
+            return -1;
+        }
+
+        return _adapters.TryGetValue(name, out int index)
+            ? index
+            : throw new InferenceException(
+                _adapters.Count == 0
+                    ? $"a request asks for the adapter '{name}', and the engine was loaded without adapters. Name its folder in EngineOptions.Adapters."
+                    : $"no adapter has the name '{name}'; the engine has {string.Join(", ", Adapters.Select(adapter => $"'{adapter.Name}'"))}. Use one of them, or none.");
+    }
+
     private IReadOnlyList<int> Prompt(string? text, IReadOnlyList<int>? ids, string type)
     {
         if (text is null == ids is null)

@@ -11,13 +11,14 @@ public sealed partial class InferenceEngine
     /// <param name="cancellationToken">Drops the request at any time and returns its pages.</param>
     /// <returns>The completion.</returns>
     /// <exception cref="ArgumentException">An option is outside its range, or not exactly one form of the prompt is set.</exception>
-    /// <exception cref="InferenceException">The prompt is too long, holds an id outside the vocabulary, or can never fit the page pool; or its step failed.</exception>
+    /// <exception cref="InferenceException">The prompt is too long, holds an id outside the vocabulary, or can never fit the page pool; no adapter has the request's name; or its step failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The engine was disposed before the completion ended.</exception>
     public async Task<GenerationResult> GenerateAsync(GenerationRequest request, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         (IReadOnlyList<int> prompt, GenerationLimits limits) = Prepare(request);
+        int adapter = AdapterIndex(request.Adapter);
         if (limits.MaxNewTokens == 0)
         {
             return new GenerationResult
@@ -31,7 +32,7 @@ public sealed partial class InferenceEngine
         }
 
         TaskCompletionSource<GenerationResult> task = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(), _sampler, task, stream: null, cancellationToken), cancellationToken);
+        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(), _sampler, task, stream: null, adapter, cancellationToken), cancellationToken);
         return await task.Task.ConfigureAwait(false);
     }
 
@@ -49,6 +50,7 @@ public sealed partial class InferenceEngine
         GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         (IReadOnlyList<int> prompt, GenerationLimits limits) = Prepare(request);
+        int adapter = AdapterIndex(request.Adapter);
         if (cancellationToken.IsCancellationRequested || limits.MaxNewTokens == 0)
         {
             FinishReason reason = cancellationToken.IsCancellationRequested ? FinishReason.Cancelled : FinishReason.Length;
@@ -58,7 +60,7 @@ public sealed partial class InferenceEngine
 
         Channel<GenerationUpdate> updates = Channel.CreateUnbounded<GenerationUpdate>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         using CancellationTokenSource left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(), _sampler, task: null, updates.Writer, left.Token), left.Token);
+        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(), _sampler, task: null, updates.Writer, adapter, left.Token), left.Token);
         try
         {
             await foreach (GenerationUpdate update in updates.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
@@ -77,7 +79,7 @@ public sealed partial class InferenceEngine
     /// <param name="cancellationToken">Drops the request at any time and returns its pages.</param>
     /// <returns>The log-likelihood, for each token and in total.</returns>
     /// <exception cref="ArgumentException">Prompt and continuation are not both set in exactly one form.</exception>
-    /// <exception cref="InferenceException">The texts are too long, the continuation is empty, an id is outside the vocabulary, or the step failed.</exception>
+    /// <exception cref="InferenceException">The texts are too long, the continuation is empty, an id is outside the vocabulary, no adapter has the request's name, or the step failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The engine was disposed before the score was there.</exception>
     public async Task<ScoreResult> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken = default)
@@ -85,7 +87,7 @@ public sealed partial class InferenceEngine
         cancellationToken.ThrowIfCancellationRequested();
         (IReadOnlyList<int> prompt, IReadOnlyList<int> continuation) = Prepare(request);
         TaskCompletionSource<ScoreResult> task = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Submit(new ScoreSequence(prompt, continuation, task, cancellationToken), cancellationToken);
+        Submit(new ScoreSequence(prompt, continuation, task, AdapterIndex(request.Adapter), cancellationToken), cancellationToken);
         return await task.Task.ConfigureAwait(false);
     }
 
@@ -94,7 +96,7 @@ public sealed partial class InferenceEngine
     /// <param name="cancellationToken">Drops the request at any time and returns its pages.</param>
     /// <returns>The vector, [hidden_size]. It does not depend on what else the engine computes.</returns>
     /// <exception cref="ArgumentException">An option is no member of its type, or not exactly one form of the text is set.</exception>
-    /// <exception cref="InferenceException">The text is too long, an id is outside the vocabulary, the graph gives no hidden states, or the step failed.</exception>
+    /// <exception cref="InferenceException">The text is too long, an id is outside the vocabulary, no adapter has the request's name, the graph gives no hidden states, or the step failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The engine was disposed before the embedding was there.</exception>
     public async Task<EmbeddingResult> EmbedAsync(EmbeddingRequest request, CancellationToken cancellationToken = default)
@@ -102,7 +104,7 @@ public sealed partial class InferenceEngine
         cancellationToken.ThrowIfCancellationRequested();
         IReadOnlyList<int> tokens = Prepare(request);
         TaskCompletionSource<EmbeddingResult> task = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Submit(new EmbeddingSequence(tokens, request.Pooling, request.Normalize, _runner.HiddenSize, task, cancellationToken), cancellationToken);
+        Submit(new EmbeddingSequence(tokens, request.Pooling, request.Normalize, _runner.HiddenSize, task, AdapterIndex(request.Adapter), cancellationToken), cancellationToken);
         return await task.Task.ConfigureAwait(false);
     }
 
@@ -113,12 +115,22 @@ public sealed partial class InferenceEngine
     /// <exception cref="InferenceException">There are no ids, too many for the model, the pool or one array, or one outside the vocabulary; or the step failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The engine was disposed before the logits were there.</exception>
-    public async Task<float[]> LogitsAsync(IReadOnlyList<int> ids, CancellationToken cancellationToken = default)
+    public Task<float[]> LogitsAsync(IReadOnlyList<int> ids, CancellationToken cancellationToken = default) => LogitsAsync(ids, adapter: null, cancellationToken);
+
+    /// <summary>Computes the logits at every position of a text, with an adapter.</summary>
+    /// <param name="ids">Token ids, each in 0..V-1, at least one.</param>
+    /// <param name="adapter">The adapter's name, one of <see cref="EngineOptions.Adapters"/>; null for the model alone.</param>
+    /// <param name="cancellationToken">Drops the request at any time and returns its pages.</param>
+    /// <returns>[ids.Count, V] row-major: row t holds the logits of the token that follows position t.</returns>
+    /// <exception cref="InferenceException">There are no ids, too many for the model, the pool or one array, or one outside the vocabulary; no adapter has the name; or the step failed.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">The engine was disposed before the logits were there.</exception>
+    public async Task<float[]> LogitsAsync(IReadOnlyList<int> ids, string? adapter, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         IReadOnlyList<int> tokens = PrepareLogits(ids);
         TaskCompletionSource<float[]> task = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Submit(new LogitsSequence(tokens, Manifest.VocabSize, task, cancellationToken), cancellationToken);
+        Submit(new LogitsSequence(tokens, Manifest.VocabSize, task, AdapterIndex(adapter), cancellationToken), cancellationToken);
         return await task.Task.ConfigureAwait(false);
     }
 }

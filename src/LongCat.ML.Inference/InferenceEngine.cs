@@ -25,6 +25,7 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
     private readonly Scheduler _scheduler;
     private readonly StepExecutor _executor;
     private readonly Sampler _sampler = new();
+    private readonly Dictionary<string, int> _adapters;
 
     /// <summary>Starts the loop. The engine owns the runner from here on.</summary>
     internal InferenceEngine(ModelManifest manifest, ITextCodec? codec, IModelRunner runner, EngineOptions options, EngineCapacity capacity)
@@ -33,12 +34,13 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
         Tokenizer = (codec as TokenizerCodec)?.Tokenizer;
         _codec = codec;
         _runner = runner;
+        _adapters = runner.Adapters.Select((adapter, index) => (adapter.Name, index)).ToDictionary(pair => pair.Name, pair => pair.index, StringComparer.Ordinal);
         _pagesPerSequence = capacity.PagesPerSequence;
         _pool = new PagePool(capacity.Pages, options.PageSize);
         _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows));
         _executor = new StepExecutor(
             _scheduler, runner, new PackedStep(options.MaxStepTokens, options.MaxSequences, capacity.PagesPerSequence, options.PageSize, manifest.NgramNeighbors));
-        _statistics = new EngineStatistics { PagesTotal = capacity.Pages };
+        _statistics = new EngineStatistics { PagesTotal = capacity.Pages, AdapterBytes = AdapterBytes() };
         _thread = new Thread(Loop) { IsBackground = true, Name = "LongCat.ML engine" };
         _thread.Start();
     }
@@ -52,6 +54,11 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
     /// <summary>Where the weights lie, and why not in huge pages where they were asked for.</summary>
     public WeightPlacement Weights => _runner.Weights;
 
+    /// <summary>The adapters that requests can name, in the order of <see cref="EngineOptions.Adapters"/>.</summary>
+    public IReadOnlyList<LoadedAdapter> Adapters => _runner.Adapters;
+
     /// <summary>Counters; a snapshot taken after the last finished step.</summary>
     public EngineStatistics Statistics => Volatile.Read(ref _statistics);
+
+    private long AdapterBytes() => Adapters.Sum(adapter => adapter.Bytes);
 }

@@ -20,6 +20,9 @@ public sealed record ScoreRequest
     /// <summary>The continuation as token ids, at least one.</summary>
     public IReadOnlyList<int>? ContinuationIds { get; init; }
 
+    /// <summary>The name of the adapter to run with, one of <see cref="EngineOptions.Adapters"/>; null for the model alone. Default null.</summary>
+    public string? Adapter { get; init; }
+
     /// <summary>What happens when prompt and continuation together are too long. The continuation is never cut. Default: the request fails.</summary>
     public PromptOverflow Overflow { get; init; } = PromptOverflow.Fail;
 }

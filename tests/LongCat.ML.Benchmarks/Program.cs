@@ -46,6 +46,7 @@ try
         options.Parts.Contains("w4a8") ? ProductBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8-experts") ? ExpertMixtureBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
+        options.Parts.Contains("adapters") ? AdaptersBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];
     foreach (Figure figure in parts.SelectMany(part => part))

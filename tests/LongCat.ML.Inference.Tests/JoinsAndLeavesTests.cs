@@ -8,6 +8,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
 {
     private const int Requests = 10_000;
     private const int Poison = ToyModel.Vocabulary;
+    private static readonly string[] s_adapters = ["red", "green", "blue"];
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
     [Fact]
@@ -78,7 +79,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     [Fact]
     public async Task The_engine_gives_every_caller_its_own_output_whoever_else_comes_cancels_or_stops_reading()
     {
-        ToyModel model = new(60, 4) { PoisonToken = Poison - 1 };
+        ToyModel model = new(60, 4) { PoisonToken = Poison - 1, Adapters = ToyModel.Named(s_adapters) };
         EngineOptions options = new() { MaxSequences = 12, MaxStepTokens = 24, PageSize = 4 };
         await using InferenceEngine engine = ToyModel.Engine(model, options, 60);
         List<IAsyncEnumerator<GenerationUpdate>> unread = [];
@@ -118,7 +119,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
         int answered = 0, refused = 0;
         for (int round = 0; round < rounds; round++)
         {
-            ToyModel model = new(60, 4);
+            ToyModel model = new(60, 4) { Adapters = ToyModel.Named(s_adapters) };
             InferenceEngine engine = ToyModel.Engine(model, new EngineOptions { MaxSequences = 6, MaxStepTokens = 24, PageSize = 4 }, 60);
             using CountdownEvent started = new(8);
             Task[] callers = [.. Enumerable.Range(0, 8).Select(caller => Task.Run(async () =>
@@ -167,6 +168,8 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     {
         // Few first tokens, so that beginnings are shared; a failing one now and then where the model has one.
         int[] prompt = [random.Next(3), .. Enumerable.Range(0, random.Next(24)).Select(i => (i * 7) % 50), random.Next(60)];
+        int adapter = random.Next(s_adapters.Length + 1) - 1;
+        string? name = adapter < 0 ? null : s_adapters[adapter];
         bool poison = unread is not null && random.Next(50) == 0;
         if (poison)
         {
@@ -200,29 +203,29 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
             {
                 case 0:
                     int[] continuation = [random.Next(60), 3, 5];
-                    ScoreResult score = await engine.ScoreAsync(new ScoreRequest { PromptIds = prompt, ContinuationIds = continuation }, source.Token);
+                    ScoreResult score = await engine.ScoreAsync(new ScoreRequest { PromptIds = prompt, ContinuationIds = continuation, Adapter = name }, source.Token);
                     for (int i = 0; i < continuation.Length; i++)
                     {
-                        float[] logits = ToyModel.Expected([.. prompt, .. continuation[..i]]);
+                        float[] logits = ToyModel.Expected([.. prompt, .. continuation[..i]], adapter);
                         Assert.Equal(logits[continuation[i]] - Sampling.LogSoftmax.LogSumExp(logits), score.TokenLogLikelihoods[i]);
                     }
 
                     return Outcome.Complete;
                 case 1:
-                    float[] all = await engine.LogitsAsync(prompt, source.Token);
-                    Assert.Equal(ToyModel.Expected(prompt), all[^ToyModel.Vocabulary..]);
+                    float[] all = await engine.LogitsAsync(prompt, name, source.Token);
+                    Assert.Equal(ToyModel.Expected(prompt, adapter), all[^ToyModel.Vocabulary..]);
                     return Outcome.Complete;
                 case 2:
                     EmbeddingResult embedding = await engine.EmbedAsync(
-                        new EmbeddingRequest { Ids = prompt, Pooling = EmbeddingPooling.LastToken, Normalize = false }, source.Token);
-                    Assert.Equal(ToyModel.ExpectedHidden(prompt), embedding.Vector);
+                        new EmbeddingRequest { Ids = prompt, Pooling = EmbeddingPooling.LastToken, Normalize = false, Adapter = name }, source.Token);
+                    Assert.Equal(ToyModel.ExpectedHidden(prompt, adapter), embedding.Vector);
                     return Outcome.Complete;
                 case 3:
-                    GenerationResult result = await engine.GenerateAsync(Generation(prompt, random.Next(1, 40)), source.Token);
-                    CheckGreedy(prompt, result.Ids);
+                    GenerationResult result = await engine.GenerateAsync(Generation(prompt, random.Next(1, 40), name), source.Token);
+                    CheckGreedy(prompt, adapter, result.Ids);
                     return Outcome.Complete;
                 default:
-                    return await Stream(engine, prompt, random, unread, source.Token);
+                    return await Stream(engine, prompt, adapter, random, unread, source.Token);
             }
         }
         catch (OperationCanceledException)
@@ -238,13 +241,13 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     }
 
     private static async Task<Outcome> Stream(
-        InferenceEngine engine, int[] prompt, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread, CancellationToken cancellationToken)
+        InferenceEngine engine, int[] prompt, int adapter, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread, CancellationToken cancellationToken)
     {
         int tokens = random.Next(1, 40);
         int stopAfter = random.Next(3) == 0 ? random.Next(tokens) : int.MaxValue;
         bool forget = unread is not null && random.Next(8) == 0;
         List<int> ids = [];
-        IAsyncEnumerator<GenerationUpdate> stream = engine.GenerateStreamingAsync(Generation(prompt, tokens), cancellationToken).GetAsyncEnumerator(CancellationToken.None);
+        IAsyncEnumerator<GenerationUpdate> stream = engine.GenerateStreamingAsync(Generation(prompt, tokens, adapter < 0 ? null : s_adapters[adapter]), cancellationToken).GetAsyncEnumerator(CancellationToken.None);
         try
         {
             while (await stream.MoveNextAsync())
@@ -252,14 +255,14 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
                 if (stream.Current.FinishReason == FinishReason.Cancelled)
                 {
                     Assert.True(cancellationToken.IsCancellationRequested);
-                    CheckGreedy(prompt, ids);
+                    CheckGreedy(prompt, adapter, ids);
                     return Outcome.Cancelled;
                 }
 
                 ids.Add(stream.Current.Id);
                 if (ids.Count > stopAfter)
                 {
-                    CheckGreedy(prompt, ids);
+                    CheckGreedy(prompt, adapter, ids);
                     if (forget)
                     {
                         lock (unread!)
@@ -281,19 +284,19 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
         }
 
         Assert.Equal(tokens, ids.Count);
-        CheckGreedy(prompt, ids);
+        CheckGreedy(prompt, adapter, ids);
         return Outcome.Complete;
     }
 
-    private static GenerationRequest Generation(int[] prompt, int tokens) =>
-        new() { PromptIds = prompt, Options = new GenerationOptions { MaxNewTokens = tokens } };
+    private static GenerationRequest Generation(int[] prompt, int tokens, string? adapter) =>
+        new() { PromptIds = prompt, Adapter = adapter, Options = new GenerationOptions { MaxNewTokens = tokens } };
 
-    private static void CheckGreedy(int[] prompt, IReadOnlyList<int> ids)
+    private static void CheckGreedy(int[] prompt, int adapter, IReadOnlyList<int> ids)
     {
         List<int> tokens = [.. prompt];
         foreach (int id in ids)
         {
-            float[] logits = ToyModel.Expected(tokens);
+            float[] logits = ToyModel.Expected(tokens, adapter);
             Assert.Equal(Array.IndexOf(logits, logits.Max()), id);
             tokens.Add(id);
         }

@@ -133,7 +133,7 @@ public sealed class RealModelTests(ExportedModel model, ITestOutputHelper output
         Scheduler scheduler = new(pool, new SchedulerLimits(2, 16, 4));
         StepExecutor executor = new(scheduler, runner, new PackedStep(16, 2, 8, PageSize, manifest.NgramNeighbors));
         int[] prompt = [5, 6, 7, 8, 9, 10];
-        scheduler.Add(new GenerationSequence(prompt, new GenerationOptions(), new GenerationLimits(2, []), null, new Sampler(), new(), null, default));
+        scheduler.Add(new GenerationSequence(prompt, new GenerationOptions(), new GenerationLimits(2, []), null, new Sampler(), new(), null, adapter: -1, default));
         for (int step = 0; step < 2; step++)
         {
             Assert.True(executor.RunStep());

@@ -29,64 +29,64 @@ internal sealed class SchedulerHarness
 
     public StepExecutor Executor { get; }
 
-    public (Sequence Sequence, Action Check) Add(int[] prompt, int newTokens, ulong seed = 0, float temperature = 0)
+    public (Sequence Sequence, Action Check) Add(int[] prompt, int newTokens, ulong seed = 0, float temperature = 0, int adapter = -1)
     {
         GenerationOptions options = new() { MaxNewTokens = newTokens, Seed = seed, Temperature = temperature };
         TaskCompletionSource<GenerationResult> task = new();
-        GenerationSequence sequence = new(prompt, options, new GenerationLimits(newTokens, []), null, _sampler, task, null, default);
+        GenerationSequence sequence = new(prompt, options, new GenerationLimits(newTokens, []), null, _sampler, task, null, adapter, default);
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
             List<int> tokens = [.. prompt];
             for (int i = 0; i < newTokens; i++)
             {
-                tokens.Add(new Sampler().Sample(ToyModel.Expected(tokens), options, seed, tokens.Count));
+                tokens.Add(new Sampler().Sample(ToyModel.Expected(tokens, adapter), options, seed, tokens.Count));
             }
 
             Assert.Equal(tokens[prompt.Length..], task.Task.Result.Ids);
         });
     }
 
-    public (Sequence Sequence, Action Check) AddScore(int[] prompt, int[] continuation)
+    public (Sequence Sequence, Action Check) AddScore(int[] prompt, int[] continuation, int adapter = -1)
     {
         TaskCompletionSource<ScoreResult> task = new();
-        ScoreSequence sequence = new(prompt, continuation, task, default);
+        ScoreSequence sequence = new(prompt, continuation, task, adapter, default);
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
             List<int> tokens = [.. prompt];
             foreach ((int id, double actual) in continuation.Zip(task.Task.Result.TokenLogLikelihoods))
             {
-                float[] logits = ToyModel.Expected(tokens);
+                float[] logits = ToyModel.Expected(tokens, adapter);
                 Assert.Equal(logits[id] - LogSoftmax.LogSumExp(logits), actual);
                 tokens.Add(id);
             }
         });
     }
 
-    public (Sequence Sequence, Action Check) AddLogits(int[] ids)
+    public (Sequence Sequence, Action Check) AddLogits(int[] ids, int adapter = -1)
     {
         TaskCompletionSource<float[]> task = new();
-        LogitsSequence sequence = new(ids, ToyModel.Vocabulary, task, default);
+        LogitsSequence sequence = new(ids, ToyModel.Vocabulary, task, adapter, default);
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
             for (int t = 0; t < ids.Length; t++)
             {
-                Assert.Equal(ToyModel.Expected(ids[..(t + 1)]), task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
+                Assert.Equal(ToyModel.Expected(ids[..(t + 1)], adapter), task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
             }
         });
     }
 
-    public (Sequence Sequence, Action Check) AddEmbedding(int[] ids, EmbeddingPooling pooling, bool normalize)
+    public (Sequence Sequence, Action Check) AddEmbedding(int[] ids, EmbeddingPooling pooling, bool normalize, int adapter = -1)
     {
         TaskCompletionSource<EmbeddingResult> task = new();
-        EmbeddingSequence sequence = new(ids, pooling, normalize, ToyModel.Hidden, task, default);
+        EmbeddingSequence sequence = new(ids, pooling, normalize, ToyModel.Hidden, task, adapter, default);
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
             Assert.Equal(ids.Length, task.Task.Result.Tokens);
-            foreach ((float expected, float actual) in ToyModel.ExpectedEmbedding(ids, pooling, normalize).Zip(task.Task.Result.Vector))
+            foreach ((float expected, float actual) in ToyModel.ExpectedEmbedding(ids, pooling, normalize, adapter).Zip(task.Task.Result.Vector))
             {
                 // The same sums in double precision, divided in another order.
                 Assert.Equal(expected, actual, 1e-6);
@@ -94,7 +94,7 @@ internal sealed class SchedulerHarness
         });
     }
 
-    /// <summary>Any kind of request, often with the beginning of an earlier one; never more than the pool of the test can hold alone.</summary>
+    /// <summary>Any kind of request, with one of three adapters or none, often with the beginning of an earlier one; never more than the pool of the test can hold alone.</summary>
     public (Sequence Sequence, Action Check) AddRandom(Random random)
     {
         int most = Math.Min(72, Pool.PageCount * PageSize);
@@ -112,13 +112,14 @@ internal sealed class SchedulerHarness
 
         _prefixes.Add(prompt);
         int rest = random.Next(1, most - prompt.Length);
+        int adapter = random.Next(4) - 1;
         return random.Next(6) switch
         {
-            0 => AddScore(prompt, [.. Enumerable.Range(0, rest).Select(_ => random.Next(ToyModel.Vocabulary))]),
-            1 => AddLogits(prompt),
-            2 => Add(prompt, rest, (ulong)random.Next(), temperature: 1),
-            3 => AddEmbedding(prompt, (EmbeddingPooling)random.Next(2), normalize: random.Next(2) == 0),
-            _ => Add(prompt, rest),
+            0 => AddScore(prompt, [.. Enumerable.Range(0, rest).Select(_ => random.Next(ToyModel.Vocabulary))], adapter),
+            1 => AddLogits(prompt, adapter),
+            2 => Add(prompt, rest, (ulong)random.Next(), temperature: 1, adapter),
+            3 => AddEmbedding(prompt, (EmbeddingPooling)random.Next(2), normalize: random.Next(2) == 0, adapter),
+            _ => Add(prompt, rest, adapter: adapter),
         };
     }
 

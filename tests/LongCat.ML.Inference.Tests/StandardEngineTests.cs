@@ -168,7 +168,7 @@ public sealed class StandardEngineTests(StandardModel model, ITestOutputHelper o
         int[] lengths = [12, 3, 12];
         foreach (int length in lengths)
         {
-            scheduler.Add(new GenerationSequence([5, 6 + length, 7], new GenerationOptions(), new GenerationLimits(length, []), null, new Sampler(), new(), null, default));
+            scheduler.Add(new GenerationSequence([5, 6 + length, 7], new GenerationOptions(), new GenerationLimits(length, []), null, new Sampler(), new(), null, adapter: -1, default));
         }
 
         List<Sequence> sequences = [];

@@ -15,7 +15,7 @@ internal sealed class ToyModel : IModelRunner
 
     private readonly int _pageSize;
     private readonly int _neighbors;
-    private readonly (int Token, int Position)[] _cache;
+    private readonly (int Token, int Position, int Adapter)[] _cache;
     private readonly List<float[]> _rows = [];
     private readonly List<float[]> _hidden = [];
     private readonly ManualResetEventSlim _gate = new(true);
@@ -25,8 +25,8 @@ internal sealed class ToyModel : IModelRunner
     {
         _pageSize = pageSize;
         _neighbors = neighbors;
-        _cache = new (int, int)[pages * pageSize];
-        Array.Fill(_cache, (-1, -1));
+        _cache = new (int, int, int)[pages * pageSize];
+        Array.Fill(_cache, (-1, -1, -2));
     }
 
     public int VocabSize => Vocabulary;
@@ -39,6 +39,12 @@ internal sealed class ToyModel : IModelRunner
 
     /// <summary>Steps that were asked for hidden states.</summary>
     public int HiddenSteps { get; private set; }
+
+    public IReadOnlyList<LoadedAdapter> Adapters { get; init; } = [];
+
+    /// <summary>Adapters of these names, which are no more than names.</summary>
+    public static IReadOnlyList<LoadedAdapter> Named(params string[] names) =>
+        [.. names.Select(name => new LoadedAdapter { Name = name, Folder = name, ContentHash = "", Modules = 1, Rank = 1, Bytes = 10 })];
 
     /// <summary>A token that makes any step fail that holds it.</summary>
     public int? PoisonToken { get; init; }
@@ -102,7 +108,7 @@ internal sealed class ToyModel : IModelRunner
                     throw new InvalidOperationException($"token {PoisonToken} is poison");
                 }
 
-                Slot(step, s, (int)step.PositionIds[t]) = ((int)step.InputIds[t], (int)step.PositionIds[t]);
+                Slot(step, s, (int)step.PositionIds[t]) = ((int)step.InputIds[t], (int)step.PositionIds[t], step.RowAdapter[t]);
             }
 
             for (int k = 0; k < _neighbors - 1; k++)
@@ -111,13 +117,19 @@ internal sealed class ToyModel : IModelRunner
                 Assert.Equal(position < 0 ? -1 : Slot(step, s, position).Token, step.NgramContext[(s * (_neighbors - 1)) + k]);
             }
 
-            ulong hash = 0;
+            int adapter = step.RowAdapter[start];
+            for (int t = start; t < end; t++)
+            {
+                Assert.Equal(adapter, step.RowAdapter[t]);
+            }
+
+            ulong hash = Start(adapter);
             for (int position = 0; position < step.ContextLength[s]; position++)
             {
-                (int token, int written) = Slot(step, s, position);
-                if (position != written)
+                (int token, int written, int writer) = Slot(step, s, position);
+                if (position != written || writer != adapter)
                 {
-                    Assert.Fail($"the page of position {position} holds position {written}");
+                    Assert.Fail($"the page of position {position} holds position {written} of adapter {writer}, adapter {adapter} reads it");
                 }
 
                 hash = Mix(hash + (ulong)token + 1);
@@ -147,9 +159,9 @@ internal sealed class ToyModel : IModelRunner
     public void Dispose() => Disposed = true;
 
     /// <summary>The logits after a list of tokens, computed without caches, pages or batches.</summary>
-    public static float[] Expected(IEnumerable<int> tokens)
+    public static float[] Expected(IEnumerable<int> tokens, int adapter = -1)
     {
-        ulong hash = 0;
+        ulong hash = Start(adapter);
         foreach (int token in tokens)
         {
             hash = Mix(hash + (ulong)token + 1);
@@ -159,9 +171,9 @@ internal sealed class ToyModel : IModelRunner
     }
 
     /// <summary>The hidden state of the last of a list of tokens, computed without caches, pages or batches.</summary>
-    public static float[] ExpectedHidden(IEnumerable<int> tokens)
+    public static float[] ExpectedHidden(IEnumerable<int> tokens, int adapter = -1)
     {
-        ulong hash = 0;
+        ulong hash = Start(adapter);
         foreach (int token in tokens)
         {
             hash = Mix(hash + (ulong)token + 1);
@@ -171,13 +183,13 @@ internal sealed class ToyModel : IModelRunner
     }
 
     /// <summary>The embedding of a list of tokens, likewise.</summary>
-    public static float[] ExpectedEmbedding(IReadOnlyList<int> tokens, EmbeddingPooling pooling, bool normalize)
+    public static float[] ExpectedEmbedding(IReadOnlyList<int> tokens, EmbeddingPooling pooling, bool normalize, int adapter = -1)
     {
         int first = pooling == EmbeddingPooling.Mean ? 0 : tokens.Count - 1;
         double[] mean = new double[Hidden];
         for (int last = first; last < tokens.Count; last++)
         {
-            float[] row = ExpectedHidden(tokens.Take(last + 1));
+            float[] row = ExpectedHidden(tokens.Take(last + 1), adapter);
             for (int i = 0; i < Hidden; i++)
             {
                 mean[i] += row[i] / (double)(tokens.Count - first);
@@ -188,13 +200,16 @@ internal sealed class ToyModel : IModelRunner
         return Array.ConvertAll(mean, value => (float)(value / length));
     }
 
+    /// <summary>An adapter changes what every token means: the logits after the same tokens are others.</summary>
+    private static ulong Start(int adapter) => adapter < 0 ? 0 : Mix((ulong)adapter + 1000);
+
     private bool SetOpen()
     {
         _gate.Set();
         return true;
     }
 
-    private ref (int Token, int Position) Slot(PackedStep step, int sequence, int position)
+    private ref (int Token, int Position, int Adapter) Slot(PackedStep step, int sequence, int position)
     {
         int page = step.BlockTable[(sequence * step.Blocks) + (position / _pageSize)];
         if ((uint)page >= (uint)(_cache.Length / _pageSize))

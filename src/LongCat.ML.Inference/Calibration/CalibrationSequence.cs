@@ -3,7 +3,7 @@ using LongCat.ML.Inference.Scheduling;
 namespace LongCat.ML.Inference.Calibration;
 
 /// <summary>A sequence whose tokens only run through the model: nobody waits for a row of it.</summary>
-internal sealed class CalibrationSequence(int index, IReadOnlyCollection<int> tokens) : Sequence(tokens, tokens.Count)
+internal sealed class CalibrationSequence(int index, IReadOnlyCollection<int> tokens) : Sequence(tokens, tokens.Count, adapter: -1)
 {
     /// <summary>Its place among the calibration's sequences.</summary>
     public int Index { get; } = index;

@@ -32,9 +32,9 @@ internal sealed class ProbeSession : IDisposable
     {
         string path = Path.Combine(folder, ModelManifest.ModelFileName);
         string[] wanted = [.. outputs.Distinct(StringComparer.Ordinal)];
-        return ModelSession.Open(path, new EngineOptions { Threads = threads }, OrtModelRunner.Configure, session =>
+        return ModelSession.Open(path, new EngineOptions { Threads = threads }, OrtModelRunner.Configure, graph: null, session =>
         {
-            OrtModelRunner.CheckNames(path, session, manifest);
+            OrtModelRunner.CheckNames(path, session, manifest, []);
             string[] missing = [.. wanted.Except(session.OutputNames)];
             return missing.Length == 0
                 ? new ProbeSession(session, new PagedCaches(manifest, pages, pageSize), wanted)

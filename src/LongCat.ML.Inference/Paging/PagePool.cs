@@ -48,8 +48,15 @@ internal sealed class PagePool
         _freeCount = pageCount;
     }
 
-    /// <summary>The content of the empty beginning.</summary>
+    /// <summary>The content of the empty beginning of requests without an adapter.</summary>
     public const long Root = 0;
+
+    /// <summary>
+    /// The content of the empty beginning of requests with an adapter: keys and values depend on the weights that made them, so requests of different adapters
+    /// have nothing in common, whatever their tokens.
+    /// </summary>
+    /// <param name="adapter">The adapter's index, -1 for none.</param>
+    public static long RootOf(int adapter) => Root - 1 - adapter;
 
     public int PageCount { get; }
 

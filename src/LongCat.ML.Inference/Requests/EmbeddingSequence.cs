@@ -12,8 +12,9 @@ internal sealed class EmbeddingSequence(
     bool normalize,
     int hiddenSize,
     TaskCompletionSource<EmbeddingResult> task,
+    int adapter,
     CancellationToken cancellationToken)
-    : Sequence(ids, ids.Count)
+    : Sequence(ids, ids.Count, adapter)
 {
     // Summed in double precision and in the order of the positions: neither the chunks nor the company of the steps show in the result.
     private readonly double[] _sum = new double[hiddenSize];

@@ -33,8 +33,9 @@ internal sealed class GenerationSequence : Sequence
         Sampler sampler,
         TaskCompletionSource<GenerationResult>? task,
         ChannelWriter<GenerationUpdate>? stream,
+        int adapter,
         CancellationToken cancellationToken)
-        : base(prompt, prompt.Count)
+        : base(prompt, prompt.Count, adapter)
     {
         _options = options;
         _limits = limits;

@@ -3,8 +3,8 @@ using LongCat.ML.Inference.Scheduling;
 namespace LongCat.ML.Inference.Requests;
 
 /// <summary>A text whose logits are wanted at every position.</summary>
-internal sealed class LogitsSequence(IReadOnlyList<int> ids, int vocabSize, TaskCompletionSource<float[]> task, CancellationToken cancellationToken)
-    : Sequence(ids, ids.Count)
+internal sealed class LogitsSequence(IReadOnlyList<int> ids, int vocabSize, TaskCompletionSource<float[]> task, int adapter, CancellationToken cancellationToken)
+    : Sequence(ids, ids.Count, adapter)
 {
     private readonly float[] _logits = new float[checked(ids.Count * vocabSize)];
     private int _rows;

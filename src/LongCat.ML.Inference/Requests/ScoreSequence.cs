@@ -8,8 +8,9 @@ internal sealed class ScoreSequence(
     IReadOnlyList<int> prompt,
     IReadOnlyList<int> continuation,
     TaskCompletionSource<ScoreResult> task,
+    int adapter,
     CancellationToken cancellationToken)
-    : Sequence(prompt.Concat(continuation), prompt.Count)
+    : Sequence(prompt.Concat(continuation), prompt.Count, adapter)
 {
     private readonly double[] _logLikelihoods = new double[continuation.Count];
     private int _scored;

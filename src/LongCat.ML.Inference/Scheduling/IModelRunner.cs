@@ -12,6 +12,9 @@ internal interface IModelRunner : IDisposable
     /// <summary>Where the weights lie.</summary>
     WeightPlacement Weights => new();
 
+    /// <summary>The adapters that <see cref="PackedStep.RowAdapter"/> counts, in that order.</summary>
+    IReadOnlyList<LoadedAdapter> Adapters => [];
+
     /// <summary>Computes a step and writes its cache entries.</summary>
     /// <exception cref="Exception">The step failed; the cache entries of its tokens are undefined, all others are untouched.</exception>
     void Run(PackedStep step);

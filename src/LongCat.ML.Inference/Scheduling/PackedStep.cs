@@ -25,6 +25,7 @@ internal sealed class PackedStep
         BlockTable = Pinned<int>(checked(maxSequences * maxPages));
         NgramContext = Pinned<long>(maxSequences * _context);
         LogitsIndex = Pinned<long>(maxTokens);
+        RowAdapter = Pinned<int>(maxTokens);
     }
 
     /// <summary>T, the tokens of the step.</summary>
@@ -59,6 +60,9 @@ internal sealed class PackedStep
 
     public long[] LogitsIndex { get; }
 
+    /// <summary>The index of each token's adapter, -1 for none.</summary>
+    public int[] RowAdapter { get; }
+
     /// <summary>Writes the inputs of a step. The rows of logits are in the order of the entries and of their positions.</summary>
     public void Fill(ReadOnlySpan<StepEntry> entries)
     {
@@ -88,6 +92,7 @@ internal sealed class PackedStep
                 }
 
                 InputIds[Tokens] = tokens[position];
+                RowAdapter[Tokens] = entry.Sequence.Adapter;
                 PositionIds[Tokens] = position;
                 Tokens++;
             }

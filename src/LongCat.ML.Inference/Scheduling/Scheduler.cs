@@ -92,7 +92,7 @@ internal sealed partial class Scheduler
         sequence.Pages.Clear();
         sequence.Computed = 0;
         sequence.PublishedPages = 0;
-        sequence.Content = PagePool.Root;
+        sequence.Content = PagePool.RootOf(sequence.Adapter);
     }
 
     private static void InsertByOrder(List<Sequence> list, Sequence sequence)

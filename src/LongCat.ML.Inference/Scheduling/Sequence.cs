@@ -8,10 +8,15 @@ internal abstract class Sequence
 {
     private volatile bool _cancellationRequested;
 
-    protected Sequence(IEnumerable<int> tokens, int promptTokens)
+    /// <param name="tokens">The request's tokens.</param>
+    /// <param name="promptTokens">How many of them are its prompt.</param>
+    /// <param name="adapter">The index of the adapter that it runs with, -1 for none.</param>
+    protected Sequence(IEnumerable<int> tokens, int promptTokens, int adapter)
     {
         Tokens = [.. tokens];
         PromptTokens = promptTokens;
+        Adapter = adapter;
+        Content = PagePool.RootOf(adapter);
     }
 
     /// <summary>Prompt and, for generations, the new tokens; for scores, the continuation.</summary>
@@ -19,6 +24,9 @@ internal abstract class Sequence
 
     /// <summary>How many of <see cref="Tokens"/> came with the request as its prompt.</summary>
     public int PromptTokens { get; }
+
+    /// <summary>The index of the adapter that the request runs with, -1 for none.</summary>
+    public int Adapter { get; }
 
     /// <summary>How many leading tokens must be in the cache before the next result: the scheduler computes <see cref="Computed"/> up to here.</summary>
     public abstract int Target { get; }
@@ -45,7 +53,7 @@ internal abstract class Sequence
     public int PublishedPages { get; set; }
 
     /// <summary>The content of the last published page.</summary>
-    public long Content { get; set; } = PagePool.Root;
+    public long Content { get; set; }
 
     /// <summary>The last step that computed tokens of this sequence.</summary>
     public long LastStep { get; set; } = -1;
@@ -68,7 +76,7 @@ internal abstract class Sequence
     {
         ulong[] hashes = new ulong[Math.Min(Target, Tokens.Count) / pageSize];
         ReadOnlySpan<int> tokens = CollectionsMarshal.AsSpan(Tokens);
-        long parent = PagePool.Root;
+        long parent = PagePool.RootOf(Adapter);
         for (int i = 0; i < hashes.Length; i++)
         {
             hashes[i] = PagePool.Hash(parent, tokens.Slice(i * pageSize, pageSize));

@@ -9,9 +9,10 @@ internal static class ModelSession
     /// <param name="path">model.onnx.</param>
     /// <param name="options">The engine's options.</param>
     /// <param name="configure">Adds the runner's own session options.</param>
+    /// <param name="graph">The graph where it is not the file's; its data files lie beside <paramref name="path"/> all the same.</param>
     /// <param name="create">Makes the runner; what it throws closes the session.</param>
     /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, a native library is missing, or <paramref name="create"/> refused the graph.</exception>
-    public static T Open<T>(string path, EngineOptions options, Action<SessionOptions> configure, Func<InferenceSession, T> create)
+    public static T Open<T>(string path, EngineOptions options, Action<SessionOptions> configure, byte[]? graph, Func<InferenceSession, T> create)
     {
         InferenceSession? session = null;
         try
@@ -32,7 +33,17 @@ internal static class ModelSession
             sessionOptions.AddSessionConfigEntry("session.intra_op.allow_spinning", "1");
             sessionOptions.AddSessionConfigEntry("session.intra_op.spin_duration_us", "50");
             configure(sessionOptions);
-            session = new InferenceSession(path, sessionOptions);
+            if (graph is null)
+            {
+                session = new InferenceSession(path, sessionOptions);
+            }
+            else
+            {
+                // A graph from memory has no folder of its own.
+                sessionOptions.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", Path.GetDirectoryName(Path.GetFullPath(path))!);
+                session = new InferenceSession(graph, sessionOptions);
+            }
+
             return create(session);
         }
         catch (OnnxRuntimeException exception)

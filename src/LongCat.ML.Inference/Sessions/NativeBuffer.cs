@@ -11,7 +11,9 @@ internal sealed unsafe class NativeBuffer : IDisposable
     private const int Alignment = 64;
     private void* _block;
 
-    public NativeBuffer(long bytes)
+    /// <param name="bytes">How much.</param>
+    /// <param name="advice">What to do where there is not so much.</param>
+    public NativeBuffer(long bytes, string advice = "Lower EngineOptions.MemoryBudgetBytes.")
     {
         Bytes = bytes;
         try
@@ -20,7 +22,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
         }
         catch (OutOfMemoryException exception)
         {
-            throw new InferenceException($"{bytes} bytes for the engine's buffers are not to be had. Lower EngineOptions.MemoryBudgetBytes.", exception);
+            throw new InferenceException($"{bytes} bytes for the engine's buffers are not to be had. {advice}", exception);
         }
 
         Pointer = (nint)(((nuint)_block + Alignment - 1) & ~(nuint)(Alignment - 1));

@@ -1,19 +1,24 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Adapters;
 using LongCat.ML.Native;
+using LongCat.ML.Onnx.Adapters;
 using Microsoft.ML.OnnxRuntime;
 
 namespace LongCat.ML.Inference.Sessions;
 
 internal sealed unsafe partial class OrtModelRunner
 {
-    /// <summary>Opens model.onnx; its weights stay in the file mapping unless the options ask for huge pages.</summary>
-    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, or the graph and longcat.json disagree.</exception>
+    /// <summary>Opens model.onnx, rewritten where there are adapters; its weights stay in the file mapping unless the options ask for huge pages.</summary>
+    /// <exception cref="AdapterException">The folder of an adapter holds none, or a damaged one.</exception>
+    /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, the graph and longcat.json disagree, or an adapter does not fit.</exception>
     public static OrtModelRunner Open(string folder, ModelManifest manifest, EngineOptions options, EngineCapacity capacity)
     {
         string path = Path.Combine(folder, ModelManifest.ModelFileName);
-        HugePageWeights? weights = HugePageWeights.TryLoad(path, options, out WeightPlacement placement);
+        AdapterStack? adapters = AdapterStack.Load(folder, options);
+        HugePageWeights? weights = null;
         try
         {
+            weights = HugePageWeights.TryLoad(path, options, out WeightPlacement placement);
             return ModelSession.Open(
                 path,
                 options,
@@ -22,15 +27,17 @@ internal sealed unsafe partial class OrtModelRunner
                     Configure(session);
                     weights?.AddTo(session);
                 },
+                adapters?.Graph,
                 session =>
                 {
-                    CheckNames(path, session, manifest);
-                    return new OrtModelRunner(session, manifest, capacity, options, session.OutputNames.Contains("hidden")) { Weights = placement, _weights = weights };
+                    CheckNames(path, session, manifest, adapters is null ? [] : [AdapterNames.RowAdapter, .. adapters.Inputs]);
+                    return new OrtModelRunner(session, manifest, capacity, options, session.OutputNames.Contains("hidden"), adapters) { Weights = placement, _weights = weights };
                 });
         }
         catch
         {
             weights?.Dispose();
+            adapters?.Dispose();
             throw;
         }
     }
@@ -44,9 +51,9 @@ internal sealed unsafe partial class OrtModelRunner
     }
 
     /// <exception cref="InferenceException">The graph and longcat.json disagree.</exception>
-    internal static void CheckNames(string path, InferenceSession session, ModelManifest manifest)
+    internal static void CheckNames(string path, InferenceSession session, ModelManifest manifest, IEnumerable<string> adapterInputs)
     {
-        List<string> inputs = ["input_ids", "position_ids", "query_start", "context_length", "block_table", "logits_index"];
+        List<string> inputs = ["input_ids", "position_ids", "query_start", "context_length", "block_table", "logits_index", .. adapterInputs];
         List<string> outputs = ["logits"];
         if (manifest.NgramNeighbors > 0)
         {

@@ -1,4 +1,5 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Adapters;
 using LongCat.ML.Inference.Scheduling;
 using Microsoft.ML.OnnxRuntime;
 
@@ -21,11 +22,13 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     private readonly NativeBuffer _logits;
     private readonly NativeBuffer? _hidden;
     private readonly Lock _abort = new();
+    private readonly AdapterStack? _adapters;
     private HugePageWeights? _weights;
     private bool _disposed;
 
-    private OrtModelRunner(InferenceSession session, ModelManifest manifest, EngineCapacity capacity, EngineOptions options, bool givesHidden)
+    private OrtModelRunner(InferenceSession session, ModelManifest manifest, EngineCapacity capacity, EngineOptions options, bool givesHidden, AdapterStack? adapters)
     {
+        _adapters = adapters;
         _session = session;
         VocabSize = manifest.VocabSize;
         _binding = session.CreateIoBinding();
@@ -33,12 +36,14 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
         _logits = new NativeBuffer((long)capacity.LogitRows * manifest.VocabSize * sizeof(float));
         _caches = new PagedCaches(manifest, capacity.Pages, options.PageSize);
         _caches.Bind(_binding);
+        adapters?.Bind(_binding);
         if (givesHidden)
         {
             // Untouched until a step asks for hidden states, so it costs nothing before.
             _hidden = new NativeBuffer((long)options.MaxStepTokens * manifest.HiddenSize * sizeof(float));
             _hiddenBinding = session.CreateIoBinding();
             _caches.Bind(_hiddenBinding);
+            adapters?.Bind(_hiddenBinding);
         }
     }
 
@@ -47,6 +52,8 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     public int HiddenSize { get; }
 
     public WeightPlacement Weights { get; private init; } = new();
+
+    public IReadOnlyList<LoadedAdapter> Adapters => _adapters?.Adapters ?? [];
 
     /// <summary>Where cache i lies.</summary>
     internal nint CachePointer(int cache) => _caches.Pointer(cache);
@@ -71,7 +78,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
         OrtIoBinding binding = step.WantsHidden ? _hiddenBinding! : _binding;
         try
         {
-            _step.BindInputs(binding, step);
+            _step.BindInputs(binding, step, withAdapters: _adapters is not null);
             _step.BindOutput(binding, "logits", _logits, step.Rows, VocabSize);
             if (step.WantsHidden)
             {
@@ -116,6 +123,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
             _runOptions.Dispose();
             _session.Dispose();
             _weights?.Dispose();
+            _adapters?.Dispose();
             _caches.Dispose();
             _logits.Dispose();
             _hidden?.Dispose();

@@ -13,8 +13,15 @@ internal sealed unsafe partial class PaddedModelRunner
     {
         string path = Path.Combine(folder, ModelManifest.ModelFileName);
 
+        if (options.Adapters.Count > 0)
+        {
+            throw new InferenceException(
+                $"{folder} was exported with standard operators, which cannot mix adapters in a batch. Export it with the longcat operators (without --ops standard), or merge the adapter: "
+                + "longcat export <checkpoint> --adapter <peft folder>.");
+        }
+
         // No operator library: the graph needs none. Matrices are packed when the session is made, which is the fastest for ONNX Runtime's own products.
-        return ModelSession.Open(path, options, static _ => { }, session =>
+        return ModelSession.Open(path, options, static _ => { }, graph: null, session =>
         {
             (string Name, int Heads, int Dim)[] caches = [.. session.InputNames.Where(name => name.StartsWith(Past, StringComparison.Ordinal)).Select(name => Shape(session, name))];
             CheckNames(path, session, manifest, caches);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Onnx.Adapters;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -10,7 +11,7 @@ internal sealed unsafe class StepBinding
 {
     private readonly List<OrtValue> _values = [];
 
-    public void BindInputs(OrtIoBinding binding, PackedStep step)
+    public void BindInputs(OrtIoBinding binding, PackedStep step, bool withAdapters = false)
     {
         Bind(binding, "input_ids", step.InputIds, step.Tokens);
         Bind(binding, "position_ids", step.PositionIds, step.Tokens);
@@ -23,6 +24,10 @@ internal sealed unsafe class StepBinding
         }
 
         Bind(binding, "logits_index", step.LogitsIndex, step.Rows);
+        if (withAdapters)
+        {
+            Bind(binding, AdapterNames.RowAdapter, step.RowAdapter, step.Tokens);
+        }
     }
 
     public void BindOutput(OrtIoBinding binding, string name, NativeBuffer buffer, int rows, int width)

@@ -26,10 +26,12 @@ internal static class GenerateCommand
         Option<bool> json = new("--json") { Description = "Only JSON on standard output: ids, text, finish_reason, timings." };
         Option<int> threads = EngineArguments.Threads();
         Option<WeightPages> pages = EngineArguments.WeightPages();
+        AdapterArguments adapters = new(rows: false);
         Command command = new("generate", "Complete a prompt.")
         {
             folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads, pages,
         };
+        adapters.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             string? text = result.GetValue(prompt);
@@ -39,8 +41,10 @@ internal static class GenerateCommand
                 throw new UsageException("give either --prompt or --ids");
             }
 
+            AdapterSelection selection = adapters.Read(result);
             GenerationRequest request = new()
             {
+                Adapter = selection.Use,
                 Prompt = text,
                 PromptIds = list is null ? null : TokenIds.Parse(list),
                 Options = new GenerationOptions
@@ -56,7 +60,7 @@ internal static class GenerateCommand
             };
             await using InferenceEngine engine = EngineArguments.Load(
                 result.GetRequiredValue(folder),
-                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages) },
+                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages), Adapters = selection.Adapters },
                 result.InvocationConfiguration.Error);
             TextWriter output = result.InvocationConfiguration.Output;
             if (result.GetValue(json))

@@ -16,7 +16,9 @@ internal static class LogitsCommand
         Option<string?> idsFile = new("--ids-file") { Description = "A safetensors file with input_ids I64 [batch, sequence]." };
         Option<string> output = new("--output", "-o") { Description = "The safetensors file to write: logits F32 [batch, sequence, vocabulary].", Required = true };
         Option<int> threads = EngineArguments.Threads();
+        AdapterArguments adapters = new(rows: false);
         Command command = new("logits", "Run the model once over token ids and write all logits.") { folder, ids, idsFile, output, threads };
+        adapters.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             string? list = result.GetValue(ids);
@@ -26,8 +28,10 @@ internal static class LogitsCommand
                 throw new UsageException("give either --ids or --ids-file");
             }
 
+            AdapterSelection selection = adapters.Read(result);
             int[][] rows = list is not null ? [TokenIds.Parse(list)] : TokenIds.Read(file!);
-            await using InferenceEngine engine = InferenceEngine.Load(result.GetRequiredValue(folder), new EngineOptions { Threads = result.GetValue(threads) });
+            await using InferenceEngine engine = InferenceEngine.Load(
+                result.GetRequiredValue(folder), new EngineOptions { Threads = result.GetValue(threads), Adapters = selection.Adapters });
             long vocabulary = engine.Manifest.VocabSize;
             using SafetensorsWriter writer = SafetensorsWriter.Create(
                 result.GetRequiredValue(output),
@@ -37,7 +41,7 @@ internal static class LogitsCommand
                 using ProgressLine line = new("logits", " rows");
                 for (int row = 0; row < rows.Length; row++)
                 {
-                    float[] logits = await engine.LogitsAsync(rows[row], cancellationToken).ConfigureAwait(false);
+                    float[] logits = await engine.LogitsAsync(rows[row], selection.Use, cancellationToken).ConfigureAwait(false);
                     stream.Write(MemoryMarshal.AsBytes<float>(logits));
                     line.Report(row + 1, rows.Length);
                 }

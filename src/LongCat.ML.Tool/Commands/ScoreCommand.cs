@@ -31,10 +31,12 @@ internal static class ScoreCommand
         Option<int> inFlight = EngineArguments.Number("--rows-in-flight", "Rows in the engine at once.", 32, value => value >= 1, "1 or more");
         Option<int> threads = EngineArguments.Threads();
         Option<WeightPages> pages = EngineArguments.WeightPages();
+        AdapterArguments adapters = new(rows: true);
         Command command = new("score", "Run the model over a file of rows.")
         {
             folder, input, output, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads, pages,
         };
+        adapters.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             string[] names = result.GetValue(labels) ?? [];
@@ -49,20 +51,21 @@ internal static class ScoreCommand
                 throw new UsageException("--label is empty or given twice, expected different labels");
             }
 
+            AdapterSelection selection = adapters.Read(result);
             string inputPath = result.GetRequiredValue(input), outputPath = result.GetRequiredValue(output);
             CheckPaths(inputPath, outputPath);
 
             await using InferenceEngine engine = EngineArguments.Load(
                 result.GetRequiredValue(folder),
-                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages) },
+                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages), Adapters = selection.Adapters },
                 result.InvocationConfiguration.Error);
             string text = result.GetRequiredValue(column);
             PromptOverflow whenTooLong = result.GetValue(overflow);
             RowScorer scorer = chosen switch
             {
-                "score" => new LikelihoodScorer(engine, text, result.GetValue(continuation), whenTooLong),
-                "classify" => new LabelScorer(engine, text, names, result.GetValue(normalize), whenTooLong),
-                _ => new CompletionScorer(engine, text, new GenerationOptions
+                "score" => new LikelihoodScorer(engine, text, selection, result.GetValue(continuation), whenTooLong),
+                "classify" => new LabelScorer(engine, text, selection, names, result.GetValue(normalize), whenTooLong),
+                _ => new CompletionScorer(engine, text, selection, new GenerationOptions
                 {
                     MaxNewTokens = result.GetValue(maxNewTokens),
                     Temperature = result.GetValue(temperature),

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LongCat.ML.Inference;
+using LongCat.ML.Tool.Commands;
 
 namespace LongCat.ML.Tool.Scoring;
 
@@ -7,8 +8,8 @@ namespace LongCat.ML.Tool.Scoring;
 /// Adds <c>log_likelihood</c> (natural log, summed), <c>tokens</c> and <c>perplexity</c> of the continuation given the text, or of the
 /// whole text when no continuation column was named. A text without a token to score gets null.
 /// </summary>
-internal sealed class LikelihoodScorer(InferenceEngine engine, string column, string? continuationColumn, PromptOverflow overflow)
-    : RowScorer(engine, column)
+internal sealed class LikelihoodScorer(InferenceEngine engine, string column, AdapterSelection adapters, string? continuationColumn, PromptOverflow overflow)
+    : RowScorer(engine, column, adapters)
 {
     public override async Task ScoreAsync(JsonObject row, CancellationToken cancellationToken)
     {
@@ -23,7 +24,7 @@ internal sealed class LikelihoodScorer(InferenceEngine engine, string column, st
         }
 
         ScoreResult result = await Engine.ScoreAsync(
-            new ScoreRequest { Prompt = continuationColumn is null ? "" : text ?? "", Continuation = continuation, Overflow = overflow },
+            new ScoreRequest { Prompt = continuationColumn is null ? "" : text ?? "", Continuation = continuation, Overflow = overflow, Adapter = Adapter(row) },
             cancellationToken).ConfigureAwait(false);
         row["log_likelihood"] = result.LogLikelihood;
         row["tokens"] = result.Tokens;

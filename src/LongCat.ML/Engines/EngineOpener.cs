@@ -10,7 +10,7 @@ internal static class EngineOpener
     private const long AlwaysVerifiedBytes = 64L << 20;
 
     /// <summary>Opens an engine of another make where the manifest's architecture is this one's; for tests.</summary>
-    internal static (string Architecture, Func<string, ITextEngine> Open)? Substitute { get; set; }
+    internal static (string Architecture, Func<string, EngineSettings, ITextEngine> Open)? Substitute { get; set; }
 
     public static ITextEngine OpenEngine(string folder, EngineSettings settings, string device)
     {
@@ -21,7 +21,7 @@ internal static class EngineOpener
         }
 
         return Substitute is { } substitute && substitute.Architecture == manifest.Architecture
-            ? substitute.Open(folder)
+            ? substitute.Open(folder, settings)
             : InferenceTextEngine.Open(folder, settings, device);
     }
 

@@ -4,7 +4,7 @@ using LongCat.ML.Inference;
 
 namespace LongCat.ML.Engines;
 
-/// <summary>What the steps need of an engine. Thread-safe: many requests at once are its purpose.</summary>
+/// <summary>What the steps need of an engine. Thread-safe: many requests at once are its purpose. Where a request names no adapter the model runs alone.</summary>
 internal interface ITextEngine : IDisposable
 {
     /// <summary>What was asked for when the engine was opened and could not be had, with the reason; null where nothing was.</summary>
@@ -14,10 +14,10 @@ internal interface ITextEngine : IDisposable
     Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken);
 
     /// <summary>The likelihood of <paramref name="continuation"/> after <paramref name="prompt"/>; after the beginning of a text where the prompt is empty.</summary>
-    Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken);
+    Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, string? adapter, CancellationToken cancellationToken);
 
     /// <summary>The pooled hidden states of a text, [hidden_size].</summary>
-    Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, CancellationToken cancellationToken);
+    Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, string? adapter, CancellationToken cancellationToken);
 
     /// <summary>The part of <paramref name="text"/> with which a prompt and the longest of its continuations fit; all of it where that fits or nothing may be cut.</summary>
     string Cut(string text, Func<string, string> prompt, IReadOnlyList<string> continuations, OverlongRow overlong);
@@ -55,6 +55,9 @@ internal sealed record CompletionRequest(string Prompt, CompletionSettings Setti
 {
     /// <summary>A chat to complete in place of <see cref="Prompt"/>, or null.</summary>
     public IReadOnlyList<ChatMessage>? Messages { get; init; }
+
+    /// <summary>The adapter to run with, or null.</summary>
+    public string? Adapter { get; init; }
 
     /// <summary>Variables of the chat template.</summary>
     public IReadOnlyDictionary<string, JsonElement> ChatVariables { get; init; } = new Dictionary<string, JsonElement>();

@@ -25,7 +25,14 @@ internal sealed class InferenceTextEngine : ITextEngine
 
     public static InferenceTextEngine Open(string folder, EngineSettings settings, string device)
     {
-        var options = new EngineOptions { MaxSequences = settings.MaxSequences, Threads = settings.Threads, Device = device, WeightPages = settings.WeightPages };
+        var options = new EngineOptions
+        {
+            MaxSequences = settings.MaxSequences,
+            Threads = settings.Threads,
+            Device = device,
+            WeightPages = settings.WeightPages,
+            Adapters = settings.Adapters,
+        };
         if (settings.CacheBytes is { } bytes)
         {
             options = options with { MemoryBudgetBytes = bytes };
@@ -42,6 +49,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             {
                 Prompt = request.Messages is null ? request.Prompt : null,
                 PromptIds = request.Messages is { } messages ? ChatPrompt(messages, request.ChatVariables) : null,
+                Adapter = request.Adapter,
                 Options = new GenerationOptions
                 {
                     MaxNewTokens = settings.MaxNewTokens,
@@ -63,7 +71,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             [.. (result.LogProbabilities ?? []).Select(token => (float)token.LogProbability)]);
     }
 
-    public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken)
+    public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, string? adapter, CancellationToken cancellationToken)
     {
         ScoreRequest request = prompt.Length > 0
             ? new ScoreRequest { Prompt = prompt, Continuation = continuation, Overflow = Overflow(overlong) }
@@ -75,13 +83,13 @@ internal sealed class InferenceTextEngine : ITextEngine
             return new TextLikelihood(double.NaN, 0, []);
         }
 
-        Inference.ScoreResult result = await engine.ScoreAsync(request, cancellationToken).ConfigureAwait(false);
+        Inference.ScoreResult result = await engine.ScoreAsync(request with { Adapter = adapter }, cancellationToken).ConfigureAwait(false);
         return new TextLikelihood(result.LogLikelihood, result.Tokens, [.. result.TokenLogLikelihoods.Select(value => (float)value)]);
     }
 
-    public async Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, CancellationToken cancellationToken)
+    public async Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, string? adapter, CancellationToken cancellationToken)
     {
-        var request = new EmbeddingRequest { Text = text, Pooling = pooling, Normalize = normalize, Overflow = Overflow(overlong) };
+        var request = new EmbeddingRequest { Text = text, Pooling = pooling, Normalize = normalize, Overflow = Overflow(overlong), Adapter = adapter };
         return (await engine.EmbedAsync(request, cancellationToken).ConfigureAwait(false)).Vector;
     }
 

@@ -13,7 +13,7 @@ namespace LongCat.ML;
 /// <item><term>Output columns</term><description>Text; finish reason (text), token counts of prompt and completion (Int32), log-probabilities (variable-length vector of Single), each if named</description></item>
 /// <item><term>Packages</term><description>Microsoft.ML, LongCat.ML, an ONNX Runtime package in the executable</description></item>
 /// <item><term>GPU</term><description>Not needed and not used: with <c>MLContext.GpuDeviceId</c> the model runs on the CPU and says so, or fails where <c>FallbackToCpu</c> is false</description></item>
-/// <item><term>Saved with the model</term><description>The settings and the model's content hash and path; the weights stay in their folder</description></item>
+/// <item><term>Saved with the model</term><description>The settings, content hash and path of the model and of the adapters; the weights stay in their folder</description></item>
 /// <item><term>Does not survive Save and plain Load</term><description>Batching: rows then run one by one until <see cref="LongCatCatalog.Load(string)"/> or <see cref="LongCatCatalog.Batched"/></description></item>
 /// <item><term>Thread safety</term><description>Estimator and transformer are thread-safe; a PredictionEngine is not</description></item>
 /// <item><term>Exportable to ONNX by ML.NET</term><description>No</description></item>

@@ -18,7 +18,7 @@ public abstract class TextEstimator : IEstimator<TextTransformer>
         step.Options.Validate();
         this.context = context;
         this.step = step;
-        model = ModelReference.Read(step.ModelKind, step.Options.ModelFolder);
+        model = ModelReference.Read(step.ModelKind, step.Options.ModelFolder, step.Options.Engine.Adapters);
         Names.Check(step);
     }
 

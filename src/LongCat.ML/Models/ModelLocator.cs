@@ -12,8 +12,9 @@ internal static class ModelLocator
     /// <summary>The path of <paramref name="model"/> on this machine.</summary>
     /// <param name="model">The model.</param>
     /// <param name="pipelineFolder">The folder of the pipeline's file where it is known.</param>
+    /// <param name="name">What the pipeline calls it, where it has several.</param>
     /// <exception cref="ModelNotFoundException">It is in none of the places.</exception>
-    public static string Find(ModelReference model, string? pipelineFolder)
+    public static string Find(ModelReference model, string? pipelineFolder, string? name = null)
     {
         var report = new StringBuilder();
         foreach ((string place, string path) in Places(model, pipelineFolder))
@@ -31,9 +32,9 @@ internal static class ModelLocator
                         break;
                     }
 
-                    finding = $"'{candidate}' holds another model, or this one was changed (content hash {hash})";
+                    finding = $"'{candidate}' holds another {model.What}, or this one was changed (content hash {hash})";
                 }
-                catch (Exception exception) when (exception is CheckpointException or IOException or UnauthorizedAccessException)
+                catch (Exception exception) when (exception is CheckpointException or AdapterException or IOException or UnauthorizedAccessException)
                 {
                     finding = exception.Message;
                 }
@@ -46,14 +47,14 @@ internal static class ModelLocator
 
             if (finding == "does not exist" && Directory.Exists(path))
             {
-                finding = "holds no model";
+                finding = $"holds no {model.What}";
             }
 
             report.Append("\n  ").Append(place).Append(" '").Append(path).Append("': ").Append(finding);
         }
 
         throw new ModelNotFoundException(
-            $"The {(model.Kind == ModelKind.Engine ? "model" : "tokenizer")} of the pipeline (content hash {model.ContentHash}) was not found. Places tried, in order:{report}\n"
+            $"The {model.What} of the pipeline{(name is null ? "" : $" that is named '{name}'")} (content hash {model.ContentHash}) was not found. Places tried, in order:{report}\n"
             + $"Copy it to one of them, or name its folder in {nameof(LongCatOptions)}.{nameof(LongCatOptions.ModelSearchPath)} or in the environment variable {LongCatOptions.ModelsVariable}.");
     }
 
@@ -81,7 +82,7 @@ internal static class ModelLocator
 
     private static IEnumerable<string> Candidates(ModelKind kind, string path)
     {
-        string marker = kind == ModelKind.Engine ? ModelManifest.FileName : ModelReference.TokenizerFile;
+        string marker = ModelReference.MarkerOf(kind);
         if (kind == ModelKind.Tokenizer && File.Exists(path))
         {
             yield return path;

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using LongCat.ML.Inference;
 
 namespace LongCat.ML;
@@ -27,8 +28,38 @@ public sealed record EngineSettings
     /// </summary>
     public WeightPages WeightPages { get; init; }
 
+    /// <summary>
+    /// Adapters that rows can run with: a name for each folder in the format of PEFT. They are loaded with the model and stay in memory beside it; see
+    /// <see cref="StepOptions.Adapter"/> and <see cref="StepOptions.AdapterColumnName"/>. A saved pipeline keeps their names, content hashes and paths, and finds them again as it finds models.
+    /// </summary>
+    [JsonIgnore]
+    public IReadOnlyDictionary<string, string> Adapters { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Whether all settings are equal, adapters by name and folder.</summary>
+    /// <param name="other">Other settings.</param>
+    /// <returns>True where they are.</returns>
+    public bool Equals(EngineSettings? other) =>
+        other is not null
+        && (CacheBytes, MaxSequences, Threads, Device, VerifyWeights, WeightPages) == (other.CacheBytes, other.MaxSequences, other.Threads, other.Device, other.VerifyWeights, other.WeightPages)
+        && Adapters.Count == other.Adapters.Count
+        && Adapters.All(pair => other.Adapters.TryGetValue(pair.Key, out string? folder) && folder == pair.Value);
+
+    /// <summary>A number that equal settings have in common.</summary>
+    /// <returns>The number.</returns>
+    public override int GetHashCode() => HashCode.Combine(CacheBytes, MaxSequences, Threads, Device, VerifyWeights, WeightPages, Adapters.Count);
+
     internal void Validate()
     {
+        ArgumentNullException.ThrowIfNull(Adapters);
+        foreach ((string name, string folder) in Adapters)
+        {
+            if (string.IsNullOrWhiteSpace(name) || name.Any(char.IsControl) || string.IsNullOrWhiteSpace(folder))
+            {
+                throw new ArgumentException(
+                    $"{nameof(Adapters)} has the folder '{folder}' under the name '{name}'; a name that is not blank and has no line breaks, and the folder of an adapter are expected.", nameof(Adapters));
+            }
+        }
+
         Throw.IfOutside(CacheBytes ?? 1, 1, long.MaxValue, nameof(CacheBytes));
         Throw.IfOutside(MaxSequences, 1, 4096, nameof(MaxSequences));
         Throw.IfOutside(Threads, 0, 4096, nameof(Threads));

@@ -29,6 +29,17 @@ public abstract class StepOptions
     /// <summary>How the engine is set up.</summary>
     public EngineSettings Engine { get; set; } = new();
 
+    /// <summary>The adapter with which all rows run, one of <see cref="EngineSettings.Adapters"/>; null for the model alone. Tokenize has no use for one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Adapter { get; set; }
+
+    /// <summary>
+    /// The text column that names each row's adapter, one of <see cref="EngineSettings.Adapters"/>; an empty text stands for the model alone. Null: all rows run with
+    /// <see cref="Adapter"/>. Rows of different adapters run in the same batches. A row with an unknown name fails, see <see cref="FailingRows"/>.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? AdapterColumnName { get; set; }
+
     internal virtual void Validate()
     {
         Throw.IfBlank(ModelFolder, nameof(ModelFolder));
@@ -38,5 +49,22 @@ public abstract class StepOptions
         Throw.IfOutside((int)FailingRows, 0, 1, nameof(FailingRows));
         ArgumentNullException.ThrowIfNull(Engine);
         Engine.Validate();
+        string known = Engine.Adapters.Count == 0 ? "none" : string.Join(", ", Engine.Adapters.Keys.Select(name => $"'{name}'"));
+        if (Adapter is not null && !Engine.Adapters.ContainsKey(Adapter))
+        {
+            throw new ArgumentException($"{nameof(Adapter)} is '{Adapter}'; expected a name of {nameof(Engine)}.{nameof(EngineSettings.Adapters)}, which has {known}.", nameof(Adapter));
+        }
+
+        if (AdapterColumnName is not null)
+        {
+            Throw.IfBlank(AdapterColumnName, nameof(AdapterColumnName));
+            if (Adapter is not null || Engine.Adapters.Count == 0)
+            {
+                throw new ArgumentException(
+                    $"{nameof(AdapterColumnName)} is '{AdapterColumnName}', {nameof(Adapter)} is {(Adapter is null ? "null" : $"'{Adapter}'")} and {nameof(Engine)}.{nameof(EngineSettings.Adapters)} has {known}; "
+                    + $"expected at least one adapter there, and {nameof(Adapter)} null, since the column decides for every row.",
+                    nameof(AdapterColumnName));
+            }
+        }
     }
 }

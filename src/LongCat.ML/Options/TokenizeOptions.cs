@@ -11,5 +11,9 @@ public sealed class TokenizeOptions : StepOptions
     {
         base.Validate();
         Throw.IfBlank(OutputColumnName, nameof(OutputColumnName));
+        if (Engine.Adapters.Count > 0)
+        {
+            throw new ArgumentException($"{nameof(Engine)}.{nameof(EngineSettings.Adapters)} has {Engine.Adapters.Count} adapters; Tokenize runs no model: expected none.", nameof(Engine));
+        }
     }
 }

@@ -23,8 +23,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
     private readonly Dictionary<int, Delegate> getters = [];
     private readonly List<PassedColumn> passed = [];
     private readonly ValueGetter<DataViewRowId> readId;
-    private readonly Func<string> readFirst;
-    private readonly Func<string>? readSecond;
+    private readonly Func<RowTexts> readTexts;
     private int head;
     private int count;
     private State state = State.Before;
@@ -46,8 +45,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
             source = view.GetRowCursor(kept.Concat(inputs).DistinctBy(column => column.Index));
             ring = new Slot[session.Step.Options.MaxRowsInFlight];
             readId = source.GetIdGetter();
-            readFirst = session.Step.First.Bind(source, view.Schema);
-            readSecond = session.Step.Second?.Bind(source, view.Schema);
+            readTexts = session.Step.Bind(source, view.Schema);
             foreach (DataViewSchema.Column column in kept)
             {
                 PassedColumn buffer = PassedColumn.Create(source, column, ring.Length);
@@ -211,7 +209,7 @@ internal sealed class BatchedCursor : DataViewRowCursor
         slot.Position = source.Position;
         slot.Batch = source.Batch;
         readId(ref slot.Id);
-        var texts = new RowTexts(readFirst(), readSecond?.Invoke() ?? "");
+        RowTexts texts = readTexts();
         slot.Cancellation = new CancellationTokenSource();
         slot.Result = session.RunAsync(lease.Model, texts, slot.Position, slot.Cancellation.Token);
         count++;

@@ -39,8 +39,7 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
         private readonly StepSession session;
         private readonly DataViewRow input;
         private readonly HashSet<int> active;
-        private readonly Func<string>? readFirst;
-        private readonly Func<string>? readSecond;
+        private readonly Func<RowTexts>? readTexts;
         private RowResult? result;
         private long served = -1;
 
@@ -52,8 +51,7 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
             this.active = active;
             if (active.Any(index => index >= mapper.InputSchema.Count))
             {
-                readFirst = session.Step.First.Bind(input, mapper.InputSchema);
-                readSecond = session.Step.Second?.Bind(input, mapper.InputSchema);
+                readTexts = session.Step.Bind(input, mapper.InputSchema);
             }
         }
 
@@ -106,7 +104,7 @@ internal sealed class StepRowMapper(DataViewSchema input, StepSession session) :
             if (result is null || served != input.Position)
             {
                 result = null;
-                result = session.Run(new RowTexts(readFirst!(), readSecond?.Invoke() ?? ""), input.Position);
+                result = session.Run(readTexts!(), input.Position);
                 served = input.Position;
             }
 

@@ -16,7 +16,9 @@ internal sealed class SavedMapping<TOutput>
     public void Map(SavedInput input, TOutput output)
     {
         StepSession session = SessionOf(input.Configuration);
-        RowResult result = session.Run(new RowTexts(input.Text.ToString(), input.Second.ToString()), row: -1);
+        string text = input.Text.ToString(), second = input.Second.ToString();
+        RowTexts texts = session.Step.AdapterColumn is null ? new RowTexts(text, second) : SavedAdaptedText.Split(text, second);
+        RowResult result = session.Run(texts, row: -1);
         output.Fill(session.Step, result);
     }
 

@@ -10,7 +10,7 @@ namespace LongCat.ML.Saving;
 /// <summary>
 /// A step as public transformers of ML.NET, which is all that a saved model may hold: CopyColumns to the fixed input names, an
 /// Expression whose constant carries the configuration, a CustomMapping with a registered contract, CopyColumns (MapValueToKey for a label,
-/// Concatenate for an embedding) to the wanted names, DropColumns. A row's own settings pass through a mapping of their own in front of the step's.
+/// Concatenate for an embedding) to the wanted names, DropColumns. A row's own settings, and its adapter, pass through mappings of their own in front of the step's.
 /// </summary>
 internal static class SavedPipeline
 {
@@ -20,7 +20,9 @@ internal static class SavedPipeline
         SavedForm form = SavedForm.Of(step);
         EstimatorChain<ITransformer> chain = step.First.Save(new EstimatorChain<ITransformer>(), transforms, SavedNames.Text)
             .Append<ITransformer>(transforms.Expression(SavedNames.Configuration, Constant(StepConfiguration.Write(step, model)), SavedNames.Text));
-        chain = (step.Second ?? new ColumnText(SavedNames.Text)).Save(chain, transforms, SavedNames.Second).Append(form.Mapping(transforms));
+        chain = (step.Second ?? new ColumnText(SavedNames.Text)).Save(chain, transforms, SavedNames.Second);
+        chain = step.AdapterColumn is null ? chain : SavedAdaptedText.Save(step.AdapterColumn.Save(chain, transforms, SavedNames.Adapter), transforms);
+        chain = chain.Append(form.Mapping(transforms));
         foreach (StepColumn column in step.Outputs)
         {
             chain = column.Type switch

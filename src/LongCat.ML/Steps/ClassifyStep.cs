@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using LongCat.ML.Engines;
 using Microsoft.ML.Data;
@@ -13,7 +14,7 @@ internal sealed class ClassifyStep : RowStep
     public const string StepName = "Classify";
     private readonly ClassifyOptions options;
     private readonly string[] labelTexts;
-    private readonly ConditionalWeakTable<IDisposable, Task<double[]>> baselines = [];
+    private readonly ConditionalWeakTable<IDisposable, ConcurrentDictionary<string, Task<double[]>>> baselines = [];
 
     public ClassifyStep(ClassifyOptions options)
         : base(options)
@@ -49,10 +50,11 @@ internal sealed class ClassifyStep : RowStep
     public override async Task<RowResult> RunAsync(IDisposable model, RowTexts texts, CancellationToken cancellationToken)
     {
         var engine = (ITextEngine)model;
-        double[] scores = await ScoreLabelsAsync(engine, texts.First, cancellationToken).ConfigureAwait(false);
+        string? adapter = AdapterOf(texts);
+        double[] scores = await ScoreLabelsAsync(engine, texts.First, adapter, cancellationToken).ConfigureAwait(false);
         if (options.Calibrate)
         {
-            double[] baseline = await BaselineAsync(model, engine, cancellationToken).ConfigureAwait(false);
+            double[] baseline = await BaselineAsync(model, engine, adapter, cancellationToken).ConfigureAwait(false);
             for (int i = 0; i < scores.Length; i++)
             {
                 scores[i] -= baseline[i];
@@ -67,10 +69,11 @@ internal sealed class ClassifyStep : RowStep
         return best < 0 ? Empty : new ClassifyResult(best, [.. exponentials.Select(value => (float)(value / sum))]);
     }
 
-    private async Task<double[]> BaselineAsync(IDisposable model, ITextEngine engine, CancellationToken cancellationToken)
+    private async Task<double[]> BaselineAsync(IDisposable model, ITextEngine engine, string? adapter, CancellationToken cancellationToken)
     {
         // Shared by all rows, so no single row's cancellation may end it.
-        Task<double[]> baseline = baselines.GetValue(model, _ => ScoreLabelsAsync(engine, "", CancellationToken.None));
+        ConcurrentDictionary<string, Task<double[]>> known = baselines.GetValue(model, _ => new ConcurrentDictionary<string, Task<double[]>>(StringComparer.Ordinal));
+        Task<double[]> baseline = known.GetOrAdd(adapter ?? "", _ => ScoreLabelsAsync(engine, "", adapter, CancellationToken.None));
         try
         {
             return await baseline.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -78,17 +81,17 @@ internal sealed class ClassifyStep : RowStep
         catch when (baseline.IsFaulted)
         {
             // The next row tries again.
-            baselines.Remove(model);
+            known.TryRemove(new KeyValuePair<string, Task<double[]>>(adapter ?? "", baseline));
             throw;
         }
     }
 
-    private async Task<double[]> ScoreLabelsAsync(ITextEngine engine, string text, CancellationToken cancellationToken)
+    private async Task<double[]> ScoreLabelsAsync(ITextEngine engine, string text, string? adapter, CancellationToken cancellationToken)
     {
         // The text is cut and the template kept, once for all labels: they are comparable only after the same prompt.
         string prompt = Prompt(engine.Cut(text, Prompt, labelTexts, options.OverlongRows));
         TextLikelihood[] likelihoods = await Task.WhenAll(
-            labelTexts.Select(label => engine.ScoreAsync(prompt, label, options.OverlongRows, cancellationToken))).ConfigureAwait(false);
+            labelTexts.Select(label => engine.ScoreAsync(prompt, label, options.OverlongRows, adapter, cancellationToken))).ConfigureAwait(false);
         return [.. likelihoods.Select(likelihood => options.NormalizeByLength ? likelihood.LogLikelihood / Math.Max(1, likelihood.Tokens) : likelihood.LogLikelihood)];
     }
 

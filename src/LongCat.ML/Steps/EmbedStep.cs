@@ -59,7 +59,8 @@ internal sealed class EmbedStep : RowStep
 
     public override async Task<RowResult> RunAsync(IDisposable model, RowTexts texts, CancellationToken cancellationToken)
     {
-        float[] vector = await ((ITextEngine)model).EmbedAsync(texts.First, options.Pooling, options.Normalize, options.OverlongRows, cancellationToken).ConfigureAwait(false);
+        float[] vector = await ((ITextEngine)model).EmbedAsync(
+            texts.First, options.Pooling, options.Normalize, options.OverlongRows, AdapterOf(texts), cancellationToken).ConfigureAwait(false);
         return vector.Length == HiddenSize
             ? new EmbedResult(vector)
             : throw new InvalidOperationException($"the model gave a vector of {vector.Length} elements; its manifest says {HiddenSize}.");

@@ -83,7 +83,7 @@ internal sealed class GenerateStep : RowStep
         CompletionRequest request = IsChat(options)
             ? new CompletionRequest("", own) { Messages = ChatText.Parse(texts.First), ChatVariables = options.ChatVariables }
             : new CompletionRequest(texts.First, own);
-        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(request, cancellationToken).ConfigureAwait(false);
+        TextCompletion completion = await ((ITextEngine)model).GenerateAsync(request with { Adapter = AdapterOf(texts) }, cancellationToken).ConfigureAwait(false);
         return new GenerateResult(completion.Text, completion.FinishReason, completion.PromptTokens, completion.CompletionTokens, completion.LogProbabilities);
     }
 }

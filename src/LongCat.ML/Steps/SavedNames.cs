@@ -35,4 +35,6 @@ internal static class SavedNames
     public const string Contents = "LongCat.Contents";
     public const string Chat = "LongCat.Chat";
     public const string RowOptions = "LongCat.RowOptions";
+    public const string Adapter = "LongCat.Adapter";
+    public const string AdaptedText = "LongCat.AdaptedText";
 }

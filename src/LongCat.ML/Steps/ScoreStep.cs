@@ -59,7 +59,7 @@ internal sealed class ScoreStep : RowStep
     public override async Task<RowResult> RunAsync(IDisposable model, RowTexts texts, CancellationToken cancellationToken)
     {
         (string prompt, string scored) = Second is null ? ("", texts.First) : (texts.First, texts.Second);
-        TextLikelihood likelihood = await ((ITextEngine)model).ScoreAsync(prompt, scored, options.OverlongRows, cancellationToken).ConfigureAwait(false);
+        TextLikelihood likelihood = await ((ITextEngine)model).ScoreAsync(prompt, scored, options.OverlongRows, AdapterOf(texts), cancellationToken).ConfigureAwait(false);
         double perplexity = likelihood.Tokens == 0 ? double.NaN : Math.Exp(-likelihood.LogLikelihood / likelihood.Tokens);
         return new ScoreResult((float)likelihood.LogLikelihood, (float)perplexity, likelihood.Tokens, likelihood.TokenLogLikelihoods);
     }

@@ -25,7 +25,7 @@ internal sealed class StepSession
         Model = model;
         this.context = context;
         this.pipelineFolder = pipelineFolder;
-        key = model.Kind == ModelKind.Tokenizer ? $"{model.ContentHash} tokenizer" : $"{model.ContentHash} {step.Options.Engine} on {Device}";
+        key = model.Kind == ModelKind.Tokenizer ? $"{model.ContentHash} tokenizer" : $"{model.ContentHash} {step.Options.Engine} on {Device}{Adapters()}";
     }
 
     public RowStep Step { get; }
@@ -84,12 +84,19 @@ internal sealed class StepSession
         return RunAsync(lease.Model, texts, row, CancellationToken.None).GetAwaiter().GetResult();
     }
 
+    // Adapters are what they hold: where they lie makes no other engine.
+    private string Adapters() => string.Concat(Model.Adapters.Select(adapter => $"\n{adapter.Name} {adapter.Adapter.ContentHash}"));
+
     private IDisposable Open()
     {
         string path = ModelLocator.Find(Model, pipelineFolder);
+        EngineSettings settings = Step.Options.Engine with
+        {
+            Adapters = Model.Adapters.ToDictionary(adapter => adapter.Name, adapter => ModelLocator.Find(adapter.Adapter, pipelineFolder, adapter.Name)),
+        };
         long started = Environment.TickCount64;
-        IDisposable model = Open(path);
-        Log(ChannelMessageKind.Info, $"Opened the {(Model.Kind == ModelKind.Engine ? "model" : "tokenizer")} in '{path}' in {Environment.TickCount64 - started} ms.");
+        IDisposable model = Open(path, settings);
+        Log(ChannelMessageKind.Info, $"Opened the {Model.What} in '{path}' in {Environment.TickCount64 - started} ms.");
         if (model is ITextEngine { Warning: { } warning })
         {
             Log(ChannelMessageKind.Warning, $"The model in '{path}': {warning}");
@@ -98,7 +105,7 @@ internal sealed class StepSession
         return model;
     }
 
-    private IDisposable Open(string path)
+    private IDisposable Open(string path, EngineSettings settings)
     {
         if (Model.Kind == ModelKind.Tokenizer)
         {
@@ -108,12 +115,12 @@ internal sealed class StepSession
         string device = Device;
         try
         {
-            return EngineOpener.OpenEngine(path, Step.Options.Engine, device);
+            return EngineOpener.OpenEngine(path, settings, device);
         }
         catch (Exception exception) when (Step.Options.Engine.Device is null && device != "cpu" && context is { FallbackToCpu: true })
         {
             Log(ChannelMessageKind.Warning, $"The model in '{path}' runs on the CPU: {device}, which MLContext.GpuDeviceId asks for, failed: {exception.Message}");
-            return EngineOpener.OpenEngine(path, Step.Options.Engine, "cpu");
+            return EngineOpener.OpenEngine(path, settings, "cpu");
         }
         catch (InferenceException exception) when (Step.Options.Engine.Device is null && device != "cpu")
         {

@@ -6,7 +6,7 @@ namespace LongCat.ML.Tests.Fakes;
 
 /// <summary>
 /// An engine with a loop of its own, as the real one has: each step advances every request by one token, so the number of steps shows how many
-/// rows ran together. A completion is the prompt's characters in reverse order between angle brackets, and the settings where it is sampled, one token per step for
+/// rows ran together. A completion is the prompt's characters in reverse order between angle brackets, behind the adapter's name where there is one, and the settings where it is sampled, one token per step for
 /// <see cref="TokensPerCompletion"/> steps at most; a text is as many tokens as it has characters.
 /// </summary>
 internal sealed class FakeEngine : ITextEngine
@@ -30,6 +30,9 @@ internal sealed class FakeEngine : ITextEngine
         loop.Start();
     }
 
+    /// <summary>The names that requests may give.</summary>
+    public IReadOnlyList<string> Adapters { get; init; } = [];
+
     public int Steps => Volatile.Read(ref steps);
 
     public int Started => Volatile.Read(ref started);
@@ -51,7 +54,7 @@ internal sealed class FakeEngine : ITextEngine
         string prompt = Fit(request.Messages is null ? request.Prompt : chat + variables, settings.OverlongRows);
         int tokens = Math.Min(TokensPerCompletion, settings.MaxNewTokens);
         await Enqueue(prompt, tokens, cancellationToken).ConfigureAwait(false);
-        string text = "<" + string.Concat(prompt.Reverse()) + ">";
+        string text = Named(request.Adapter) + "<" + string.Concat(prompt.Reverse()) + ">";
         if (settings.Temperature > 0)
         {
             text += FormattableString.Invariant($" at {settings.Temperature}, {settings.TopK}, {settings.TopP}, {settings.Seed}");
@@ -66,21 +69,22 @@ internal sealed class FakeEngine : ITextEngine
         return new TextCompletion(text, tokens < TokensPerCompletion ? "length" : "stop", prompt.Length, tokens, probabilities);
     }
 
-    public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, CancellationToken cancellationToken)
+    public async Task<TextLikelihood> ScoreAsync(string prompt, string continuation, OverlongRow overlong, string? adapter, CancellationToken cancellationToken)
     {
         Fit(prompt + continuation, overlong);
         await Enqueue(prompt, 1, cancellationToken).ConfigureAwait(false);
 
         // A continuation that the prompt already names is more likely.
         double perToken = prompt.Contains(continuation.Trim(), StringComparison.OrdinalIgnoreCase) ? -0.1 : -1;
-        return new TextLikelihood(perToken * continuation.Length, continuation.Length, [.. Enumerable.Repeat((float)perToken, continuation.Length)]);
+        return new TextLikelihood((perToken * continuation.Length) - (Named(adapter).Length == 0 ? 0 : adapter!.Length), continuation.Length, [.. Enumerable.Repeat((float)perToken, continuation.Length)]);
     }
 
-    public async Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, CancellationToken cancellationToken)
+    public async Task<float[]> EmbedAsync(string text, EmbeddingPooling pooling, bool normalize, OverlongRow overlong, string? adapter, CancellationToken cancellationToken)
     {
         string fitting = Fit(text, overlong);
         await Enqueue(fitting, 1, cancellationToken).ConfigureAwait(false);
-        return Embedding(fitting, pooling, normalize);
+        int added = Named(adapter).Length == 0 ? 0 : adapter!.Length;
+        return Array.ConvertAll(Embedding(fitting, pooling, normalize), value => value + added);
     }
 
     /// <summary>How often each remainder of the characters' codes occurs, over the whole text or in its last character.</summary>
@@ -103,6 +107,11 @@ internal sealed class FakeEngine : ITextEngine
             : overlong == OverlongRow.TruncateLeft ? text[Math.Min(excess, text.Length)..]
             : text[..Math.Max(0, text.Length - excess)];
     }
+
+    /// <summary>How an adapter shows in a completion.</summary>
+    private string Named(string? adapter) => adapter is null ? ""
+        : Adapters.Contains(adapter) ? $"[{adapter}]"
+        : throw new InferenceException($"no adapter has the name '{adapter}'");
 
     public void Dispose()
     {

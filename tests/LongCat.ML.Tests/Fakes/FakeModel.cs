@@ -72,10 +72,10 @@ internal sealed class FakeModel : IDisposable
     }
 
     [ModuleInitializer]
-    internal static void Install() => EngineOpener.Substitute = (Architecture, folder =>
+    internal static void Install() => EngineOpener.Substitute = (Architecture, (folder, settings) =>
     {
         Interlocked.Increment(ref opened);
-        var engine = new FakeEngine();
+        var engine = new FakeEngine { Adapters = [.. settings.Adapters.Keys] };
         Engines[folder] = engine;
         return engine;
     });
