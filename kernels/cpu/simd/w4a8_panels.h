@@ -115,13 +115,16 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
     const int64_t units = whole ? shape.depth / kW4A8StepDepth : shape.groups;
     const int64_t bytes = unit * 256 + kW4A8PanelColumns * shape.scale_bytes;
     const int64_t last_steps = (shape.depth - (units - 1) * unit * kW4A8StepDepth) / kW4A8StepDepth;
-    const int64_t cut = many ? Smaller(Larger(1, (shape.wide ? kWideCut : kPanelCut) / bytes), units) : units;
+    // One block of a panel that no other follows: what lies behind the panel is not fetched.
+    const bool alone = !many && ahead == panel;
+    const int64_t rest = alone ? Smaller(kPanelCut / bytes, units - 1) : 0;
+    const int64_t cut = many ? Smaller(Larger(1, (shape.wide ? kWideCut : kPanelCut) / bytes), units) : units - rest;
     for (int64_t u = 0; u < units; u += cut) {
         int64_t count = Smaller(cut, units - u);
         bool ends = u + count == units;
         const uint8_t *w = panel + u * bytes, *next = ends ? ahead : w + count * bytes;
-        if (!many) {
-            next = ahead == nullptr ? nullptr : w + kPanelCut;
+        if (!many || shape.wide) {
+            next = ahead == nullptr || (alone && ends) ? nullptr : w + kPanelCut;
         }
         int32_t* to = totals;
         for (int64_t block = first; block < last; block++, next = nullptr) {
@@ -166,7 +169,12 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
         end = Smaller(first + kMostBlocks, last);
         int64_t begin = blocks.First(first), count = blocks.First(end) - begin;
         if (shape.groups > 0) {
-            const uint8_t* next = one && (!follows || blocks.Rows(first) < kFetchRows) ? nullptr : end == last ? ahead : panel;
+            const uint8_t* next = follows ? ahead : panel;
+            if (one && blocks.Rows(first) < kFetchRows) {
+                next = nullptr;
+            } else if (!one && !shape.wide) {
+                next = end == last ? ahead : panel;
+            }
             W4A8Totals(shape, panel, next, blocks, first, end, rows, output, totals);
         } else {
             std::memset(totals, 0, static_cast<size_t>(count * kW4A8PanelColumns) * sizeof(int32_t));

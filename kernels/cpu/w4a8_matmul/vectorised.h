@@ -27,6 +27,10 @@ class W4A8Run {
     }
 
     void Run() {
+        // What one block of rows would fetch before its panel comes while the rows become integers.
+        for (int64_t i = 0; p.m >= kFetchRows && i < Smaller(kPanelCut, shape_.panel_bytes); i += 64) {
+            __builtin_prefetch(p.weights + i, 0, 2);
+        }
         For(Unless(p.m * p.layout.k < kInlineWork, parallel_), static_cast<size_t>(blocks_.count),
             [&](size_t index) { p.xq == nullptr ? QuantizeBlock(static_cast<int64_t>(index)) : TakeBlock(static_cast<int64_t>(index)); });
         // A thread reads a run of panels as one stream. The panels of one chunk of rows follow each other: its rows stay near meanwhile.
