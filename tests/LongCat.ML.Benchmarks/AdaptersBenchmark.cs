@@ -66,22 +66,29 @@ internal static class AdaptersBenchmark
         Prompts prompts = new(model.Config.VocabSize);
         ReadBandwidth bandwidth = new(options.Quick);
         double machine = 0;
+        double[] cpu = new double[s_ways.Length + 1];
         Console.Error.WriteLine($"adapters: {model.Name}, threads {threads}");
         (Series[] series, double[] ratios) = Series.InTurns(options.Repetitions, s_ways.Length + 1, i =>
         {
             machine = Math.Max(machine, bandwidth.Measure(threads));
-            return EngineRates.DecodeTogether(
-                i < s_ways.Length ? adapted : alone,
-                () => [.. Enumerable.Range(0, Sequences).Select(row => prompts.Request(Prompt, NewTokens) with { Adapter = i < s_ways.Length ? s_ways[i].Adapter(row) : null })]);
+            TimeSpan begin = Environment.CpuUsage.TotalTime;
+            int tries = 0;
+            double rate = EngineRates.DecodeTogether(i < s_ways.Length ? adapted : alone, () =>
+            {
+                tries++;
+                return [.. Enumerable.Range(0, Sequences).Select(row => prompts.Request(Prompt, NewTokens) with { Adapter = i < s_ways.Length ? s_ways[i].Adapter(row) : null })];
+            });
+            cpu[i] += (Environment.CpuUsage.TotalTime - begin) / tries / (options.Repetitions + 1) / TimeSpan.FromMilliseconds(1) / (Sequences * (Prompt + NewTokens));
+            return rate;
         });
         double step = Sequences / series[^1].Best, each = adapted.Statistics.AdapterBytes / (double)adapters.Count;
-        yield return series[^1].ToFigure("adapters", $"{model.Name}: decode, {Sequences} at once, no adapters", "tokens/s", threads, ("machine GB/s", machine / 1e9));
+        yield return series[^1].ToFigure("adapters", $"{model.Name}: decode, {Sequences} at once, no adapters", "tokens/s", threads, ("CPU ms/token", cpu[^1]), ("machine GB/s", machine / 1e9));
         for (int i = 0; i < s_ways.Length; i++)
         {
             double bytes = s_ways[i].Read * each;
             yield return series[i].ToFigure(
                 "adapters", $"{model.Name}: decode, {Sequences} at once, {s_ways[i].Name}", "tokens/s", threads, ("times without", ratios[i]),
-                ("times floor", (step + (bytes / machine)) / step * ratios[i]), ("MB of adapters", bytes / 1e6));
+                ("times floor", (step + (bytes / machine)) / step * ratios[i]), ("CPU ms/token", cpu[i]), ("times CPU", cpu[i] / cpu[^1]), ("MB of adapters", bytes / 1e6));
         }
     }
 }
