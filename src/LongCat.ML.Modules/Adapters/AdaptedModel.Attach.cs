@@ -112,6 +112,7 @@ public sealed partial class AdaptedModel
         {
             adapted._frozen.Add((parameter, parameter.requires_grad));
             parameter.requires_grad_(false);
+            parameter.grad = null;
         }
     }
 

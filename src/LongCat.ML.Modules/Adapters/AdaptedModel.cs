@@ -43,7 +43,7 @@ public sealed partial class AdaptedModel : IDisposable
     public IReadOnlyList<AdapterParameter> Parameters => _parameters;
 
     /// <summary>What is trained of each module.</summary>
-    public AdapterSummary Summary => new([.. Summaries()], Model.Config.ExpectedTensors(withMtp: false).Sum(tensor => tensor.Shape.Aggregate(1L, (a, b) => a * b)));
+    public TrainableSummary Summary => new([.. Summaries()], Model.Config.ExpectedTensors(withMtp: false).Sum(tensor => tensor.Shape.Aggregate(1L, (a, b) => a * b)));
 
     /// <summary>β of AFA-LoRA: 0 for an adapter that is linear.</summary>
     public double Beta => _clock.Beta;
@@ -127,22 +127,22 @@ public sealed partial class AdaptedModel : IDisposable
         }
     }
 
-    private IEnumerable<AdapterModuleSummary> Summaries()
+    private IEnumerable<TrainableModule> Summaries()
     {
         foreach (AdaptedProjection p in _projections)
         {
-            yield return new AdapterModuleSummary(p.Path, (int)p.Adapter.A.shape[0], Trained(p.Path), p.Projection.InFeatures * p.Projection.OutFeatures);
+            yield return new TrainableModule(p.Path, (int)p.Adapter.A.shape[0], Trained(p.Path), p.Projection.InFeatures * p.Projection.OutFeatures);
         }
 
         foreach (AdaptedTable t in _tables)
         {
-            yield return new AdapterModuleSummary(t.Path, (int)t.Adapter.A.shape[0], Trained(t.Path), t.Table.Module.weight!.NumberOfElements);
+            yield return new TrainableModule(t.Path, (int)t.Adapter.A.shape[0], Trained(t.Path), t.Table.Module.weight!.NumberOfElements);
         }
 
         foreach (var module in _saved.GroupBy(tensor => tensor.Module))
         {
             long values = module.Sum(tensor => tensor.Parameter.NumberOfElements);
-            yield return new AdapterModuleSummary(module.Key, 0, _trainable ? values : 0, values);
+            yield return new TrainableModule(module.Key, 0, _trainable ? values : 0, values);
         }
 
         long Trained(string module) => _parameters.Where(p => p.Module == module).Sum(p => p.Parameter.NumberOfElements);

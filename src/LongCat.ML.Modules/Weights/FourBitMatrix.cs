@@ -90,7 +90,8 @@ internal sealed class FourBitMatrix : IFrozenMatrix
         if (groups * _group > blocks * Block)
         {
             // The last group may be shorter: its levels are filled up with zeros, which are cut off again.
-            levels = nn.functional.pad(levels, [0, (groups * _group) - (blocks * Block)]);
+            long[] padding = [0, (groups * _group) - (blocks * Block)];
+            levels = nn.functional.pad(levels, padding);
         }
 
         var dense = levels.reshape(_rows, groups, _group).mul(_steps.unsqueeze(2)).reshape(_rows, groups * _group).narrow(1, 0, _columns);

@@ -17,8 +17,9 @@ internal static class LogitsCommand
         Option<string?> ids = new("--ids") { Description = "Token ids, for instance 1,2,3." };
         Option<string?> idsFile = new("--ids-file") { Description = "A safetensors file with input_ids I64 [batch, sequence]." };
         Option<string> output = new("--output", "-o") { Description = "The safetensors file to write: logits F32 [batch, sequence, vocabulary].", Required = true };
+        Option<string?> adapter = new("--adapter") { Description = "A PEFT adapter's folder; also one that is still annealing (AFA-LoRA), with the β it was saved with." };
         Option<int> threads = TrainingArguments.Threads();
-        Command command = new("logits", "Run the modules once over token ids and write all logits.") { checkpoint, ids, idsFile, output, threads };
+        Command command = new("logits", "Run the modules once over token ids and write all logits.") { checkpoint, ids, idsFile, output, adapter, threads };
         command.SetAction((result, cancellationToken) =>
         {
             string? list = result.GetValue(ids);
@@ -30,7 +31,9 @@ internal static class LogitsCommand
 
             TorchRuntime.Configure(result.GetValue(threads));
             var (tokens, rows) = list is not null ? (Parse(list), 1) : Read(file!);
+            using var peft = result.GetValue(adapter) is { } folder ? PeftAdapter.Load(folder) : null;
             using var model = CausalLanguageModel.Load(result.GetRequiredValue(checkpoint));
+            using var adapted = peft is null ? null : AdaptedModel.Attach(model, peft);
             Write(model, tokens, rows, result.GetRequiredValue(output), cancellationToken);
             return Task.FromResult(CommandHost.Success);
         });

@@ -138,7 +138,7 @@ public class AdaptedModelTests
     {
         using var model = TinyConfig.Create();
         using var adapted = AdaptedModel.Attach(model, new LoraOptions { Rank = 2, Targets = AdapterTargets.Names("o_proj"), ModulesToSave = ["lm_head"] });
-        AdapterSummary summary = adapted.Summary;
+        TrainableSummary summary = adapted.Summary;
         Assert.Equal(
             [("model.layers.0.self_attn.0.o_proj", 2, 2L * (16 + 24)), ("model.layers.0.self_attn.1.o_proj", 2, 80), ("lm_head", 0, 50 * 24)],
             summary.Modules.Select(m => (m.Module, m.Rank, m.Trainable)));

@@ -74,6 +74,35 @@ public class TrainingToolTests
         }
     }
 
+    [Fact]
+    public void Logits_with_an_adapter_equal_those_of_the_adapted_modules()
+    {
+        using var folder = new TemporaryFolder();
+        using var model = TinyConfig.Create(seed: 3);
+        model.Save(folder["model"], TinyConfig.Json, TensorType.Float32);
+        using var adapted = AdaptedModel.Attach(model, new LoraOptions { Rank = 2, Afa = new AfaOptions() });
+        using var frozen = torch.no_grad();
+        using var scope = torch.NewDisposeScope();
+        adapted.Parameters[1].Parameter.fill_(0.3f);
+        adapted.StepTo(1, 10);
+        using (var peft = adapted.ToPeft())
+        {
+            peft.Save(folder["adapter"]);
+        }
+
+        var (code, _, error) = Run("logits", folder["model"], "--ids", "1,7,8,9", "--output", folder["y.safetensors"], "--adapter", folder["adapter"]);
+        Assert.True(code == 0, error);
+        using var written = SafetensorsFile.Open(folder["y.safetensors"]);
+        using var batch = new SequenceBatch([1, 7, 8, 9], 1, 4);
+        float[] expected = MemoryMarshal.Cast<byte, float>(model.Logits(model.Forward(batch).Hidden).bytes).ToArray();
+        Assert.All(expected.Zip(written.ReadFloat32("logits")), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
+
+        (code, _, error) = Run("logits", folder["model"], "--ids", "1,7", "--output", folder["z.safetensors"], "--adapter", folder["model"]);
+        Assert.Equal(1, code);
+        Assert.Contains("adapter_config.json", Assert.Single(error.Trim().Split('\n')), StringComparison.Ordinal);
+        Assert.False(File.Exists(folder["z.safetensors"]));
+    }
+
     private static (int Code, string Output, string Error) Run(params string[] arguments)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath is string path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet")

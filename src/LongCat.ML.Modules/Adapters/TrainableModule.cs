@@ -5,4 +5,4 @@ namespace LongCat.ML.Modules;
 /// <param name="Rank">r; 0 for a module that is trained whole.</param>
 /// <param name="Trainable">Values that are trained.</param>
 /// <param name="Base">Values of the module itself.</param>
-public sealed record AdapterModuleSummary(string Module, int Rank, long Trainable, long Base);
+public sealed record TrainableModule(string Module, int Rank, long Trainable, long Base);

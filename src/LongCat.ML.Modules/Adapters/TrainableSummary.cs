@@ -6,7 +6,7 @@ namespace LongCat.ML.Modules;
 /// <summary>What an adapter trains.</summary>
 /// <param name="Modules">One entry per module, in the order of the forward pass.</param>
 /// <param name="BaseParameters">Values of the whole base model.</param>
-public sealed record AdapterSummary(IReadOnlyList<AdapterModuleSummary> Modules, long BaseParameters)
+public sealed record TrainableSummary(IReadOnlyList<TrainableModule> Modules, long BaseParameters)
 {
     /// <summary>Values that are trained.</summary>
     public long Trainable => Modules.Sum(module => module.Trainable);
@@ -20,7 +20,7 @@ public sealed record AdapterSummary(IReadOnlyList<AdapterModuleSummary> Modules,
     {
         StringBuilder text = new();
         int width = Modules.Max(module => module.Module.Length);
-        foreach (AdapterModuleSummary module in Modules)
+        foreach (TrainableModule module in Modules)
         {
             text.Append(CultureInfo.InvariantCulture, $"{module.Module.PadRight(width)}  {(module.Rank == 0 ? "whole" : $"r = {module.Rank}"),-8} {module.Trainable,14:N0} of {module.Base:N0}").AppendLine();
         }
