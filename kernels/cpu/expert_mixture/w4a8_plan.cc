@@ -35,14 +35,14 @@ W4A8MixturePlan PlanW4A8Mixture(const ExpertMixtureArguments& p) {
     return plan;
 }
 
-int64_t CutIntoParts(const ExpertMixtureArguments& p, const Routing& r, int32_t tasks_per_part, ExpertPart* parts, int32_t* order) {
+int64_t CutIntoParts(const ExpertMixtureArguments& p, const Routing& r, ExpertPart* parts, int32_t* order) {
     int64_t count = 0;
     for (int32_t e = 0; e < p.experts; e++) {
         int64_t pairs = r.first[e + 1] - r.first[e], cuts = CeilDivide(pairs, kPartRows);
         for (int64_t cut = 0; cut < cuts; cut++) {
             int32_t from = static_cast<int32_t>(pairs * cut / cuts), to = static_cast<int32_t>(pairs * (cut + 1) / cuts);
             order[count] = static_cast<int32_t>(count);
-            parts[count++] = {e, r.first[e] + from, to - from, tasks_per_part};
+            parts[count++] = {e, r.first[e] + from, to - from, 0};
         }
     }
     std::sort(order, order + count, [&](int32_t a, int32_t b) { return parts[a].rows != parts[b].rows ? parts[a].rows > parts[b].rows : a < b; });

@@ -25,7 +25,6 @@ struct W4A8MixturePlan {
 W4A8MixturePlan PlanW4A8Mixture(const ExpertMixtureArguments& arguments);
 
 // Cuts every expert's tokens into parts, ascending; order receives them again, those with the most rows first. Returns how many.
-int64_t CutIntoParts(const ExpertMixtureArguments& arguments, const Routing& routing, int32_t tasks_per_part, ExpertPart* parts,
-                     int32_t* order);
+int64_t CutIntoParts(const ExpertMixtureArguments& arguments, const Routing& routing, ExpertPart* parts, int32_t* order);
 
 }  // namespace longcat

@@ -16,9 +16,12 @@
 namespace longcat {
 namespace {
 
-constexpr int64_t kGatePanels = 4;                       // of gate and of up per task
-constexpr int64_t kDownPanels = 4, kManyDownPanels = 2;  // of down per task and expert
-constexpr int64_t kManyPairs = 256;                      // with so many pairs tasks are long enough when they are narrow
+// Panels of gate and of up per task, of down per task and expert. Wide tasks read longer pieces of memory, which two cores need more than
+// one does; narrow ones, which come last, let all threads end together. With many pairs narrow tasks are long enough.
+constexpr int64_t kGatePanels = 8, kLastGatePanels = 4;
+constexpr int64_t kDownPanels = 8, kLastDownPanels = 2;
+constexpr int64_t kManyPairs = 256;
+constexpr int64_t kDownShare = 4;  // a task takes at most one part in so many of the panels that are left
 
 class W4A8Mixture {
   public:
@@ -36,34 +39,73 @@ class W4A8Mixture {
 
     void Run() {
         Route(p, r, parallel_);
-        int64_t gate_panels = CeilDivide(p.intermediate, kW4A8PanelColumns), gate_tasks = CeilDivide(gate_panels, kGatePanels);
-        count_ = CutIntoParts(p, r, static_cast<int32_t>(gate_tasks), Parts(), Order());
+        int64_t gate_panels = CeilDivide(p.intermediate, kW4A8PanelColumns);
+        count_ = CutIntoParts(p, r, Parts(), Order());
+        GateTasks gates(gate_panels, count_);
+        for (int64_t part = 0; part < count_; part++) {
+            Parts()[Order()[part]].unfinished = static_cast<int32_t>(gates.OfPart(part));
+        }
         int64_t pairs = r.first[p.experts];
         bool small = pairs * p.hidden * p.intermediate < 8 * kInlineWork;
         For(Unless(p.tokens * p.hidden < kInlineWork, parallel_), static_cast<size_t>(p.tokens),
             [&](size_t t) { QuantizeToken(static_cast<int64_t>(t)); });
         For(Unless(pairs * p.hidden < kInlineWork, parallel_), static_cast<size_t>(count_),
             [&](size_t part) { InterleavePart(Parts()[Order()[part]]); });
-        InOrder(Unless(small, parallel_), count_ * gate_tasks, [&](int64_t task, int64_t next) {
-            ExpertPart& part = Parts()[Order()[task / gate_tasks]];
-            int64_t first = task % gate_tasks * kGatePanels, last = Smaller(first + kGatePanels, gate_panels);
-            const uint8_t* ahead = nullptr;
-            if (next < count_ * gate_tasks) {
-                ahead = GatePanel(experts.gate, Parts()[Order()[next / gate_tasks]], next % gate_tasks * kGatePanels);
-            }
-            MakeInner(part, first, last, ahead);
+        InOrder(Unless(small, parallel_), gates.count, [&](int64_t index, int64_t next) {
+            GateTask task = gates.At(index), after = gates.At(Smaller(next, gates.count - 1));
+            ExpertPart& part = Parts()[Order()[task.part]];
+            const uint8_t* ahead = next < gates.count ? GatePanel(experts.gate, Parts()[Order()[after.part]], after.first) : nullptr;
+            MakeInner(part, task.first, task.last, ahead);
             if (__atomic_sub_fetch(&part.unfinished, 1, __ATOMIC_ACQ_REL) == 0) {
                 QuantizeInner(part);
             }
         });
-        int64_t down_panels = CeilDivide(p.hidden, kW4A8PanelColumns), width = pairs >= kManyPairs ? kManyDownPanels : kDownPanels;
-        int64_t down_tasks = CeilDivide(down_panels, width);
+        int64_t down_panels = CeilDivide(p.hidden, kW4A8PanelColumns), width = pairs >= kManyPairs ? kLastDownPanels : kDownPanels;
+        int64_t down_tasks = 0;
+        for (int64_t first = 0; first < down_panels; first = AfterDown(first, down_panels, width)) {
+            down_tasks++;
+        }
         InOrder(Unless(small, parallel_), down_tasks, [&](int64_t task, int64_t next) {
-            AddDown(task * width, Smaller((task + 1) * width, down_panels), next < down_tasks ? next * width : -1);
+            int64_t first = FirstDown(task, down_panels, width);
+            AddDown(first, AfterDown(first, down_panels, width), next < down_tasks ? FirstDown(next, down_panels, width) : -1);
         });
     }
 
   private:
+    struct GateTask {
+        int64_t part, first, last;  // in the order of the parts; panels
+    };
+    // The parts of the last quarter are cut narrowly.
+    struct GateTasks {
+        int64_t panels, wide, wide_tasks, last_tasks, count;
+
+        GateTasks(int64_t of, int64_t parts)
+            : panels(of),
+              wide(parts - CeilDivide(parts, 4)),
+              wide_tasks(CeilDivide(of, kGatePanels)),
+              last_tasks(CeilDivide(of, kLastGatePanels)),
+              count(wide * wide_tasks + (parts - wide) * last_tasks) {}
+        int64_t OfPart(int64_t part) const { return part < wide ? wide_tasks : last_tasks; }
+        GateTask At(int64_t task) const {
+            bool in_wide = task < wide * wide_tasks;
+            int64_t at = in_wide ? task : task - wide * wide_tasks, tasks = in_wide ? wide_tasks : last_tasks;
+            int64_t width = in_wide ? kGatePanels : kLastGatePanels, first = at % tasks * width;
+            return {(in_wide ? 0 : wide) + at / tasks, first, Smaller(first + width, panels)};
+        }
+    };
+    // Where the task ends that begins at a panel of down, and where a task begins.
+    static int64_t AfterDown(int64_t first, int64_t panels, int64_t width) {
+        int64_t share = (panels - first) / kDownShare / kLastDownPanels * kLastDownPanels;
+        return Smaller(first + Larger(kLastDownPanels, Smaller(width, share)), panels);
+    }
+    static int64_t FirstDown(int64_t task, int64_t panels, int64_t width) {
+        int64_t first = 0;
+        for (; task > 0; task--) {
+            first = AfterDown(first, panels, width);
+        }
+        return first;
+    }
+
     template <class T>
     T* At(size_t offset) const {
         return reinterpret_cast<T*>(memory_ + offset);

@@ -10,6 +10,13 @@ if (args is ["cost", ..])
     return;
 }
 
+// `joined`, then threads, seconds per form (default 1, 5): what one product instead of two or three of one input could save in decoding.
+if (args is ["joined", ..])
+{
+    JoinedProducts.Run(args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 1, args.Length > 2 ? double.Parse(args[2], CultureInfo.InvariantCulture) : 5);
+    return;
+}
+
 // PagedAttention against ONNX Runtime's GroupQueryAttention, in turns in one process. Arguments: threads (default 1), seconds per case (default 3).
 int threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 1;
 double seconds = args.Length > 1 ? double.Parse(args[1], CultureInfo.InvariantCulture) : 3;
