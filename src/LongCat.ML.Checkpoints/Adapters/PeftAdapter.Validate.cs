@@ -60,7 +60,8 @@ public sealed partial class PeftAdapter
         List<(string Module, string Problem)> problems = [];
         foreach (AdapterMatrix matrix in Modules.Values)
         {
-            if (ProblemWith(matrix, modules.GetValueOrDefault(matrix.Module), model, adaptable) is string problem)
+            // Near names are looked for only where they are shown: an adapter of another mixture has tens of thousands of modules.
+            if (ProblemWith(matrix, modules.GetValueOrDefault(matrix.Module), model, problems.Count < MostListed ? adaptable : []) is string problem)
             {
                 problems.Add((matrix.Module, problem));
             }

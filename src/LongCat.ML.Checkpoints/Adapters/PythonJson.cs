@@ -126,6 +126,13 @@ internal static class PythonJson
         }
 
         double value = double.Parse(number, CultureInfo.InvariantCulture);
+        if (!double.IsFinite(value))
+        {
+            // Beyond a double, in a key that nobody reads: there are no other digits to give.
+            text.Append(number);
+            return;
+        }
+
         string shortest = value.ToString("E16", CultureInfo.InvariantCulture);
         for (int digits = 0; digits < 17; digits++)
         {

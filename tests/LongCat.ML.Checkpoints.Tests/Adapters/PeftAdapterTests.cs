@@ -182,6 +182,32 @@ public sealed class PeftAdapterTests
     }
 
     [Fact]
+    public void Bases_that_peft_stores_along_keep_their_keys_and_come_first_when_merged()
+    {
+        // With the embedding as target PEFT stores its base too, and older versions put saved modules under the wrapper's name.
+        using CheckpointFolder folder = new();
+        RandomAdapter.WriteBase(folder);
+        Directory.CreateDirectory(folder.File("a"));
+        folder.Write("a/adapter_config.json", """{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["embed_tokens"], "modules_to_save": ["lm_head"]}""");
+        const string P = "base_model.model.";
+        folder.WriteTensors("a/adapter_model.safetensors",
+        [
+            new(P + "model.embed_tokens.base_layer.weight", TensorType.Float32, [32, 16]), new(P + "model.embed_tokens.lora_embedding_A", TensorType.Float32, [2, 32]),
+            new(P + "model.embed_tokens.lora_embedding_B", TensorType.Float32, [16, 2]), new(P + "lm_head.modules_to_save.weight", TensorType.Float32, [32, 16]),
+        ]);
+        using PeftAdapter adapter = PeftAdapter.Load(folder.File("a"), RandomAdapter.Flash);
+        Assert.Equal(["lm_head.weight", "model.embed_tokens.weight"], adapter.SavedModules.Keys);
+        using Checkpoint merged = Checkpoint.Open(folder.Path, [adapter]);
+        double[] expected = RandomAdapter.Expected(adapter.SavedModules["model.embed_tokens.weight"].ReadFloat32(), adapter.Modules["model.embed_tokens"]);
+        Assert.True(expected.Zip(merged.ReadFloat32("model.embed_tokens.weight"), (a, b) => Math.Abs(a - b)).Max() <= 1e-6);
+        Assert.Equal(adapter.SavedModules["lm_head.weight"].ReadFloat32(), merged.ReadFloat32("lm_head.weight"));
+        adapter.Save(folder.File("b"));
+        using SafetensorsFile first = SafetensorsFile.Open(folder.File("a/adapter_model.safetensors")), second = SafetensorsFile.Open(folder.File("b/adapter_model.safetensors"));
+        Assert.Equal(first.Tensors.Keys.Order(), second.Tensors.Keys.Order());
+        Assert.All(first.Tensors.Keys, key => Assert.Equal(first.GetBytes(key), second.GetBytes(key)));
+    }
+
+    [Fact]
     public void What_cannot_be_an_adapter_is_refused_when_it_is_made()
     {
         AdapterMatrix good = RandomAdapter.Of(RandomAdapter.Flash, Config, Paths).Modules[Paths[1]];
