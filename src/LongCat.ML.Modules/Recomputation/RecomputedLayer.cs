@@ -77,6 +77,11 @@ internal sealed class RecomputedLayer : autograd.MultiTensorFunction<RecomputedL
             BackwardFault.Keep(e);
             return GradientHandover.Return(null, null, null);
         }
+        finally
+        {
+            // TorchSharp leaves them to the caller's dispose scope, which ends with the step.
+            grad_outputs.ForEach(gradient => gradient?.Dispose());
+        }
     }
 
     private sealed class Recording(LayerPass layer, ActivationProbe? probe, AdapterClock? clock, long pass)

@@ -41,6 +41,11 @@ internal sealed class FrozenLinear : autograd.SingleTensorFunction<FrozenLinear>
             BackwardFault.Keep(e);
             return GradientHandover.Return(null, null);
         }
+        finally
+        {
+            // TorchSharp leaves it to the caller's dispose scope, which ends with the step.
+            grad_output.Dispose();
+        }
     }
 
     /// <summary>A graphics processor multiplies bfloat16 several times as fast; a processor without such instructions only loses precision.</summary>
