@@ -18,7 +18,7 @@ public sealed partial class AdapterGraph
     };
 
     /// <summary>
-    /// The graph with inputs for adapters. It has the same external data, outputs and other inputs, and these in addition: <see cref="AdapterNames.RowAdapter"/>, the
+    /// The graph with inputs for adapters. It has the same external data, outputs and other inputs, and these in addition: the <see cref="AdapterSite.Rows"/> and
     /// <see cref="AdapterSite.Start"/> of every product, and of every module <see cref="AdapterNames.A"/> [K, ranks], <see cref="AdapterNames.B"/> [ranks, N] and where asked for
     /// <see cref="AdapterNames.Gain"/> [n, N]; of kv_b_proj instead <see cref="AdapterNames.Adapted"/> [n, N, K]. Rows whose adapter is -1 give what they give without, bit for bit;
     /// so do the rows of an adapter that has no ranks and no gain in a module. All tokens of a sequence must have one adapter: its cache is made with it.
@@ -66,7 +66,7 @@ public sealed partial class AdapterGraph
                         + "LongCat.ML's engine, which merges it when the model is opened.");
                 }
 
-                insertion.AdaptLatentValues(node, module);
+                insertion.AdaptLatentValues(node, module, site.Rows);
             }
             else
             {
@@ -82,13 +82,12 @@ public sealed partial class AdapterGraph
     /// <summary>One rewriting. Nodes keep their places until the end, when each new node follows the one that it belongs to.</summary>
     private sealed class Insertion(ModelProto model, bool several)
     {
-        private const string RowsOfLogits = $"{AdapterNames.RowAdapter}.logits";
         private readonly Dictionary<NodeProto, List<NodeProto>> _followers = new(ReferenceEqualityComparer.Instance);
         private readonly HashSet<string> _inputs = new(model.Graph.Input.Select(input => input.Name), StringComparer.Ordinal);
 
         public ModelProto Model => model;
 
-        public void AdaptLatentValues(NodeProto node, AdaptableModule module)
+        public void AdaptLatentValues(NodeProto node, AdaptableModule module, string rows)
         {
             string adapted = AdapterNames.Adapted(module.Module);
             AddInput(adapted, ElementType.Float, "adapters", module.OutFeatures, module.InFeatures);
@@ -98,7 +97,7 @@ public sealed partial class AdapterGraph
             }
 
             node.Input.Add(adapted);
-            node.Input.Add(RowAdapter());
+            node.Input.Add(Rows(rows));
         }
 
         public void AdaptProduct(NodeProto node, AdaptableModule module, AdapterSite site, OperatorInputs places)
@@ -115,7 +114,7 @@ public sealed partial class AdapterGraph
                 AddEmpty(b, 0, module.OutFeatures);
             }
 
-            string start = several ? site.Start : "", rows = !several ? "" : module.Kind == AdaptableModuleKind.Head ? RowsOfHead(node) : RowAdapter(), gain = "";
+            string start = several ? site.Start : "", rows = !several ? "" : module.Kind == AdaptableModuleKind.Head ? RowsOfHead(node, site.Rows) : Rows(site.Rows), gain = "";
             if (several)
             {
                 AddInput(start, ElementType.Int32, "adapters_plus_1");
@@ -190,21 +189,22 @@ public sealed partial class AdapterGraph
             }
         }
 
-        private string RowAdapter()
+        private string Rows(string name)
         {
-            AddInput(AdapterNames.RowAdapter, ElementType.Int32, "T");
-            return AdapterNames.RowAdapter;
+            AddInput(name, ElementType.Int32, "T");
+            return name;
         }
 
         /// <summary>The adapters of the rows whose logits are asked for.</summary>
-        private string RowsOfHead(NodeProto head)
+        private string RowsOfHead(NodeProto head, string rows)
         {
-            NodeProto gather = new() { Name = RowsOfLogits, OpType = "Gather", Domain = GraphBuilder.OnnxDomain };
-            gather.Input.AddRange([RowAdapter(), "logits_index"]);
-            gather.Output.Add(RowsOfLogits);
+            string ofLogits = $"{rows}.logits";
+            NodeProto gather = new() { Name = ofLogits, OpType = "Gather", Domain = GraphBuilder.OnnxDomain };
+            gather.Input.AddRange([Rows(rows), "logits_index"]);
+            gather.Output.Add(ofLogits);
             gather.Attribute.Add(NodeAttribute.Int("axis", 0));
             Follow(head, gather);
-            return RowsOfLogits;
+            return ofLogits;
         }
 
         private void Follow(NodeProto node, NodeProto follower)

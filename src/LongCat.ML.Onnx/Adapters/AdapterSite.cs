@@ -9,4 +9,10 @@ public sealed record AdapterSite(string Module)
 
     /// <summary>The input that says where each adapter's ranks begin: <see cref="AdapterNames.AdapterStart"/> by default. Modules with other ranks take another name.</summary>
     public string Start { get; init; } = AdapterNames.AdapterStart;
+
+    /// <summary>
+    /// The input that says which adapter each row has: <see cref="AdapterNames.RowAdapter"/> by default. A module that only some adapters change may count those alone under another
+    /// name, with -1 for the rows of the others: of kv_b_proj then only the matrices that differ from the base are in memory.
+    /// </summary>
+    public string Rows { get; init; } = AdapterNames.RowAdapter;
 }

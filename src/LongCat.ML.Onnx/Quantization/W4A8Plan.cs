@@ -28,6 +28,7 @@ internal sealed class W4A8Plan : IDisposable
         Equalization? equalization = options.Equalize == true && statistics is not null
             ? Equalization.Plan(options, [.. _sites.Values.Select(known => known.Site)], statistics)
             : null;
+        Equalized = equalization is not null;
         _weights = weights.Folded(equalization);
         _quantizer = new MatrixQuantizer(options, equalization?.Statistics ?? statistics);
         Report = new QuantizationReport(options) { CalibrationTokens = statistics?.Tokens ?? 0, DataFree = statistics?.DataFree ?? false };
@@ -37,6 +38,9 @@ internal sealed class W4A8Plan : IDisposable
     public QuantizationOptions Options { get; }
 
     public QuantizationReport Report { get; }
+
+    /// <summary>Whether factors were moved from norms into matrices.</summary>
+    public bool Equalized { get; }
 
     /// <summary>The checkpoint's tensors as the graphs must take them, with equalization folded in.</summary>
     public CheckpointWeights Weights => _weights;

@@ -1,5 +1,6 @@
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Native;
+using LongCat.ML.Onnx.Adapters;
 using Microsoft.ML.OnnxRuntime;
 
 namespace LongCat.ML.Onnx.Tests;
@@ -16,7 +17,11 @@ internal sealed class RunnerSequence
 }
 
 /// <summary>The new tokens of one sequence in a step; draft steps also carry the main model's hidden state of each.</summary>
-internal sealed record RunnerChunk(RunnerSequence Sequence, long[] Tokens, float[]? Hidden = null);
+internal sealed record RunnerChunk(RunnerSequence Sequence, long[] Tokens, float[]? Hidden = null)
+{
+    /// <summary>The adapter of its tokens, counted from 0; -1 for none.</summary>
+    public int Adapter { get; init; } = -1;
+}
 
 /// <summary>What a step gives: logits of the rows asked for, and the hidden state of every new token, in order.</summary>
 internal sealed record RunnerResult(float[] Logits, float[] Hidden);
@@ -34,6 +39,7 @@ internal sealed class GraphRunner : IDisposable
     private readonly InferenceSession _session;
     private readonly bool _draft;
     private readonly bool _inPlace;
+    private readonly AdapterStack? _adapters;
     private readonly Stack<int> _freePages;
     private readonly IReadOnlyList<CacheLayout> _layouts;
     private readonly Array[] _caches;
@@ -42,7 +48,8 @@ internal sealed class GraphRunner : IDisposable
     /// <param name="kernel">The kernel path to force.</param>
     /// <param name="graph">model.onnx or draft.onnx.</param>
     /// <param name="inPlace">Whether a cache's output is its input's buffer, as the engine binds it; otherwise the output is another buffer.</param>
-    public GraphRunner(string folder, string kernel, string graph = ModelManifest.ModelFileName, bool inPlace = true)
+    /// <param name="adapters">Adapters that the graph is given inputs for, or null for the graph as it is.</param>
+    public GraphRunner(string folder, string kernel, string graph = ModelManifest.ModelFileName, bool inPlace = true, AdapterStack? adapters = null)
     {
         _manifest = ModelManifest.Read(folder);
         _draft = graph == ModelManifest.DraftFileName;
@@ -56,7 +63,16 @@ internal sealed class GraphRunner : IDisposable
         using SessionOptions options = new();
         options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
         options.IntraOpNumThreads = 2;
-        _session = new InferenceSession(Path.Combine(folder, graph), options);
+        _adapters = adapters;
+        if (adapters is null)
+        {
+            _session = new InferenceSession(Path.Combine(folder, graph), options);
+        }
+        else
+        {
+            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder);
+            _session = new InferenceSession(AdapterGraph.Read(Path.Combine(folder, graph)).Insert(adapters.Sites), options);
+        }
     }
 
     public int VocabSize => _manifest.VocabSize;
@@ -161,6 +177,15 @@ internal sealed class GraphRunner : IDisposable
         yield return ("query_start", OrtValue.CreateTensorValueFromMemory(queryStart.ToArray(), [queryStart.Count]));
         yield return ("context_length", OrtValue.CreateTensorValueFromMemory(contextLength.ToArray(), [chunks.Count]));
         yield return ("block_table", OrtValue.CreateTensorValueFromMemory(table, [chunks.Count, width]));
+        if (_adapters is not null)
+        {
+            int[] rows = [.. chunks.SelectMany(chunk => Enumerable.Repeat(chunk.Adapter, chunk.Tokens.Length))];
+            foreach ((string name, OrtValue value) in _adapters.Inputs(rows).Where(input => _session.InputNames.Contains(input.Name)))
+            {
+                yield return (name, value);
+            }
+        }
+
         if (_draft)
         {
             yield return ("hidden", OrtValue.CreateTensorValueFromMemory(chunks.SelectMany(chunk => chunk.Hidden!).ToArray(), [tokens, HiddenSize]));
