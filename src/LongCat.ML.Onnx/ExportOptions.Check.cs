@@ -18,6 +18,11 @@ public sealed partial record ExportOptions
             throw Wrong(nameof(Int4BlockSize), Int4BlockSize, $"{nameof(Int4BlockSize)} is {Int4BlockSize}, expected 16, 32, 64, 128 or 256");
         }
 
+        if (AdapterInputs is not null && Probes)
+        {
+            throw Wrong(nameof(AdapterInputs), AdapterInputs, $"{nameof(AdapterInputs)} do not go with {nameof(Probes)}: calibration sees the model without adapters");
+        }
+
         if (Adapter is not null && string.IsNullOrWhiteSpace(Adapter))
         {
             throw new ArgumentException($"{nameof(Adapter)} is blank, expected an adapter's folder, or null for none", nameof(Adapter));

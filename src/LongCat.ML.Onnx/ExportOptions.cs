@@ -18,6 +18,13 @@ public sealed partial record ExportOptions
     /// </summary>
     public WeightPrecision? Precision { get; init; }
 
+    /// <summary>
+    /// Modules whose adapters the graph takes as inputs, for any runtime that knows ONNX Runtime's adapters (<see cref="Adapters.OnnxAdapterFile"/>): of each module
+    /// <c>&lt;module&gt;.lora_A.weight</c> [K, lora_r] and <c>&lt;module&gt;.lora_B.weight</c> [lora_r, N], which may be left out and then have no rank. Null (the default) for none.
+    /// LongCat.ML's engine needs none of them: it gives any exported graph inputs for the adapters that it is asked for.
+    /// </summary>
+    public AdapterTargets? AdapterInputs { get; init; }
+
     /// <summary>Whether the draft head is written as draft.onnx where the checkpoint has one; true by default.</summary>
     public bool IncludeDraft { get; init; } = true;
 

@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Security.Cryptography;
 using Google.Protobuf;
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Onnx.Adapters;
 using LongCat.ML.Onnx.Messages;
 using LongCat.ML.Quantization;
 
@@ -52,7 +53,13 @@ public static class OnnxExporter
         checkpoint.Validate(draft);
         WeightPrecision precision = options.Precision ?? (options.Operators == OperatorSet.Standard || options.Probes ? WeightPrecision.F32 : OwnPrecision(checkpoint));
 
-        CheckpointWeights weights = new(checkpoint, precision == WeightPrecision.W4A8 ? OwnPrecision(checkpoint) : precision, options.Equalization) { Int4BlockSize = options.Int4BlockSize, Int4Head = options.Int4Head };
+        IReadOnlyList<string> adapted = options.AdapterInputs?.Resolve(checkpoint.Config) ?? [];
+        CheckpointWeights weights = new(checkpoint, precision == WeightPrecision.W4A8 ? OwnPrecision(checkpoint) : precision, options.Equalization)
+        {
+            Int4BlockSize = options.Int4BlockSize,
+            Int4Head = options.Int4Head,
+            AdapterInputs = adapted.ToHashSet(StringComparer.Ordinal),
+        };
         ExternalData data = new(ModelManifest.DataFileName);
         EmittedModel emitted = emitter.Emit(new Emission(weights, data, options.CacheType, draft, (graph, tensors) => new FloatWriter(graph, tensors, options.Probes)));
         using W4A8Plan? plan = precision == WeightPrecision.W4A8
@@ -65,16 +72,18 @@ public static class OnnxExporter
             emitted = emitter.Emit(new Emission(plan.Weights, data, options.CacheType, draft, (graph, tensors) => new W4A8Writer(graph, tensors, plan)));
         }
 
+        // Everything that can be refused is, before the weights are written.
         KeepApart(checkpointFolder, outputFolder);
+        ModelProto model = BuildGraph(emitted.Model, plan, outputFolder, adapted);
         using OutputFolder output = OutputFolder.Create(outputFolder, options.Overwrite, data.Length);
         Dictionary<string, ManifestFile> files = new(StringComparer.Ordinal)
         {
             [ModelManifest.DataFileName] = data.Write(Path.Combine(output.Path, ModelManifest.DataFileName), progress, cancellationToken),
-            [ModelManifest.ModelFileName] = WriteGraph(emitted.Model, output.Path, ModelManifest.ModelFileName, cancellationToken),
+            [ModelManifest.ModelFileName] = WriteGraph(model, output.Path, ModelManifest.ModelFileName, cancellationToken),
         };
         if (emitted.Draft is not null)
         {
-            files[ModelManifest.DraftFileName] = WriteGraph(emitted.Draft, output.Path, ModelManifest.DraftFileName, cancellationToken);
+            files[ModelManifest.DraftFileName] = WriteGraph(BuildGraph(emitted.Draft, plan, outputFolder, []), output.Path, ModelManifest.DraftFileName, cancellationToken);
         }
 
         foreach (string name in CopiedFiles)
@@ -172,9 +181,22 @@ public static class OnnxExporter
     private static WeightPrecision OwnPrecision(Checkpoint checkpoint) =>
         checkpoint.Entry(checkpoint.Config.OutputHeadName).Type is TensorType.Float32 or TensorType.Float16 or TensorType.Float64 ? WeightPrecision.F32 : WeightPrecision.BF16;
 
-    private static ManifestFile WriteGraph(GraphBuilder graph, string folder, string name, CancellationToken cancellationToken)
+    /// <summary>The graph, with inputs for adapters of some modules. Graphs with standard operators have them from their emitters.</summary>
+    private static ModelProto BuildGraph(GraphBuilder graph, W4A8Plan? plan, string folder, IReadOnlyList<string> adapted)
     {
         ModelProto model = graph.Build(ProducerVersion);
+        if (plan is { Equalized: true })
+        {
+            model.MetadataProps.Add(new StringStringEntryProto { Key = AdapterGraph.EqualizedKey, Value = "1" });
+        }
+
+        return adapted.Count == 0 || adapted.All(module => model.Graph.Input.Any(input => input.Name == AdapterNames.A(module)))
+            ? model
+            : new AdapterGraph(Path.Combine(folder, ModelManifest.ModelFileName), model).Rewrite([.. adapted.Select(module => new AdapterSite(module))], several: false);
+    }
+
+    private static ManifestFile WriteGraph(ModelProto model, string folder, string name, CancellationToken cancellationToken)
+    {
         using ExportFile file = new(Path.Combine(folder, name), cancellationToken);
         model.WriteTo(file);
         return file.Complete();

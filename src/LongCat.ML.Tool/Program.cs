@@ -9,6 +9,7 @@ RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.")
     QuantizeCommand.Create(),
     MergeCommand.Create(),
     MergeAdaptersCommand.Create(),
+    AdapterCommand.Create(),
     LogitsCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),

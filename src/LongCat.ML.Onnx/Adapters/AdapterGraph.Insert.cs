@@ -50,6 +50,11 @@ public sealed partial class AdapterGraph
         foreach (AdapterSite site in sites)
         {
             AdaptableModule module = Find(site.Module);
+            if (_model.Graph.Input.Any(input => input.Name == AdapterNames.A(site.Module) || input.Name == AdapterNames.Adapted(site.Module)))
+            {
+                throw new CheckpointException(_path, $"the graph has inputs for adapters of {site.Module} already (longcat export --adapter-inputs). Export the checkpoint without them.");
+            }
+
             if (!seen.Add(site.Module))
             {
                 throw new ArgumentException($"the module {site.Module} appears twice", nameof(sites));
@@ -58,15 +63,14 @@ public sealed partial class AdapterGraph
             NodeProto node = insertion.Model.Graph.Node[_modules[site.Module].Node];
             if (module.Kind == AdaptableModuleKind.LatentValues)
             {
-                if (!several)
+                if (several)
                 {
-                    throw new CheckpointException(
-                        _path,
-                        $"{site.Module} lies inside LatentAttention and takes no A and B as inputs. Leave it out of the targets, merge the adapter (longcat export --adapter), or run it with "
-                        + "LongCat.ML's engine, which merges it when the model is opened.");
+                    insertion.AdaptLatentValues(node, module, site.Rows);
                 }
-
-                insertion.AdaptLatentValues(node, module, site.Rows);
+                else
+                {
+                    insertion.MergeLatentValues(node, module);
+                }
             }
             else
             {
@@ -82,6 +86,7 @@ public sealed partial class AdapterGraph
     /// <summary>One rewriting. Nodes keep their places until the end, when each new node follows the one that it belongs to.</summary>
     private sealed class Insertion(ModelProto model, bool several)
     {
+        private readonly Dictionary<NodeProto, List<NodeProto>> _before = new(ReferenceEqualityComparer.Instance);
         private readonly Dictionary<NodeProto, List<NodeProto>> _followers = new(ReferenceEqualityComparer.Instance);
         private readonly HashSet<string> _inputs = new(model.Graph.Input.Select(input => input.Name), StringComparer.Ordinal);
 
@@ -91,13 +96,44 @@ public sealed partial class AdapterGraph
         {
             string adapted = AdapterNames.Adapted(module.Module);
             AddInput(adapted, ElementType.Float, "adapters", module.OutFeatures, module.InFeatures);
-            while (node.Input.Count < 10)
+            Take(node, adapted, Rows(rows));
+        }
+
+        /// <summary>
+        /// The matrix with the one adapter merged into it, made from A and B in every step: [1, N, K], and nothing at all, [0, N, K], while they have no rank.
+        /// </summary>
+        public void MergeLatentValues(NodeProto node, AdaptableModule module)
+        {
+            string a = AdapterNames.A(module.Module), b = AdapterNames.B(module.Module), name = module.Module;
+            AddPair(module, module.InFeatures);
+            string axis = Integers(0), one = Integers(1), weight = module.Weight.Name;
+            List<NodeProto> nodes =
+            [
+                Node("Shape", [b], $"{name}.rank", NodeAttribute.Int("start", 0), NodeAttribute.Int("end", 1)),
+                Node("Min", [$"{name}.rank", one], $"{name}.count"),
+                Node("Transpose", [b], $"{name}.b", NodeAttribute.Ints("perm", [1, 0])),
+                Node("Unsqueeze", [$"{name}.b", axis], $"{name}.b.one"),
+                Node("Slice", [$"{name}.b.one", axis, $"{name}.count", axis], $"{name}.b.used"),
+                Node("Transpose", [a], $"{name}.a", NodeAttribute.Ints("perm", [1, 0])),
+                Node("MatMul", [$"{name}.b.used", $"{name}.a"], $"{name}.change"),
+            ];
+            if (module.Weight.ElementType != (int)ElementType.Float)
             {
-                node.Input.Add("");
+                nodes.Add(Node("Cast", [weight], $"{name}.float", NodeAttribute.Int("to", (long)ElementType.Float)));
+                weight = $"{name}.float";
             }
 
-            node.Input.Add(adapted);
-            node.Input.Add(Rows(rows));
+            // The adapter of every row: 0, or -1 while there is none.
+            nodes.AddRange(
+            [
+                Node("Add", [$"{name}.change", weight], AdapterNames.Adapted(name)),
+                Node("Sub", [$"{name}.count", one], $"{name}.which"),
+                Node("Cast", [$"{name}.which"], $"{name}.which.int32", NodeAttribute.Int("to", (long)ElementType.Int32)),
+                Node("Shape", ["position_ids"], $"{name}.tokens"),
+                Node("Expand", [$"{name}.which.int32", $"{name}.tokens"], $"{name}.rows"),
+            ]);
+            _before.Add(node, nodes);
+            Take(node, AdapterNames.Adapted(name), $"{name}.rows");
         }
 
         public void AdaptProduct(NodeProto node, AdaptableModule module, AdapterSite site, OperatorInputs places)
@@ -105,14 +141,7 @@ public sealed partial class AdapterGraph
             string y = node.Output[0], product = $"{y}.base";
             string a = AdapterNames.A(module.Module), b = AdapterNames.B(module.Module);
             Dimension k = module.Weight.Shape.Count == 4 ? $"{module.Module}.in" : module.InFeatures;
-            AddInput(a, ElementType.Float, k, AdapterNames.Rank);
-            AddInput(b, ElementType.Float, AdapterNames.Rank, module.OutFeatures);
-            if (!several)
-            {
-                // No rank: whoever names no adapter gets the base.
-                AddEmpty(a, module.InFeatures, 0);
-                AddEmpty(b, 0, module.OutFeatures);
-            }
+            AddPair(module, k);
 
             string start = several ? site.Start : "", rows = !several ? "" : module.Kind == AdaptableModuleKind.Head ? RowsOfHead(node, site.Rows) : Rows(site.Rows), gain = "";
             if (several)
@@ -137,9 +166,9 @@ public sealed partial class AdapterGraph
 
         public ModelProto Complete()
         {
-            if (_followers.Count > 0)
+            if (_before.Count + _followers.Count > 0)
             {
-                NodeProto[] nodes = [.. model.Graph.Node.SelectMany(node => _followers.TryGetValue(node, out List<NodeProto>? followers) ? [node, .. followers] : (NodeProto[])[node])];
+                NodeProto[] nodes = [.. model.Graph.Node.SelectMany(node => (IEnumerable<NodeProto>)[.. _before.GetValueOrDefault(node, []), node, .. _followers.GetValueOrDefault(node, [])])];
                 model.Graph.Node.Clear();
                 model.Graph.Node.AddRange(nodes);
             }
@@ -223,6 +252,54 @@ public sealed partial class AdapterGraph
             {
                 model.Graph.Input.Add(GraphBuilder.Describe(name, type, shape));
             }
+        }
+
+        /// <summary>A and B; of the one adapter that serves every row they may be left out and then have no rank.</summary>
+        private void AddPair(AdaptableModule module, Dimension k)
+        {
+            string a = AdapterNames.A(module.Module), b = AdapterNames.B(module.Module);
+            AddInput(a, ElementType.Float, k, AdapterNames.Rank);
+            AddInput(b, ElementType.Float, AdapterNames.Rank, module.OutFeatures);
+            if (!several)
+            {
+                AddEmpty(a, module.InFeatures, 0);
+                AddEmpty(b, 0, module.OutFeatures);
+            }
+        }
+
+        /// <summary>Latent attention's two inputs for adapters.</summary>
+        private static void Take(NodeProto attention, string adapted, string rows)
+        {
+            while (attention.Input.Count < 10)
+            {
+                attention.Input.Add("");
+            }
+
+            attention.Input.Add(adapted);
+            attention.Input.Add(rows);
+        }
+
+        private static NodeProto Node(string type, IEnumerable<string> inputs, string output, params AttributeProto[] attributes)
+        {
+            NodeProto node = new() { Name = output, OpType = type, Domain = GraphBuilder.OnnxDomain };
+            node.Input.AddRange(inputs);
+            node.Output.Add(output);
+            node.Attribute.AddRange(attributes);
+            return node;
+        }
+
+        /// <summary>A constant int64 [1].</summary>
+        private string Integers(long value)
+        {
+            string name = $"adapter.integers.{value}";
+            if (model.Graph.Initializer.All(tensor => tensor.Name != name))
+            {
+                TensorProto tensor = new() { Name = name, DataType = (int)ElementType.Int64, RawData = ByteString.CopyFrom(BitConverter.GetBytes(value)) };
+                tensor.Dims.Add(1);
+                model.Graph.Initializer.Add(tensor);
+            }
+
+            return name;
         }
 
         private void AddEmpty(string name, long rows, long columns)

@@ -20,7 +20,9 @@ public sealed partial class AdapterGraph
     private readonly ModelProto _model;
     private readonly Dictionary<string, (AdaptableModule Module, int Node)> _modules;
 
-    private AdapterGraph(string path, ModelProto model)
+    /// <param name="path">What errors call the graph.</param>
+    /// <param name="model">It.</param>
+    internal AdapterGraph(string path, ModelProto model)
     {
         _path = path;
         _model = model;
@@ -76,7 +78,7 @@ public sealed partial class AdapterGraph
         string reason = module switch
         {
             _ when _model.Graph.Node.All(node => node.Domain != GraphBuilder.LongCatDomain) =>
-                "the graph has standard operators, whose adapters are inputs from the export on (longcat export --adapter-inputs)",
+                "a graph with standard operators has inputs only for the adapters of attention, MLPs and head, and only those that it was exported with (longcat export --adapter-inputs)",
             _ when module.Contains(".experts", StringComparison.Ordinal) => "experts are computed inside ExpertMixture, which takes no adapters",
             _ when module.Contains(".router", StringComparison.Ordinal) || module.EndsWith(".mlp.gate", StringComparison.Ordinal) || module.EndsWith("block_sparse_moe.gate", StringComparison.Ordinal) =>
                 "routers are computed inside ExpertMixture, which takes no adapters",

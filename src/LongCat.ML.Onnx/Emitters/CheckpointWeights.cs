@@ -20,6 +20,9 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>Whether the output head is one of them.</summary>
     public bool Int4Head { get; init; } = true;
 
+    /// <summary>Modules for whose adapters a graph with standard operators has inputs.</summary>
+    public IReadOnlySet<string> AdapterInputs { get; init; } = new HashSet<string>();
+
     /// <summary>The same tensors with an equalization folded in: columns of matrices multiplied, gains of norms divided.</summary>
     public CheckpointWeights Folded(Equalization? folded) => new(checkpoint, precision, folded);
 

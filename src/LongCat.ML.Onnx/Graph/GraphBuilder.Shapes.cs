@@ -29,6 +29,14 @@ internal sealed partial class GraphBuilder
         return new Value(name);
     }
 
+    /// <summary>A float32 input that may be left out: it then has the given sizes, of which one is 0, and no values.</summary>
+    public Value EmptyInput(string name, (Dimension Rows, Dimension Columns) shape, long rows, long columns)
+    {
+        Input(name, ElementType.Float, shape.Rows, shape.Columns);
+        _graph.Initializer.Add(Inline(name, ElementType.Float, [], [rows, columns]));
+        return new Value(name);
+    }
+
     public Value Reshape(Value x, Value shape, string output) => Single(OnnxDomain, "Reshape", [x, shape], output);
 
     public Value Transpose(Value x, ReadOnlySpan<long> order, string output) => Single(OnnxDomain, "Transpose", [x], output, NodeAttribute.Ints("perm", order.ToArray()));

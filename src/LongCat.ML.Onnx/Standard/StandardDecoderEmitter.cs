@@ -90,9 +90,12 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
         Value query = joined;
         Value key = Value.None;
         Value value = Value.None;
-        if (config.QueryKeyNorm || !RotatesInside)
+        string[] modules = [$"{prefix}.q_proj", $"{prefix}.k_proj", $"{prefix}.v_proj"];
+        bool adapted = modules.Any(weights.AdapterInputs.Contains);
+        if (config.QueryKeyNorm || !RotatesInside || adapted)
         {
             Value[] parts = graph.Split(joined, [queries, keys, keys], $"{name}.query", $"{name}.key", $"{name}.value");
+            parts = [.. parts.Zip(modules, (part, module) => EmitAdapted(graph, weights, module, x, part))];
             query = Head(parts[0], "q_norm", config.NumAttentionHeads);
             key = Head(parts[1], "k_norm", config.NumKeyValueHeads);
             value = parts[2];

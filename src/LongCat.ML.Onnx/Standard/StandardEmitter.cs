@@ -7,9 +7,11 @@ namespace LongCat.ML.Onnx;
 /// Writes a model with operators of ONNX and com.microsoft only, in the padded layout of ONNX Runtime GenAI: one row of tokens for each sequence,
 /// padded on the right. What the families share is here; docs/design.md section 18 lists inputs and outputs.
 /// </summary>
-internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
+internal abstract partial class StandardEmitter(ModelConfig config) : ModelEmitter
 {
     protected const string EmbeddingName = "model.embed_tokens.weight";
+
+    private const string HeadModule = "lm_head";
 
     /// <summary>The draft head needs the packed layout of the longcat operators.</summary>
     public override bool HasDraft(Checkpoint checkpoint) => false;
@@ -65,7 +67,8 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     /// <summary><c>x · weightᵀ (+ bias)</c>.</summary>
     protected static Value EmitLinear(GraphBuilder graph, CheckpointWeights weights, string prefix, Value x, string output, bool bias = false)
     {
-        Value product = EmitProduct(graph, weights, x, weights.Float32($"{prefix}.weight"), $"{prefix}.weight", bias ? $"{output}.product" : output);
+        Value product = EmitAdapted(
+            graph, weights, prefix, x, EmitProduct(graph, weights, x, weights.Float32($"{prefix}.weight"), $"{prefix}.weight", bias ? $"{output}.product" : output));
         return bias ? graph.Add(product, Weight(graph, weights, $"{prefix}.bias"), output) : product;
     }
 
@@ -103,9 +106,17 @@ internal abstract class StandardEmitter(ModelConfig config) : ModelEmitter
     {
         Value rows = graph.Slice(hidden, inputs.LogitsFrom, graph.Integers(long.MaxValue), 1, "logits.hidden");
         TensorSource head = weights.Float32(config.OutputHeadName);
+        bool adapted = weights.AdapterInputs.Contains(HeadModule);
+        string product = adapted ? "logits.base" : "logits";
         Value logits = weights.Int4Head
-            ? EmitProduct(graph, weights, rows, head, config.OutputHeadName, "logits")
-            : graph.MatMulTransposed(rows, graph.Weight(config.OutputHeadName, head), "logits");
+            ? EmitProduct(graph, weights, rows, head, config.OutputHeadName, product)
+            : graph.MatMulTransposed(rows, graph.Weight(config.OutputHeadName, head), product);
+        if (adapted)
+        {
+            (Value a, Value b) = EmitAdapterInputs(graph, HeadModule, config.HiddenSize, config.VocabSize);
+            logits = graph.Add(logits, graph.PlainMatMul(graph.PlainMatMul(rows, a, "logits.lora_A"), b, "logits.lora_B"), "logits");
+        }
+
         graph.Output(logits, ElementType.Float, "batch", "rows", config.VocabSize);
         graph.Output(hidden, ElementType.Float, "batch", "sequence", config.HiddenSize);
     }

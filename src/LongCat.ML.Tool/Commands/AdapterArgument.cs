@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LongCat.ML.Checkpoints;
 using LongCat.ML.CommandLine;
 
 namespace LongCat.ML.Tool.Commands;
@@ -7,6 +8,36 @@ namespace LongCat.ML.Tool.Commands;
 internal static class AdapterArgument
 {
     public static Option<string?> Create() => new("--adapter") { Description = "The folder of a LoRA adapter, as PEFT or longcat-train saves it, to be merged into the weights." };
+
+    /// <summary><c>--adapter-inputs</c> of the export.</summary>
+    public static Option<string?> CreateInputs() => new("--adapter-inputs")
+    {
+        Description = "Give the graph inputs for adapters of these modules: the folder of an adapter that has them, or targets (a preset such as attention-dense, names with commas, or a regular expression). "
+            + "For other runtimes (longcat adapter); LongCat.ML's own engine takes adapters with any export.",
+    };
+
+    /// <summary>The targets that were given, or null.</summary>
+    /// <exception cref="UsageException">They are blank.</exception>
+    public static AdapterTargets? Inputs(ParseResult result, Option<string?> option)
+    {
+        if (result.GetValue(option) is not { } value)
+        {
+            return null;
+        }
+
+        if (string.IsNullOrWhiteSpace(value))
+        {
+            throw new UsageException("--adapter-inputs is empty, expected an adapter's folder or targets");
+        }
+
+        if (!Directory.Exists(value))
+        {
+            return AdapterTargets.Parse(value);
+        }
+
+        using PeftAdapter adapter = PeftAdapter.Load(value);
+        return AdapterTargets.Names(adapter.Modules.Keys);
+    }
 
     /// <exception cref="UsageException">The folder is blank.</exception>
     public static string Folder(string value) => !string.IsNullOrWhiteSpace(value) ? value : throw new UsageException("--adapter is empty, expected an adapter's folder");

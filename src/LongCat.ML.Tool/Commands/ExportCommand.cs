@@ -28,9 +28,10 @@ internal static class ExportCommand
         Option<string?> adapter = AdapterArgument.Create();
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
+        Option<string?> adapterInputs = AdapterArgument.CreateInputs();
         Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, operators, precision, blockSize, adapter, noDraft, overwrite,
+            checkpoint, output, operators, precision, blockSize, adapter, adapterInputs, noDraft, overwrite,
         };
         QuantizationArguments quantization = new();
         quantization.AddTo(command);
@@ -49,6 +50,7 @@ internal static class ExportCommand
                 },
                 Int4BlockSize = result.GetValue(blockSize),
                 Adapter = AdapterArgument.Folder(result, adapter),
+                AdapterInputs = AdapterArgument.Inputs(result, adapterInputs),
                 IncludeDraft = !result.GetValue(noDraft),
                 Overwrite = result.GetValue(overwrite),
             };

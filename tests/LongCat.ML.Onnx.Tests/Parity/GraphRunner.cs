@@ -79,6 +79,9 @@ internal sealed class GraphRunner : IDisposable
 
     public int HiddenSize => _manifest.HiddenSize;
 
+    /// <summary>An adapter of ONNX Runtime's that every run is given, or null.</summary>
+    public OrtLoraAdapter? Lora { get; init; }
+
     public void Dispose() => _session.Dispose();
 
     /// <summary>One step with the logits of every row.</summary>
@@ -108,6 +111,11 @@ internal sealed class GraphRunner : IDisposable
         try
         {
             using RunOptions options = new();
+            if (Lora is not null)
+            {
+                options.AddActiveLoraAdapter(Lora);
+            }
+
             _session.Run(options, [.. inputs.Select(x => x.Name)], [.. inputs.Select(x => x.Value)], [.. outputs.Select(x => x.Name)], [.. outputs.Select(x => x.Value)]);
         }
         finally

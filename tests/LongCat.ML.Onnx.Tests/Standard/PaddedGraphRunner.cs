@@ -34,6 +34,9 @@ internal sealed class PaddedGraphRunner : IDisposable
 
     public IReadOnlyList<string> InputNames => _session.InputNames;
 
+    /// <summary>An adapter of ONNX Runtime's that every run is given, or null.</summary>
+    public OrtLoraAdapter? Lora { get; init; }
+
     public void Dispose() => _session.Dispose();
 
     /// <summary>One step: row b gets the tokens <paramref name="added"/>[b], at least one each.</summary>
@@ -94,6 +97,11 @@ internal sealed class PaddedGraphRunner : IDisposable
         try
         {
             using RunOptions options = new();
+            if (Lora is not null)
+            {
+                options.AddActiveLoraAdapter(Lora);
+            }
+
             _session.Run(options, [.. inputs.Select(x => x.Name)], [.. inputs.Select(x => x.Value)], [.. outputs.Select(x => x.Name)], [.. outputs.Select(x => x.Value)]);
         }
         finally
