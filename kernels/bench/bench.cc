@@ -18,6 +18,7 @@
 #include "../tests/harness.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/latent_attention.h"
+#include "longcat/lora_matmul.h"
 #include "longcat/matmul.h"
 #include "longcat/ngram_embedding.h"
 #include "longcat/paged_attention.h"
@@ -221,6 +222,42 @@ void MatMuls(CpuPath path, WeightType type, const ParallelFor& parallel) {
                          (void)MatMul(path, p, parallel);
                      });
             }
+        }
+    }
+}
+
+// The projections of the 1.1B Llama shape with adapters of rank 16: the floor is reading A and B of each adapter in the batch once, and base
+// and the result once for every row.
+void Adapters(CpuPath path, const ParallelFor& parallel) {
+    constexpr int64_t kRank = 16;
+    struct {
+        int64_t k, n;
+    } shapes[] = {{2048, 2048}, {2048, 256}, {2048, 5632}, {5632, 2048}};
+    struct {
+        int64_t m, adapters;
+    } batches[] = {{1, 1}, {4, 1}, {4, 4}, {16, 4}, {256, 1}};
+    Random random(1);
+    for (auto& s : shapes) {
+        for (auto& batch : batches) {
+            std::vector<float> x = random.Floats(batch.m * s.k), base = random.Floats(batch.m * s.n), y(base.size());
+            std::vector<int32_t> rows, start{0};
+            for (int64_t i = 0; i < batch.m; i++) {
+                rows.push_back(static_cast<int32_t>(i % batch.adapters));
+            }
+            for (int64_t i = 0; i < batch.adapters; i++) {
+                start.push_back(static_cast<int32_t>((i + 1) * kRank));
+            }
+            LoraMatMulArguments p;
+            p.m = batch.m, p.n = s.n, p.k = s.k, p.adapters = batch.adapters, p.ranks = batch.adapters * kRank, p.x = x.data(),
+            p.base = base.data(), p.row_adapter = rows.data(), p.adapter_start = start.data(), p.y = y.data();
+            test::Workspace workspace(LoraMatMulWorkspace(p));
+            int64_t matrices = (s.k + s.n) * p.ranks;
+            Line(test::Text("LoraMatMul [%d, %d] to %d, %d adapters of rank 16", (int)batch.m, (int)s.k, (int)s.n, (int)batch.adapters), path,
+                 4.0 * static_cast<double>(matrices + batch.m * (s.k + 2 * s.n)), static_cast<double>(batch.m * (s.k + s.n) * kRank), [&] {
+                     p.a = static_cast<const float*>(Take(WeightType::kFloat32, s.k * p.ranks).data);
+                     p.b = static_cast<const float*>(Take(WeightType::kFloat32, s.n * p.ranks).data);
+                     (void)LoraMatMul(path, p, workspace.get(), parallel);
+                 });
         }
     }
 }
@@ -471,6 +508,7 @@ int main(int count, char** arguments) {
             continue;
         }
         Rows(path, pool.parallel());
+        Adapters(path, pool.parallel());
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             MatMuls(path, type, pool.parallel());
             Embeddings(path, type, pool.parallel());

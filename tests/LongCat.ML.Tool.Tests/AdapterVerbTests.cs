@@ -33,6 +33,40 @@ public sealed class AdapterVerbTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void An_export_with_inputs_takes_the_file_that_the_adapter_verb_writes()
+    {
+        string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Tokenizer = true });
+        using (PeftAdapter adapter = Adapter(checkpoint))
+        {
+            adapter.Save(_folder["adapter"]);
+        }
+
+        Succeeds(ToolProcess.LongCat("export", checkpoint, "--adapter-inputs", _folder["adapter"], "--output", _folder["onnx"]));
+        ToolProcess written = ToolProcess.LongCat("adapter", _folder["adapter"], "--output", _folder["x.onnx_adapter"]);
+        Succeeds(written);
+        Assert.StartsWith($"{_folder["x.onnx_adapter"]}: 16 modules, ", written.Output, StringComparison.Ordinal);
+        Assert.Equal("TORT"u8.ToArray(), File.ReadAllBytes(_folder["x.onnx_adapter"])[4..8]);
+        string graph = System.Text.Encoding.Latin1.GetString(File.ReadAllBytes(_folder["onnx/model.onnx"]));
+        Assert.Contains("model.layers.0.self_attn.0.q_a_proj.lora_A.weight", graph, StringComparison.Ordinal);
+
+        (string[] Arguments, int ExitCode, string Expected)[] wrong =
+        [
+            (["adapter", _folder["adapter"], "--output", _folder["x.onnx_adapter"]], 2, "exists already; choose another name, or give --overwrite"),
+            (["adapter", _folder["adapter"], "--output", _folder["x.onnx"]], 2, "expected a file whose name ends in .onnx_adapter"),
+            (["adapter", checkpoint, "--output", _folder["y.onnx_adapter"]], 1, "adapter_config.json"),
+            (["export", checkpoint, "--adapter-inputs", "", "--output", _folder["z"]], 2, "--adapter-inputs is empty, expected an adapter's folder or targets"),
+            (["export", checkpoint, "--adapter-inputs", "qproj", "--output", _folder["z"]], 1, "qproj"),
+        ];
+        foreach ((string[] arguments, int exitCode, string expected) in wrong)
+        {
+            ToolProcess refused = ToolProcess.LongCat(arguments);
+            Assert.Equal((exitCode, true), (refused.ExitCode, refused.Error.Contains(expected, StringComparison.Ordinal)));
+        }
+
+        Assert.False(Directory.Exists(_folder["z"]));
+    }
+
+    [Fact]
     public void Merging_first_and_exporting_with_the_adapter_give_the_same_folders()
     {
         string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Tokenizer = true, BFloat16 = true });
