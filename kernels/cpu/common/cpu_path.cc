@@ -46,7 +46,7 @@ CpuFeatures DetectCpuFeatures() {
     features.avx_vnni = __builtin_cpu_supports("avxvnni");
 #endif
 #elif defined(LONGCAT_ARM64)
-    features.neon = true;  // part of 64-bit ARM
+    features.neon = true;                          // part of 64-bit ARM
 #if defined(__linux__)
     constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
     features.neon_dot = (getauxval(AT_HWCAP) & kAsimdDp) != 0;
@@ -119,8 +119,8 @@ Status SelectCpuPath(const char* name, CpuPath* path) {
         *path = candidate;
         return {};
     }
-    return Status::Error(StatusCode::kInvalidArgument,
-                         "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avxvnni, avx512 or neon", name);
+    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avxvnni, avx512 or neon",
+                         name);
 }
 
 }  // namespace longcat

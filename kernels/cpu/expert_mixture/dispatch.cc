@@ -1,5 +1,5 @@
-#include "../common/numbers.h"
 #include "../common/dot_product.h"
+#include "../common/numbers.h"
 #include "paths.h"
 #include "w4a8_plan.h"
 
@@ -20,7 +20,8 @@ Status CheckW4A8(const ExpertMixtureArguments& p) {
     }
     if (w.group_scale_bytes == 0 && w.group != 0 && w.group < Larger(p.hidden, p.intermediate)) {
         return Status::Error(StatusCode::kInvalidArgument,
-                             "group_size is %lld without group scales (group_scale_bytes 0), expected 0 for one group per channel", L{w.group});
+                             "group_size is %lld without group scales (group_scale_bytes 0), expected 0 for one group per channel",
+                             L{w.group});
     }
     if (p.hidden > INT32_MAX || p.intermediate > INT32_MAX) {
         return Status::Error(StatusCode::kInvalidArgument, "hidden %lld, intermediate %lld: expected at most %d", L{p.hidden},

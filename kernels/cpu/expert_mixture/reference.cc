@@ -22,8 +22,8 @@ Weights OfExpert(const Weights& stack, int64_t expert, int64_t outputs, int64_t 
     return {Offset(stack, expert * elements), stack.type, stack.layout};
 }
 
-// Of the router, in the order that every path keeps: lane i adds the products of k = i, i + 16, …, each rounded once with its addition, then
-// the lanes are added in halves.
+// Of the router, in the order that every path keeps: lane i adds the products of k = i, i + 16, …, each rounded once with its addition,
+// then the lanes are added in halves.
 float LaneDot(const float* a, const float* b, int64_t count) {
     float lanes[16] = {};
     for (int64_t k = 0; k < count; k++) {

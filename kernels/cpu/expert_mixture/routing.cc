@@ -75,7 +75,8 @@ void SelectExperts(const ExpertMixtureArguments& p, float* scores, int32_t* chos
 }
 
 float LogitError(int64_t hidden, float x, float router) {
-    double additions = static_cast<double>(hidden) / 16 + 4, norms = std::sqrt(static_cast<double>(x)) * std::sqrt(static_cast<double>(router));
+    double additions = static_cast<double>(hidden) / 16 + 4,
+           norms = std::sqrt(static_cast<double>(x)) * std::sqrt(static_cast<double>(router));
     return static_cast<float>(std::sqrt(additions) * 0x1p-24 * norms);
 }
 

@@ -1,6 +1,5 @@
 #include "../simd/bytes_avx2.h"
 #include "../simd/ints_avxvnni.h"
-
 #include "paths.h"
 #include "w4a8_vectorised.h"
 

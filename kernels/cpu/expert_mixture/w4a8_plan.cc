@@ -45,7 +45,8 @@ int64_t CutIntoParts(const ExpertMixtureArguments& p, const Routing& r, ExpertPa
             parts[count++] = {e, r.first[e] + from, to - from, 0};
         }
     }
-    std::sort(order, order + count, [&](int32_t a, int32_t b) { return parts[a].rows != parts[b].rows ? parts[a].rows > parts[b].rows : a < b; });
+    std::sort(order, order + count,
+              [&](int32_t a, int32_t b) { return parts[a].rows != parts[b].rows ? parts[a].rows > parts[b].rows : a < b; });
     return count;
 }
 

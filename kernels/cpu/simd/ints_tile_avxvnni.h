@@ -74,11 +74,14 @@ struct TileAvxVnni {
             ".macro lc_store offset, sum\n vmovdqu %%ymm\\sum, \\offset(%[totals])\n .endm\n"
             ".macro lc_dots offset, activation, weights, sum, other\n"
             " vpbroadcastd \\offset(%[a]), %%ymm\\activation\n"
-            " " LONGCAT_AVXVNNI_ENCODING "vpdpbusd %%ymm\\activation, %%ymm\\weights, %%ymm\\sum\n"
+            " " LONGCAT_AVXVNNI_ENCODING
+            "vpdpbusd %%ymm\\activation, %%ymm\\weights, %%ymm\\sum\n"
             " .if \\weights == 8\n"
-            "  " LONGCAT_AVXVNNI_ENCODING "vpdpbusd %%ymm\\activation, %%ymm9, %%ymm\\other\n"
+            "  " LONGCAT_AVXVNNI_ENCODING
+            "vpdpbusd %%ymm\\activation, %%ymm9, %%ymm\\other\n"
             " .else\n"
-            "  " LONGCAT_AVXVNNI_ENCODING "vpdpbusd %%ymm\\activation, %%ymm11, %%ymm\\other\n"
+            "  " LONGCAT_AVXVNNI_ENCODING
+            "vpdpbusd %%ymm\\activation, %%ymm11, %%ymm\\other\n"
             " .endif\n"
             " .endm\n"
             ".macro lc_close offset, sum\n"

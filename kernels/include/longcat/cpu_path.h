@@ -15,7 +15,8 @@ enum class CpuPath {
 };
 
 // What a processor and its system can run. avx512: F, BW, DQ and VL together. The dot products of bytes are extensions that not every
-// processor of a path has: without avx512_vnni the integers of kAvx512 take the form of kAvx2, without neon_dot those of kNeon the reference.
+// processor of a path has: without avx512_vnni the integers of kAvx512 take the form of kAvx2, without neon_dot those of kNeon the
+// reference.
 struct CpuFeatures {
     bool avx2 = false, fma = false, avx_vnni = false, avx512 = false, avx512_vnni = false;
     bool neon = false, neon_dot = false;
