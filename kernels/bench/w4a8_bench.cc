@@ -1,8 +1,8 @@
 // W4A8MatMul against what one core can do: the peak P of vpdpbusd and the read bandwidth B, both measured here, beside each figure.
 //   longcat_w4a8_bench [--seconds S] [--only square|groups|shapes|threads] [--m M] [--core C] [--small-pages]
 // One thread, pinned to core C (default 1, where there is one). Weights come in turn from at least 300 MB of distinct matrices in pages of
-// 2 MB (--small-pages: 4 KiB). Processor time of runs of about 10 ms, the best of those that fit S seconds; two threads: wall time. About
-// two minutes.
+// 2 MB (--small-pages: 4 KiB). Processor time of runs of about 10 ms, the best of those that fit S seconds; two threads: wall time of
+// single products. About two minutes.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -68,7 +68,8 @@ struct Run {
           parallel(threads) {
         p.x = x.data(), p.scale = w.scale.data(), p.y = y.data();
     }
-    // As many times as take 10 ms, but at most once through all matrices: as B is measured.
+    // As many times as take 10 ms, but at most once through all matrices: as B is measured. By the wall once: on a busy machine all threads
+    // run at the same time only now and then.
     void operator()() {
         for (int64_t i = 0; i < batch; i++) {
             Once();
@@ -76,7 +77,9 @@ struct Run {
     }
     double Time(double of, bool wall = false) {
         batch = 1;
-        batch = std::clamp<int64_t>(static_cast<int64_t>(0.01 / Best(0, *this, wall)), 1, weights.count);
+        if (!wall) {
+            batch = std::clamp<int64_t>(static_cast<int64_t>(0.01 / Best(0, *this)), 1, weights.count);
+        }
         return Best(of, *this, wall) / static_cast<double>(batch);
     }
     void Once() {

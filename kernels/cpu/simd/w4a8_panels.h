@@ -115,16 +115,19 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
     const int64_t units = whole ? shape.depth / kW4A8StepDepth : shape.groups;
     const int64_t bytes = unit * 256 + kW4A8PanelColumns * shape.scale_bytes;
     const int64_t last_steps = (shape.depth - (units - 1) * unit * kW4A8StepDepth) / kW4A8StepDepth;
-    // One block of a panel that no other follows: what lies behind the panel is not fetched.
-    const bool alone = !many && ahead == panel;
-    const int64_t rest = alone ? Smaller(kPanelCut / bytes, units - 1) : 0;
-    const int64_t cut = many ? Smaller(Larger(1, (shape.wide ? kWideCut : kPanelCut) / bytes), units) : units - rest;
-    for (int64_t u = 0; u < units; u += cut) {
-        int64_t count = Smaller(cut, units - u);
+    // A block alone and the first wide one fetch 17 KB ahead of what they read; where another panel than the next in memory comes, the last
+    // 17 KB are a cut of their own, during which that panel's beginning is fetched.
+    const bool streams = !many || shape.wide, fetches = many || blocks.Rows(first) >= kFetchRows;
+    const int64_t rest = streams && fetches && ahead != panel + shape.panel_bytes ? Smaller(kPanelCut / bytes, units - 1) : 0;
+    const int64_t cut = many ? Larger(1, (shape.wide ? kWideCut : kPanelCut) / bytes) : units;
+    const bool once = rest == 0 && cut >= units;
+    for (int64_t u = 0, count; u < units; u += count) {
+        count = Smaller(cut, u < units - rest ? units - rest - u : units - u);
         bool ends = u + count == units;
-        const uint8_t *w = panel + u * bytes, *next = ends ? ahead : w + count * bytes;
-        if (!many || shape.wide) {
-            next = ahead == nullptr || (alone && ends) ? nullptr : w + kPanelCut;
+        const uint8_t* w = panel + u * bytes;
+        const uint8_t* next = streams ? (u < units - rest ? w + kPanelCut : ahead) : ends ? ahead : w + count * bytes;
+        if (!fetches) {
+            next = nullptr;
         }
         int32_t* to = totals;
         for (int64_t block = first; block < last; block++, next = nullptr) {
@@ -147,7 +150,7 @@ inline void W4A8Totals(const W4A8Shape& shape, const uint8_t* panel, const uint8
             if (ends) {
                 output.FinishRows(to, blocks.First(block), height, rows.scale);
             }
-            to += cut == units ? 0 : height * 64;
+            to += once ? 0 : height * 64;
         }
     }
 }
@@ -158,7 +161,7 @@ constexpr int kTotalRows = Ints::kWideRows > Ints::kBestRows ? Ints::kWideRows :
 inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const uint8_t* ahead, const IntBlocks& blocks, int64_t first,
                              int64_t last, const IntRows& rows, const IntOutput& output) {
     bool one = last - first == 1, follows = ahead == panel + shape.panel_bytes;
-    if (one && ahead != nullptr && !follows) {
+    if (one && ahead != nullptr && !follows && blocks.Rows(first) < kFetchRows) {
         for (int64_t i = 0; i < kJump; i += 64) {
             __builtin_prefetch(ahead + i, 0, 2);
         }
@@ -169,13 +172,7 @@ inline void W4A8PanelProduct(const W4A8Shape& shape, const uint8_t* panel, const
         end = Smaller(first + kMostBlocks, last);
         int64_t begin = blocks.First(first), count = blocks.First(end) - begin;
         if (shape.groups > 0) {
-            const uint8_t* next = follows ? ahead : panel;
-            if (one && blocks.Rows(first) < kFetchRows) {
-                next = nullptr;
-            } else if (!one && !shape.wide) {
-                next = end == last ? ahead : panel;
-            }
-            W4A8Totals(shape, panel, next, blocks, first, end, rows, output, totals);
+            W4A8Totals(shape, panel, end == last ? ahead : panel, blocks, first, end, rows, output, totals);
         } else {
             std::memset(totals, 0, static_cast<size_t>(count * kW4A8PanelColumns) * sizeof(int32_t));
             output.FinishRows(totals, begin, count, rows.scale);
