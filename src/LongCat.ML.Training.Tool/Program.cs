@@ -7,6 +7,7 @@ RootCommand root = new("longcat-train: the verbs that train and run LongCat mode
     CorpusCommand.Create(),
     TokenizerCommand.Create(),
     PretrainCommand.Create(),
+    LoraCommand.Create(),
     EvaluateCommand.Create(),
     LogitsCommand.Create(),
 };

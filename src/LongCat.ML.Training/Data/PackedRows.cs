@@ -1,5 +1,3 @@
-using LongCat.ML.Modules;
-
 namespace LongCat.ML.Training.Data;
 
 /// <summary>
@@ -12,9 +10,14 @@ namespace LongCat.ML.Training.Data;
 public sealed class PackedRows
 {
     private const int OpenRows = 64;
-    private readonly List<Row> _rows = [];
+    private readonly TokenizedDocuments _documents;
+    private readonly List<PackedRow> _rows = [];
 
-    private PackedRows(int columns) => Columns = columns;
+    private PackedRows(TokenizedDocuments documents, int columns)
+    {
+        _documents = documents;
+        Columns = columns;
+    }
 
     /// <summary>Tokens per row.</summary>
     public int Columns { get; }
@@ -34,20 +37,20 @@ public sealed class PackedRows
     public static PackedRows Pack(TokenizedDocuments documents, int columns, ulong? seed, int epoch = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(columns, 2);
-        var packed = new PackedRows(columns);
+        var packed = new PackedRows(documents, columns);
         int[] order = [.. Enumerable.Range(0, documents.Documents.Count)];
         if (seed is ulong given)
         {
-            Shuffle(order, given ^ ((ulong)epoch * 0xD1342543DE82EF95));
+            SeededShuffle.Shuffle<int>(order, given ^ ((ulong)epoch * 0xD1342543DE82EF95));
         }
 
-        var open = new List<Row>();
+        var open = new List<PackedRow>();
         foreach (int index in order)
         {
-            int[] document = documents.Documents[index];
-            for (int start = 0; start < document.Length; start += columns)
+            int length = documents.Documents[index].Length;
+            for (int start = 0; start < length; start += columns)
             {
-                packed.Place(document.AsSpan(start, Math.Min(columns, document.Length - start)), open);
+                packed.Place(index, start, Math.Min(columns, length - start), open);
             }
         }
 
@@ -55,9 +58,9 @@ public sealed class PackedRows
         if (seed is ulong again)
         {
             // Best fit closes rows of long documents first; a second shuffle undoes that order.
-            Row[] rows = [.. packed._rows];
+            PackedRow[] rows = [.. packed._rows];
             int[] positions = [.. Enumerable.Range(0, rows.Length)];
-            Shuffle(positions, again ^ ((ulong)epoch * 0xA24BAED4963EE407) ^ 1);
+            SeededShuffle.Shuffle<int>(positions, again ^ ((ulong)epoch * 0xA24BAED4963EE407) ^ 1);
             for (int i = 0; i < rows.Length; i++)
             {
                 packed._rows[i] = rows[positions[i]];
@@ -72,53 +75,25 @@ public sealed class PackedRows
     /// <param name="count">Rows; the range must lie within <see cref="Count"/>.</param>
     /// <param name="padding">The id that fills the end of a row.</param>
     /// <returns>The batch, owned by the caller, and the targets (-100 where there is none: across documents and in padding).</returns>
-    public PackedBatch Batch(int first, int count, int padding)
+    public PackedBatch Batch(int first, int count, int padding) => PackedBatch.Of(_documents, _rows.GetRange(first, count), Columns, padding);
+
+    /// <summary>A batch of consecutive rows that is only as wide as its fullest row.</summary>
+    internal PackedBatch NarrowBatch(int first, int count, int padding)
     {
-        var ids = new long[count * Columns];
-        var starts = new int[ids.Length];
-        var next = new long[ids.Length];
-        var second = new long[ids.Length];
-        Array.Fill(ids, padding);
-        Array.Fill(next, PackedBatch.NoTarget);
-        Array.Fill(second, PackedBatch.NoTarget);
-        int tokens = 0;
-        for (int r = 0; r < count; r++)
-        {
-            int at = r * Columns, column = 0;
-            foreach (int[] document in _rows[first + r].Documents)
-            {
-                for (int i = 0; i < document.Length; i++)
-                {
-                    ids[at + column + i] = document[i];
-                    starts[at + column + i] = column;
-                    if (i + 1 < document.Length)
-                    {
-                        next[at + column + i] = document[i + 1];
-                    }
-
-                    if (i + 2 < document.Length)
-                    {
-                        second[at + column + i] = document[i + 2];
-                    }
-                }
-
-                column += document.Length;
-            }
-
-            tokens += column;
-            Array.Fill(starts, column, at + column, Columns - column);
-        }
-
-        return new PackedBatch(new SequenceBatch(ids, count, Columns, starts), next, second, tokens);
+        var rows = _rows.GetRange(first, count);
+        return PackedBatch.Of(_documents, rows, rows.Max(row => row.Length), padding);
     }
 
-    private void Place(ReadOnlySpan<int> document, List<Row> open)
+    /// <summary>One row.</summary>
+    internal PackedRow Row(int index) => _rows[index];
+
+    private void Place(int document, int start, int length, List<PackedRow> open)
     {
-        TokenCount += document.Length;
+        TokenCount += length;
         int best = -1;
         for (int i = 0; i < open.Count; i++)
         {
-            int room = Columns - open[i].Length - document.Length;
+            int room = Columns - open[i].Length - length;
             if (room >= 0 && (best < 0 || open[i].Length > open[best].Length))
             {
                 best = i;
@@ -139,37 +114,15 @@ public sealed class PackedRows
                 open.RemoveAt(fullest);
             }
 
-            open.Add(new Row());
+            open.Add(new PackedRow());
             best = open.Count - 1;
         }
 
-        open[best].Documents.Add(document.ToArray());
-        open[best].Length += document.Length;
+        open[best].Add(document, start, length);
         if (open[best].Length == Columns)
         {
             _rows.Add(open[best]);
             open.RemoveAt(best);
         }
-    }
-
-    /// <summary>Fisher–Yates over SplitMix64.</summary>
-    private static void Shuffle(int[] values, ulong state)
-    {
-        for (int i = values.Length - 1; i > 0; i--)
-        {
-            state += 0x9E3779B97F4A7C15;
-            ulong z = state;
-            z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-            z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-            int j = (int)(((UInt128)(z ^ (z >> 31)) * (ulong)(i + 1)) >> 64);
-            (values[i], values[j]) = (values[j], values[i]);
-        }
-    }
-
-    private sealed class Row
-    {
-        public List<int[]> Documents { get; } = [];
-
-        public int Length { get; set; }
     }
 }

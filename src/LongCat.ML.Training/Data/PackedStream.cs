@@ -56,4 +56,26 @@ public sealed class PackedStream
         Row += rows;
         return batch;
     }
+
+    /// <summary>The next batch; at an epoch's end it goes on with the rows of the next one, so that no row is left out.</summary>
+    /// <param name="rows">Rows of the batch.</param>
+    /// <param name="padding">The id that fills the end of a row.</param>
+    /// <returns>The batch, owned by the caller, as wide as its fullest row.</returns>
+    public PackedBatch NextAcrossEpochs(int rows, int padding)
+    {
+        var taken = new List<PackedRow>(rows);
+        while (taken.Count < rows)
+        {
+            if (Row == _rows.Count)
+            {
+                Epoch++;
+                Row = 0;
+                _rows = PackedRows.Pack(_documents, _rows.Columns, _seed, Epoch);
+            }
+
+            taken.Add(_rows.Row(Row++));
+        }
+
+        return PackedBatch.Of(_documents, taken, taken.Max(row => row.Length), padding);
+    }
 }

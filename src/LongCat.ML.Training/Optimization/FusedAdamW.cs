@@ -42,12 +42,12 @@ public sealed unsafe class FusedAdamW : IDisposable
                 }
 
                 int length = checked((int)parameter.NumberOfElements);
-                for (int start = 0; start < length; start += Chunk)
+                for (int start = 0; start < length && !group.Sparse; start += Chunk)
                 {
                     _chunks.Add((_slots.Count, start, Math.Min(Chunk, length - start)));
                 }
 
-                _slots.Add(new Slot(name, parameter, length, group.RateFactor, group.WeightDecay));
+                _slots.Add(new Slot(name, parameter, length, group.RateFactor, group.WeightDecay, group.Sparse));
             }
         }
 
@@ -83,9 +83,13 @@ public sealed unsafe class FusedAdamW : IDisposable
 
     /// <summary>Clips, updates all parameters and clears their gradients.</summary>
     /// <param name="learningRate">The rate of this step, before each group's factor.</param>
+    /// <param name="sparse">The gradients of tables in sparse groups; a table without one stays as it is.</param>
     /// <returns>The gradients' joint norm before clipping; the update is skipped when it is not finite.</returns>
-    public double Step(double learningRate)
+    /// <exception cref="ArgumentException">A sparse gradient of a parameter that is in no sparse group.</exception>
+    public double Step(double learningRate, IReadOnlyList<SparseGradient>? sparse = null)
     {
+        var tables = (sparse ?? []).Select(gradient => (Gradient: gradient, Slot: _slots.Find(slot => slot.IsSparse && slot.Name == gradient.Name)
+            ?? throw new ArgumentException($"there is no table {gradient.Name} in a sparse group", nameof(sparse)))).ToArray();
         var gradients = new Tensor?[_slots.Count];
         var values = new nint[_slots.Count];
         var slopes = new nint[_slots.Count];
@@ -104,6 +108,7 @@ public sealed unsafe class FusedAdamW : IDisposable
             norm += partial;
         }
 
+        norm += tables.Sum(table => SquaredNorm(table.Gradient.Values));
         norm = Math.Sqrt(norm);
         bool usable = double.IsFinite(norm);
         float clip = _options.MaxGradientNorm > 0 && norm > _options.MaxGradientNorm ? (float)(_options.MaxGradientNorm / norm) : 1f;
@@ -121,14 +126,7 @@ public sealed unsafe class FusedAdamW : IDisposable
             float* slope = slopes[index] == 0 ? null : (float*)slopes[index] + start;
             if (usable)
             {
-                double rate = learningRate * slot.RateFactor;
-                Update((float*)values[index] + start, slope, slot.First.AsSpan(start, length), slot.Second.AsSpan(start, length), new Coefficients(
-                    (float)_options.Beta1,
-                    (float)_options.Beta2,
-                    clip,
-                    (float)(1 - (rate * slot.WeightDecay)),
-                    (float)(rate / firstCorrection * Math.Sqrt(secondCorrection)),
-                    (float)(_options.Epsilon * Math.Sqrt(secondCorrection))));
+                Update((float*)values[index] + start, slope, slot.First.AsSpan(start, length), slot.Second.AsSpan(start, length), Of(slot));
             }
 
             if (slope is not null)
@@ -136,12 +134,38 @@ public sealed unsafe class FusedAdamW : IDisposable
                 new Span<float>(slope, length).Clear();
             }
         });
+        foreach (var (gradient, slot) in usable ? tables : [])
+        {
+            int width = gradient.Rows.Length == 0 ? 0 : gradient.Values.Length / gradient.Rows.Length;
+            var table = (float*)Pointer(slot.Parameter);
+            fixed (float* slopesOfRows = gradient.Values)
+            {
+                for (int i = 0; i < gradient.Rows.Length; i++)
+                {
+                    int start = checked((int)(gradient.Rows[i] * width));
+                    Update(table + start, slopesOfRows + ((long)i * width), slot.First.AsSpan(start, width), slot.Second.AsSpan(start, width), Of(slot));
+                }
+            }
+        }
+
         foreach (var gradient in gradients)
         {
             gradient?.Dispose();
         }
 
         return norm;
+
+        Coefficients Of(Slot slot)
+        {
+            double rate = learningRate * slot.RateFactor;
+            return new Coefficients(
+                (float)_options.Beta1,
+                (float)_options.Beta2,
+                clip,
+                (float)(1 - (rate * slot.WeightDecay)),
+                (float)(rate / firstCorrection * Math.Sqrt(secondCorrection)),
+                (float)(_options.Epsilon * Math.Sqrt(secondCorrection)));
+        }
     }
 
     /// <summary>Lets go of the moments; the parameters stay with their module.</summary>
@@ -203,7 +227,7 @@ public sealed unsafe class FusedAdamW : IDisposable
 
     private readonly record struct Coefficients(float Beta1, float Beta2, float Clip, float Keep, float Rate, float Epsilon);
 
-    private sealed record Slot(string Name, Parameter Parameter, int Length, double RateFactor, double WeightDecay)
+    private sealed record Slot(string Name, Parameter Parameter, int Length, double RateFactor, double WeightDecay, bool IsSparse)
     {
         public float[] First { get; } = new float[Length];
 

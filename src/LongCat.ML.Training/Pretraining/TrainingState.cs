@@ -1,7 +1,7 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Training.States;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -20,16 +20,8 @@ public static class TrainingState
     /// <param name="trainer">The trainer, between two steps.</param>
     /// <param name="folder">The folder that holds the states, created when absent.</param>
     /// <returns>The new state's folder.</returns>
-    public static string Save(Pretrainer trainer, string folder)
+    public static string Save(Pretrainer trainer, string folder) => StateFolders.Write(folder, trainer.Steps, partial =>
     {
-        string final = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"step-{trainer.Steps:D8}"));
-        string partial = final + ".partial";
-        if (Directory.Exists(partial))
-        {
-            Directory.Delete(partial, recursive: true);
-        }
-
-        Directory.CreateDirectory(partial);
         var declarations = new List<TensorDeclaration>();
         var state = trainer.Model.state_dict();
         declarations.AddRange(state.Select(t => new TensorDeclaration(t.Key, TensorType.Float32, t.Value.shape)));
@@ -46,24 +38,12 @@ public static class TrainingState
         }
 
         File.WriteAllText(Path.Combine(partial, "state.json"), JsonSerializer.Serialize(trainer.Position with { FormatVersion = FormatVersion }, s_json));
-        if (Directory.Exists(final))
-        {
-            Directory.Delete(final, recursive: true);
-        }
-
-        Directory.Move(partial, final);
-        foreach (string old in All(folder).SkipLast(2))
-        {
-            Directory.Delete(old, recursive: true);
-        }
-
-        return final;
-    }
+    });
 
     /// <summary>The newest state of a folder.</summary>
     /// <param name="folder">The folder that holds the states.</param>
     /// <returns>The state's folder, or null when there is none.</returns>
-    public static string? Newest(string folder) => All(folder).LastOrDefault();
+    public static string? Newest(string folder) => StateFolders.Newest(folder);
 
     /// <summary>Restores weights, moments and position.</summary>
     /// <param name="trainer">A trainer with the same model, documents, row length and seed.</param>
@@ -105,8 +85,4 @@ public static class TrainingState
         trainer.Optimizer.Restore(position.OptimizerSteps, (name, values) => file.ReadFloat32(name, 0, values));
         trainer.Restore(position);
     }
-
-    private static string[] All(string folder) => Directory.Exists(folder)
-        ? [.. Directory.GetDirectories(folder, "step-*").Where(d => !d.EndsWith(".partial", StringComparison.Ordinal)).Order(StringComparer.Ordinal)]
-        : [];
 }
