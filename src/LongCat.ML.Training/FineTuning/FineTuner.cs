@@ -79,6 +79,9 @@ public sealed partial class FineTuner : IDisposable
     /// <summary>How many numbers are trained.</summary>
     public long TrainableParameters => _weights.Parameters.Sum(p => p.Value.NumberOfElements);
 
+    /// <summary>What is trained.</summary>
+    internal TunedWeights Tuned => _weights;
+
     /// <summary>Loads a checkpoint and prepares to train it.</summary>
     /// <param name="checkpointFolder">A checkpoint folder of any family in Hugging Face layout.</param>
     /// <param name="train">The training examples (see <see cref="ExampleEncoder"/>).</param>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using LongCat.ML.Checkpoints;
 using LongCat.ML.Modules;
 using LongCat.ML.Training.Optimization;
 using TorchSharp.Modules;
@@ -23,7 +24,7 @@ internal sealed class AdapterWeights(AdaptedModel adapted, LoraOptions options) 
             string text = string.Create(CultureInfo.InvariantCulture,
                 $"{kind}, rank {options.Rank}, alpha {options.Alpha}, dropout {options.Dropout}, initialization {options.Initialization.PeftName}, targets {options.Targets?.ToString() ?? "of the family"}, seed {options.Seed}");
             return options.Afa is not { } afa ? text : string.Create(CultureInfo.InvariantCulture,
-                $"AFA-{text}, {afa.Activation}, {afa.Schedule} from {afa.BetaStart} over {afa.StartFraction}..{afa.EndFraction} of the steps{(afa.Schedule == Checkpoints.AfaSchedule.Step ? $" in {afa.Stairs} stairs" : "")}");
+                $"AFA-{text}, {afa.Activation}, {afa.Schedule} from {afa.BetaStart} over {afa.StartFraction}..{afa.EndFraction} of the steps{(afa.Schedule == AfaSchedule.Step ? $" in {afa.Stairs} stairs" : "")}");
         }
     }
 
@@ -57,7 +58,10 @@ internal sealed class AdapterWeights(AdaptedModel adapted, LoraOptions options) 
     public override void Write(string folder)
     {
         using var adapter = adapted.ToPeft();
-        adapter.Save(folder);
+
+        // Once β is 0 the adapter is a plain one, and says nothing else.
+        using var plain = adapter.Beta == 0 ? PeftAdapter.Create(adapter.Config, adapter.Modules.Values, adapter.SavedModules.Values, afa: null) : null;
+        (plain ?? adapter).Save(folder);
     }
 
     public override void Dispose() => adapted.Dispose();
