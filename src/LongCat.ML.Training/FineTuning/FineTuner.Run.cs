@@ -58,7 +58,7 @@ public sealed partial class FineTuner
 
         if (Options.KeepBest && _best is not null)
         {
-            _weights.Restore(_best);
+            _masters.Restore(_best);
         }
 
         bool best = Options.KeepBest && _best is not null;
@@ -121,7 +121,7 @@ public sealed partial class FineTuner
         if (loss < _bestLoss)
         {
             (_bestLoss, _bestStep, _withoutProgress) = (loss, Steps, 0);
-            _best = Options.KeepBest ? _weights.Copy(_best) : null;
+            _best = Options.KeepBest ? _masters.Copy(_best) : null;
             return;
         }
 

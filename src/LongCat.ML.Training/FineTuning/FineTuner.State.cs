@@ -27,21 +27,21 @@ public sealed partial class FineTuner
 
     private void Write(string folder)
     {
-        List<TensorDeclaration> declarations = [.. _weights.Parameters.Select(p => new TensorDeclaration($"weight.{p.Name}", TensorType.Float32, p.Value.shape))];
+        List<TensorDeclaration> declarations = [.. _masters.Parameters.Select(p => new TensorDeclaration($"weight.{p.Name}", TensorType.Float32, p.Value.shape))];
         _optimizer.VisitMoments((name, shape, _) => declarations.Add(new TensorDeclaration(name, TensorType.Float32, shape)));
         if (_best is not null)
         {
-            declarations.AddRange(_weights.Parameters.Select(p => new TensorDeclaration($"best.{p.Name}", TensorType.Float32, p.Value.shape)));
+            declarations.AddRange(_masters.Parameters.Select(p => new TensorDeclaration($"best.{p.Name}", TensorType.Float32, p.Value.shape)));
         }
 
         double[] history = [.. _history.SelectMany(point => point.ToArray())];
         declarations.Add(new TensorDeclaration(History, TensorType.Float64, [_history.Count, HistoryPoint.Fields]));
         using (var writer = SafetensorsWriter.Create(Path.Combine(folder, TensorFile), declarations))
         {
-            for (int i = 0; i < _weights.Parameters.Count; i++)
+            for (int i = 0; i < _masters.Parameters.Count; i++)
             {
-                var (name, value) = _weights.Parameters[i];
-                writer.Write($"weight.{name}", (ReadOnlySpan<float>)TunedWeights.Values(value));
+                var (name, value) = _masters.Parameters[i];
+                writer.Write($"weight.{name}", (ReadOnlySpan<float>)MasterWeights.Values(value));
                 if (_best is not null)
                 {
                     writer.Write($"best.{name}", (ReadOnlySpan<float>)_best[i]);
@@ -84,19 +84,19 @@ public sealed partial class FineTuner
         }
 
         using var tensors = SafetensorsFile.Open(Path.Combine(folder, TensorFile));
-        for (int i = 0; i < _weights.Parameters.Count; i++)
+        for (int i = 0; i < _masters.Parameters.Count; i++)
         {
-            var (name, value) = _weights.Parameters[i];
-            Fill($"weight.{name}", TunedWeights.Values(value));
+            var (name, value) = _masters.Parameters[i];
+            Fill($"weight.{name}", MasterWeights.Values(value));
         }
 
         _optimizer.Restore(position.OptimizerSteps, (name, values) => Fill(name, values));
         if (position.HasBest)
         {
-            _best = _weights.Copy();
+            _best = _masters.Copy();
             for (int i = 0; i < _best.Length; i++)
             {
-                Fill($"best.{_weights.Parameters[i].Name}", _best[i]);
+                Fill($"best.{_masters.Parameters[i].Name}", _best[i]);
             }
         }
 
@@ -119,6 +119,7 @@ public sealed partial class FineTuner
         _before = TimeSpan.FromSeconds(position.Seconds);
         _watch.Reset();
         _stream = new PackedStream(_documents, Options.Columns, Options.Seed, position.Epoch, position.Row);
+        _masters.Refresh();
         _weights.StepTo(Steps, TotalSteps);
 
         void Fill(string name, Span<float> values)
@@ -155,7 +156,7 @@ public sealed partial class FineTuner
         Add("trained", _weights.Description);
         Add("parameters", Hash(hash =>
         {
-            foreach (var (name, value) in _weights.Parameters)
+            foreach (var (name, value) in _masters.Parameters)
             {
                 hash.AppendData(Encoding.UTF8.GetBytes($"{name}[{string.Join(",", value.shape)}]\n"));
             }

@@ -42,8 +42,10 @@ public sealed partial class FineTuner
             }
 
             CheckFinite(loss, "the loss", batches);
+            _masters.TakeGradients();
             double norm = _optimizer.Step(rate, _weights.TakeSparseGradients());
             CheckFinite(norm, "the gradient's norm", batches);
+            _masters.Refresh();
             Steps++;
             Tokens += batches.Sum(b => b.Tokens);
             TrainableTokens += targets;
@@ -91,7 +93,7 @@ public sealed partial class FineTuner
             using var scope = NewDisposeScope();
             using var batch = rows.NarrowBatch(first, Math.Min(Options.BatchRows, rows.Count - first), _padding);
             long[] positions = Positions(batch);
-            var selected = Model.Forward(batch.Sequences).Hidden.index_select(0, tensor(positions));
+            var selected = Model.Forward(batch.Sequences).Hidden.index_select(0, tensor(positions, device: Model.Device));
             foreach (var (start, length) in Chunks(positions.Length))
             {
                 using var chunk = NewDisposeScope();
@@ -117,7 +119,7 @@ public sealed partial class FineTuner
 
         // Only targets need logits. The output matrix works chunk by chunk, forward and backward, on a copy that is cut off the graph; the stack's backward pass
         // then begins with the chunks' joint gradient. No work is done twice, and never more than a chunk of logits exists.
-        var selected = Model.Forward(batch.Sequences).Hidden.index_select(0, tensor(positions));
+        var selected = Model.Forward(batch.Sequences).Hidden.index_select(0, tensor(positions, device: Model.Device));
         double loss = 0;
         var slopes = new List<Tensor>();
         foreach (var (start, length) in Chunks(positions.Length))
@@ -150,7 +152,7 @@ public sealed partial class FineTuner
             targets[i] = batch.Next[positions[i]];
         }
 
-        return nn.functional.cross_entropy(Model.Logits(hidden), tensor(targets), reduction: nn.Reduction.Sum);
+        return nn.functional.cross_entropy(Model.Logits(hidden), tensor(targets, device: Model.Device), reduction: nn.Reduction.Sum);
     }
 
     private IEnumerable<(int Start, int Length)> Chunks(int positions)

@@ -3,6 +3,8 @@ using LongCat.ML.Checkpoints;
 using LongCat.ML.Modules;
 using LongCat.ML.Training.Data;
 using LongCat.ML.Training.Optimization;
+using TorchSharp;
+using static TorchSharp.torch;
 
 namespace LongCat.ML.Training.FineTuning;
 
@@ -16,6 +18,7 @@ namespace LongCat.ML.Training.FineTuning;
 public sealed partial class FineTuner : IDisposable
 {
     private readonly TunedWeights _weights;
+    private readonly MasterWeights _masters;
     private readonly FusedAdamW _optimizer;
     private readonly WarmupSchedule _schedule;
     private readonly IReadOnlyList<TrainingExample> _examples;
@@ -29,7 +32,7 @@ public sealed partial class FineTuner : IDisposable
     private TimeSpan _before;
     private bool _failed;
 
-    private FineTuner(CausalLanguageModel model, bool ownsModel, string? folder, ExampleSelection train, ExampleSelection? validation, FineTuningOptions options)
+    private FineTuner(CausalLanguageModel model, bool ownsModel, string? folder, ExampleSelection train, ExampleSelection? validation, FineTuningOptions options, bool copyMasters)
     {
         Model = model;
         Options = options;
@@ -42,7 +45,10 @@ public sealed partial class FineTuner : IDisposable
         Adapted = options.Lora is null ? null : AdaptedModel.Attach(model, options.Lora);
         _weights = Adapted is null ? new ModelWeights(model, folder) : new AdapterWeights(Adapted, options.Lora!);
         model.GradientCheckpointing = options.GradientCheckpointing;
-        _optimizer = new FusedAdamW(_weights.Groups(options), options.Optimizer, options.Threads == 0 ? Environment.ProcessorCount : options.Threads);
+        _masters = new MasterWeights(_weights.Parameters, copied: copyMasters || model.Device.type != DeviceType.CPU);
+        var masters = _masters.Parameters.ToDictionary(p => p.Name, p => p.Value);
+        var groups = _weights.Groups(options).Select(g => g with { Parameters = [.. g.Parameters.Select(p => (p.Name, masters[p.Name]))] });
+        _optimizer = new FusedAdamW(groups, options.Optimizer, options.Threads == 0 ? Environment.ProcessorCount : options.Threads);
         _stream = new PackedStream(_documents, options.Columns, options.Seed);
         int rowsPerStep = options.BatchRows * options.AccumulationSteps;
         TotalSteps = options.Steps ?? Math.Max(1, (long)Math.Ceiling(options.Epochs * _stream.RowsPerEpoch / rowsPerStep));
@@ -79,8 +85,8 @@ public sealed partial class FineTuner : IDisposable
     /// <summary>How many numbers are trained.</summary>
     public long TrainableParameters => _weights.Parameters.Sum(p => p.Value.NumberOfElements);
 
-    /// <summary>What is trained.</summary>
-    internal TunedWeights Tuned => _weights;
+    /// <summary>What the optimizer changes.</summary>
+    internal MasterWeights Masters => _masters;
 
     /// <summary>Loads a checkpoint and prepares to train it.</summary>
     /// <param name="checkpointFolder">A checkpoint folder of any family in Hugging Face layout.</param>
@@ -103,6 +109,11 @@ public sealed partial class FineTuner : IDisposable
         var model = CausalLanguageModel.Load(checkpointFolder, options.Base);
         try
         {
+            if (options.Device != "cpu")
+            {
+                model.MoveTo(new Device(options.Device));
+            }
+
             return Prepare(model, ownsModel: true, checkpointFolder, train, validation, options, unreadable);
         }
         catch
@@ -116,7 +127,7 @@ public sealed partial class FineTuner : IDisposable
     /// <param name="model">The model, which stays the caller's; its weights are frozen while an adapter is trained.</param>
     /// <param name="train">The training examples (see <see cref="ExampleEncoder"/>).</param>
     /// <param name="validation">Examples to evaluate on, or null.</param>
-    /// <param name="options">The settings; <see cref="FineTuningOptions.Base"/> and <see cref="FineTuningOptions.Threads"/> of libtorch stay as they are.</param>
+    /// <param name="options">The settings; <see cref="FineTuningOptions.Base"/>, <see cref="FineTuningOptions.Device"/> and libtorch's threads stay as they are.</param>
     /// <param name="unreadable">Rows that were left out while reading the examples, for <see cref="Counts"/>.</param>
     /// <returns>The trainer.</returns>
     /// <exception cref="ArgumentException">A setting is out of range.</exception>
@@ -135,6 +146,7 @@ public sealed partial class FineTuner : IDisposable
     public void Dispose()
     {
         _optimizer.Dispose();
+        _masters.Dispose();
         _weights.Dispose();
         if (_ownsModel)
         {
@@ -142,8 +154,13 @@ public sealed partial class FineTuner : IDisposable
         }
     }
 
+    /// <summary>Prepares with copies of the parameters, as another device than the CPU needs them, wherever the model is.</summary>
+    internal static FineTuner CreateWithCopies(CausalLanguageModel model, IEnumerable<TrainingExample> train, FineTuningOptions options) =>
+        Prepare(model, ownsModel: false, folder: null, train, validation: null, options, unreadable: 0, copyMasters: true);
+
     private static FineTuner Prepare(
-        CausalLanguageModel model, bool ownsModel, string? folder, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable)
+        CausalLanguageModel model, bool ownsModel, string? folder, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable,
+        bool copyMasters = false)
     {
         ArgumentNullException.ThrowIfNull(train);
         if (options.Columns > model.Config.MaxPositions)
@@ -154,6 +171,6 @@ public sealed partial class FineTuner : IDisposable
         var chosen = ExampleSelection.Of(train, "training", model.Config.VocabSize, options);
         chosen = chosen with { Counts = chosen.Counts with { Unreadable = unreadable } };
         var held = validation is null ? null : ExampleSelection.Of(validation, "validation", model.Config.VocabSize, options);
-        return new FineTuner(model, ownsModel, folder, chosen, held, options);
+        return new FineTuner(model, ownsModel, folder, chosen, held, options, copyMasters);
     }
 }

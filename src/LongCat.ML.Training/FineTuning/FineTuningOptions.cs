@@ -107,6 +107,7 @@ public sealed record FineTuningOptions
         Check(Threads >= 0, nameof(Threads), Threads, "0 or more");
         Check(SaveEvery >= 0, nameof(SaveEvery), SaveEvery, "0 or more");
         Check(Lora is not null || Base == BaseWeights.Float32, nameof(Base), Base, "Float32 in full fine-tuning, which changes these weights");
+        Check(Lora is not null || Device == "cpu", nameof(Device), Device, "cpu in full fine-tuning; adapters train on other devices");
         Check(Enum.IsDefined(Schedule), nameof(Schedule), Schedule, "Cosine, Linear or Constant");
         Check(Enum.IsDefined(Overlong), nameof(Overlong), Overlong, "Truncate, Skip or Fail");
     }

@@ -222,6 +222,23 @@ public class FineTunerTests(ITestOutputHelper output)
         Assert.All(kept.Weights, w => Assert.Equal(w.Value, again.Weights[w.Key]));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Weights_on_another_device_are_trained_by_copies_here(bool tables)
+    {
+        // There is one device, so the copies are of tensors beside them; the traffic is the same.
+        var examples = TinyExamples.Make(20);
+        var options = s_options with { Steps = 4, Lora = new LoraOptions { UseDora = true, TrainNGramTables = tables }, AccumulationSteps = 2, WeightDecay = 0.1 };
+        var direct = Trained(examples, options);
+        using var model = TinyConfig.Create();
+        using var tuner = FineTuner.CreateWithCopies(model, examples, options);
+        var steps = new List<FineTuningStep>();
+        tuner.Run(new Collector(steps));
+        Assert.Equal(direct.Losses, steps.Select(s => s.Loss));
+        Assert.All(tuner.Adapted!.Parameters, p => Assert.Equal(direct.Weights[p.Name], p.Parameter.data<float>().ToArray()));
+    }
+
     [Fact]
     public void A_disposed_trainer_leaves_the_callers_model_as_it_was()
     {

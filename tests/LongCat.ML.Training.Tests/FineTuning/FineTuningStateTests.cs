@@ -55,8 +55,8 @@ public class FineTuningStateTests
         Assert.Equal(5, resumed.Steps);
         var actual = resumed.Run();
         Assert.Equal(expected with { Elapsed = default, PeakMemory = 0 }, actual with { Elapsed = default, PeakMemory = 0 });
-        var weights = whole.Tuned.Copy();
-        var again = resumed.Tuned.Copy();
+        var weights = whole.Masters.Copy();
+        var again = resumed.Masters.Copy();
         for (int i = 0; i < weights.Length; i++)
         {
             Assert.Equal(weights[i], again[i]);

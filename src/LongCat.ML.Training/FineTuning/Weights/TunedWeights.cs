@@ -1,7 +1,5 @@
-using System.Runtime.InteropServices;
 using LongCat.ML.Modules;
 using LongCat.ML.Training.Optimization;
-using TorchSharp;
 using TorchSharp.Modules;
 
 namespace LongCat.ML.Training.FineTuning;
@@ -34,30 +32,6 @@ internal abstract class TunedWeights : IDisposable
 
     /// <summary>Writes the result into a folder that is there and empty.</summary>
     public abstract void Write(string folder);
-
-    /// <summary>The values of one parameter.</summary>
-    public static Span<float> Values(Parameter parameter) => MemoryMarshal.Cast<byte, float>(parameter.bytes);
-
-    /// <summary>A copy of all values, in the order of <see cref="Parameters"/>.</summary>
-    public float[][] Copy(float[][]? into = null)
-    {
-        into ??= [.. Parameters.Select(p => new float[p.Value.NumberOfElements])];
-        for (int i = 0; i < into.Length; i++)
-        {
-            Values(Parameters[i].Value).CopyTo(into[i]);
-        }
-
-        return into;
-    }
-
-    /// <summary>Puts a copy back.</summary>
-    public void Restore(float[][] copy)
-    {
-        for (int i = 0; i < copy.Length; i++)
-        {
-            copy[i].CopyTo(Values(Parameters[i].Value));
-        }
-    }
 
     public abstract void Dispose();
 }
