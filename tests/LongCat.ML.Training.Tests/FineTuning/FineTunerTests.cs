@@ -7,6 +7,7 @@ using Xunit.Abstractions;
 
 namespace LongCat.ML.Training.Tests.FineTuning;
 
+[Collection(OneTrainerAtATime.Name)]
 public class FineTunerTests(ITestOutputHelper output)
 {
     private static readonly FineTuningOptions s_options = new()

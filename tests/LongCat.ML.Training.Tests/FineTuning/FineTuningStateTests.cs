@@ -6,6 +6,7 @@ using LongCat.ML.Training.FineTuning;
 
 namespace LongCat.ML.Training.Tests.FineTuning;
 
+[Collection(OneTrainerAtATime.Name)]
 public class FineTuningStateTests
 {
     private static readonly FineTuningOptions s_options = new()
