@@ -1,4 +1,4 @@
-// The whole job: a LongCat-Flash-Lite checkpoint becomes scored rows in an ML.NET pipeline, and the saved pipeline scores them again.
+// The whole job: a LongCat-Flash-Lite checkpoint becomes scored rows in an ML.NET pipeline, and the saved pipeline scores them again. Then the model learns a task and is compressed to 4 bits.
 using System.Diagnostics;
 using LongCat.ML;
 using LongCat.ML.Onnx;
@@ -8,6 +8,7 @@ using QuickStart;
 
 Stopwatch clock = Stopwatch.StartNew();
 int count = args.Length > 0 ? int.Parse(args[0], System.Globalization.CultureInfo.InvariantCulture) : 120;
+int steps = args.Length > 1 ? int.Parse(args[1], System.Globalization.CultureInfo.InvariantCulture) : 300;
 string checkpoint = Checkout.Folder("samples/models/longcat-nano");
 string work = Directory.CreateTempSubdirectory("longcat-quickstart-").FullName;
 MLContext mlContext = new(seed: 1);
@@ -19,7 +20,7 @@ try
     Console.WriteLine($"exported {onnx.TensorCount} tensors, {onnx.DataBytes / 1e6:0.0} MB, in {onnx.Elapsed.TotalSeconds:0.0} s");
 
     // 2. Rows the model never saw.
-    HeldOutRows held = HeldOutRows.Read(Path.Combine(checkpoint, "held-out.txt"), count);
+    HeldOutRows held = HeldOutRows.Read(Path.Combine(checkpoint, "held-out.txt"), count, Tuning.TrainingRows);
     Console.WriteLine(held.Origin);
     IDataView rows = mlContext.Data.LoadFromEnumerable(held.Rows);
 
@@ -81,6 +82,11 @@ try
     int equal = again.Zip(results).Count(pair =>
         pair.First.Summary == pair.Second.Summary && pair.First.PredictedLabel == pair.Second.PredictedLabel && pair.First.Score.SequenceEqual(pair.Second.Score));
     Console.WriteLine($"saved, loaded with plain mlContext.Model.Load ({new FileInfo(zip).Length / 1024.0:0.0} KiB without the weights), scored again: {equal} of {again.Count} rows are equal");
+
+    // 6. Fine-tuning and compression.
+    Console.WriteLine();
+    Tuning.Run(mlContext, checkpoint, onnx.Folder, held, steps, work);
+    Console.WriteLine();
     Console.WriteLine($"all of it took {clock.Elapsed.TotalSeconds:0} s");
     return equal == again.Count ? 0 : 1;
 }

@@ -2,12 +2,15 @@ using Microsoft.ML.Data;
 
 namespace QuickStart;
 
-/// <summary>An API member that longcat-nano never saw: the two prompts made of its documentation, and what the documentation says.</summary>
+/// <summary>An API member: the prompts made of its documentation, and what the documentation says.</summary>
 internal sealed class ApiRow
 {
     public string Member { get; set; } = "";
 
-    /// <summary>The signature: the model writes the summary.</summary>
+    /// <summary>The signature as it stands: the tuned model names the namespace group.</summary>
+    public string Declaration { get; set; } = "";
+
+    /// <summary>The signature as a prompt: the model writes the summary.</summary>
     public string Signature { get; set; } = "";
 
     /// <summary>Signature and summary: the model names the namespace.</summary>

@@ -13,6 +13,9 @@ public sealed partial class LongCatCatalog
 
     internal LongCatCatalog(MLContext context) => this.context = context;
 
+    /// <summary>Estimators that train a language model; packages add to it (<c>LongCat.ML.Training</c>: <c>Lora</c>).</summary>
+    public LongCatTrainers Trainers => new(context);
+
     /// <summary>Loads a pipeline that <c>mlContext.Model.Save</c> wrote and gives its LongCat steps their batching back.</summary>
     /// <param name="path">The pipeline's file. Its folder is one of the places where models are looked for.</param>
     /// <returns>The pipeline.</returns>

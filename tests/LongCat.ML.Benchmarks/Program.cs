@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LongCat.ML.Benchmarks;
+using LongCat.ML.Benchmarks.Lora;
 using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
 using LongCat.ML.Benchmarks.W4A8;
@@ -23,6 +24,16 @@ try
         return NoisyNeighbour.Run(int.Parse(parent, CultureInfo.InvariantCulture));
     }
 
+    if (args is [StudyChild.Verb, string job])
+    {
+        return StudyChild.Run(job);
+    }
+
+    if (args is [ThroughputBenchmark.Verb, string checkpoint, string which, string columns])
+    {
+        return ThroughputBenchmark.RunChild(checkpoint, which, int.Parse(columns, CultureInfo.InvariantCulture));
+    }
+
     BenchmarkOptions options = BenchmarkOptions.Parse(args);
 
     // Models are made first: neither time nor load of that belongs to any figure.
@@ -30,6 +41,11 @@ try
     if (options.Parts is ["quality"])
     {
         return QualityBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch(""));
+    }
+
+    if (options.Parts is ["lora"])
+    {
+        return StudyBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch("lora"));
     }
 
     Stopwatch time = Stopwatch.StartNew();
@@ -45,6 +61,7 @@ try
         options.Parts.Contains("mlnet") ? PipelineBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8") ? ProductBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8-experts") ? ExpertMixtureBenchmark.Run(models, options) : [],
+        options.Parts.Contains("lora-throughput") ? ThroughputBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
         options.Parts.Contains("adapters") ? AdaptersBenchmark.Run(models, options) : [],
     ];

@@ -12,6 +12,9 @@ internal enum InputKind
     Int32,
     Int64,
     Single,
+
+    /// <summary>A label: text, or a key whose values are texts.</summary>
+    Label,
 }
 
 /// <summary>A column that a step reads.</summary>
@@ -23,6 +26,7 @@ internal readonly record struct StepInput(string Name, InputKind Kind)
         InputKind.Text => "text (String)",
         InputKind.Texts => "a vector of text (String)",
         InputKind.TextOrTexts => "text (String) or a vector of text",
+        InputKind.Label => "text (String) or a key",
         _ => Kind.ToString(),
     };
 
@@ -32,6 +36,7 @@ internal readonly record struct StepInput(string Name, InputKind Kind)
         InputKind.Text => item is TextDataViewType && !isVector,
         InputKind.Texts => item is TextDataViewType && isVector,
         InputKind.TextOrTexts => item is TextDataViewType,
+        InputKind.Label => item is TextDataViewType or KeyDataViewType && !isVector,
         InputKind.Int32 => item == NumberDataViewType.Int32 && !isVector,
         InputKind.Int64 => item == NumberDataViewType.Int64 && !isVector,
         _ => item == NumberDataViewType.Single && !isVector,

@@ -40,6 +40,9 @@ public abstract class StepOptions
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? AdapterColumnName { get; set; }
 
+    /// <summary>The same settings in an object of their own.</summary>
+    internal StepOptions Copy() => (StepOptions)MemberwiseClone();
+
     internal virtual void Validate()
     {
         Throw.IfBlank(ModelFolder, nameof(ModelFolder));

@@ -22,13 +22,18 @@ internal static class StepSchema
         return builder.ToSchema();
     }
 
-    public static void Check(RowStep step, DataViewSchema input)
+    public static void Check(RowStep step, DataViewSchema input) => Check(step.Name, step.Inputs, input);
+
+    public static void Check(RowStep step, SchemaShape input) => Check(step.Name, step.Inputs, input);
+
+    /// <summary>The same for whatever reads columns.</summary>
+    public static void Check(string reader, IEnumerable<StepInput> inputs, DataViewSchema input)
     {
-        foreach (StepInput needed in step.Inputs)
+        foreach (StepInput needed in inputs)
         {
             if (input.GetColumnOrNull(needed.Name) is not { } column)
             {
-                Throw.MissingColumn(step.Name, needed.Name, input.Where(other => !other.IsHidden).Select(other => other.Name));
+                Throw.MissingColumn(reader, needed.Name, input.Where(other => !other.IsHidden).Select(other => other.Name));
                 return;
             }
 
@@ -36,26 +41,27 @@ internal static class StepSchema
             DataViewType item = vector?.ItemType ?? column.Type;
             if (!needed.Fits(item, vector is not null))
             {
-                Throw.WrongColumnType(step.Name, needed, Describe(item, vector is not null));
+                Throw.WrongColumnType(reader, needed, Describe(item, vector is not null));
             }
         }
     }
 
-    public static void Check(RowStep step, SchemaShape input)
+    /// <summary>The same before any data is seen.</summary>
+    public static void Check(string reader, IEnumerable<StepInput> inputs, SchemaShape input)
     {
-        foreach (StepInput needed in step.Inputs)
+        foreach (StepInput needed in inputs)
         {
             SchemaShape.Column column = input.FirstOrDefault(other => other.Name == needed.Name);
             if (column.Name is null)
             {
-                Throw.MissingColumn(step.Name, needed.Name, input.Select(other => other.Name));
+                Throw.MissingColumn(reader, needed.Name, input.Select(other => other.Name));
             }
 
             bool isVector = column.Kind != SchemaShape.Column.VectorKind.Scalar;
-            if (column.IsKey || !needed.Fits(column.ItemType, isVector))
+            if (column.IsKey ? needed.Kind != InputKind.Label || isVector : !needed.Fits(column.ItemType, isVector))
             {
                 string item = column.IsKey ? $"a key of {column.ItemType}" : column.ItemType.ToString()!;
-                Throw.WrongColumnType(step.Name, needed, isVector ? $"a vector of {item}" : item);
+                Throw.WrongColumnType(reader, needed, isVector ? $"a vector of {item}" : item);
             }
         }
     }

@@ -29,8 +29,11 @@ public class LoggingEventArgs : EventArgs
 /// <summary>Where everything starts.</summary>
 public sealed class MLContext : IHostEnvironment
 {
+    private readonly Random random;
+
     public MLContext(int? seed = null)
     {
+        random = seed is { } given ? new Random(given) : new Random();
         Transforms = new TransformsCatalog();
         Model = new ModelOperationsCatalog(this);
         Data = new DataOperationsCatalog();
@@ -51,6 +54,26 @@ public sealed class MLContext : IHostEnvironment
     public int? GpuDeviceId { get; set; }
 
     IChannel IChannelProvider.Start(string name) => new Channel(this, name);
+
+    /// <summary>Each component's random numbers begin where the context's stand: the same calls in the same order give the same ones.</summary>
+    IHost IHostEnvironment.Register(string name, int? seed, bool? verbose)
+    {
+        lock (random)
+        {
+            return new Host(this, new Random(seed ?? random.Next()));
+        }
+    }
+
+    private sealed class Host(IHostEnvironment context, Random random) : IHost
+    {
+        public Random Rand => random;
+
+        public ComponentCatalog ComponentCatalog => context.ComponentCatalog;
+
+        public IHost Register(string name, int? seed = null, bool? verbose = null) => new Host(this, new Random(seed ?? random.Next()));
+
+        public IChannel Start(string name) => context.Start(name);
+    }
 
     private sealed class Channel(MLContext context, string name) : IChannel
     {

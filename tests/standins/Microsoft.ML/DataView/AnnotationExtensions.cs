@@ -12,7 +12,7 @@ public static class SchemaAnnotationsExtensions
         column.Annotations.GetValue(SlotNames, ref slotNames);
 
     public static bool HasKeyValues(this DataViewSchema.Column column, PrimitiveDataViewType keyValueItemType = null) =>
-        column.Annotations.Schema.GetColumnOrNull(KeyValues) is not null;
+        column.Annotations.Schema.GetColumnOrNull(KeyValues) is { Type: VectorDataViewType values } && (keyValueItemType is null || values.ItemType.Equals(keyValueItemType));
 
     public static void GetKeyValues<TValue>(this DataViewSchema.Column column, ref VBuffer<TValue> keyValues) =>
         column.Annotations.GetValue(KeyValues, ref keyValues);

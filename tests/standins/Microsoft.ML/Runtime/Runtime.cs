@@ -45,6 +45,14 @@ public interface IChannelProvider
 public interface IHostEnvironment : IChannelProvider
 {
     ComponentCatalog ComponentCatalog { get; }
+
+    IHost Register(string name, int? seed = null, bool? verbose = null);
+}
+
+/// <summary>The environment of one component, with random numbers of its own.</summary>
+public interface IHost : IHostEnvironment
+{
+    Random Rand { get; }
 }
 
 /// <summary>Marks classes that a saved model finds by their contract's name.</summary>

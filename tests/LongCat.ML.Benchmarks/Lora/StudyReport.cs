@@ -1,0 +1,111 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace LongCat.ML.Benchmarks.Lora;
+
+/// <summary>A method on a task.</summary>
+internal sealed record StudyLine(string Method, StudyAnswer Runs, StudyAnswer Cost);
+
+/// <summary>A task and its lines.</summary>
+internal sealed record StudySection(string Name, string About, int Train, int Selection, int Test, int Labels, double Majority, StudyAnswer Base, IReadOnlyList<StudyLine> Lines);
+
+/// <summary>The tables of a run.</summary>
+internal sealed record StudyReport(
+    MachineFacts Machine, string Date, bool Quick, double Seconds, double OtherCores, StudyPlan Plan, int Changed, int Missing, IReadOnlyList<StudySection> Sections)
+{
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
+
+    public string ToMarkdown()
+    {
+        StringBuilder text = new();
+        text.Append("# Fine-tuning longcat-nano: full, LoRA, AFA-LoRA, rsLoRA, DoRA, PiSSA\n\n    ./run bench --only lora --save\n\n");
+        text.Append(Text($"{Date}; {Machine.Cpu}, {Machine.Cores} cores, packages {Machine.Packages}, {Machine.Runtime}; {Seconds / 60:F0} minutes, other processes took {OtherCores:F2} cores on average.\n"));
+        text.Append(Text($"{Plan.Seeds.Count} seeds (adapter and data order); {Plan.Steps} steps of {Plan.BatchRows} × {Plan.Columns} packed tokens, loss on completions, AdamW, 3 % warm-up, cosine, no dropout, rank 8, alpha 16, "))
+            .Append("attention and dense projections of both sublayers. ")
+            .Append(Text($"Learning rates: the best of a grid on rows of other held-out types with a seed of its own ({Plan.GridSeed}); a grid whose best rate is an end grows by up to {Plan.Extensions} rates. "))
+            .Append(Text($"Rows are divided by declaring type: test and selection rows are of types that longcat-nano never saw ({Changed} listed members are worded differently in this SDK, {Missing} are missing).\n\n"))
+            .Append("Loss: cross-entropy of a completion's token, in nats, mean ± standard deviation over seeds. `against LoRA`: the mean of the differences with the same seed ± their standard error; below 0 is better. ")
+            .Append("`tokens`: tokens of completions that the model names first; `rows`: completions that greedy decoding writes exactly. Time per step: median, two threads, the process alone. Memory: private, at most, with what the loaded model takes.\n");
+        if (Quick)
+        {
+            text.Append("\nA quick run over few rows: it shows that everything works.\n");
+        }
+
+        foreach (StudySection section in Sections)
+        {
+            text.Append(Text($"\n## {section.Name}\n\n{section.About}. {section.Train} training rows, {section.Selection} to choose rates, {section.Test} test rows.\n"));
+            text.Append(Text($"Untouched model: loss {section.Base.Base!.Loss:F3}, tokens {section.Base.Base.TokenAccuracy:P1}, rows {section.Base.Base.ExactAccuracy:P1}"));
+            text.Append(section.Base.BaseChoice is { } choice ? Text($"; the most likely of {section.Labels} labels is right for {choice:P1}") : "");
+            text.Append(Text($". Always the most frequent completion of the training rows: rows {section.Majority:P1}.\n\n"));
+            text.Append("| method | rate | loss | against LoRA | tokens | rows | trained | s/step | MB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+            StudyLine? lora = section.Lines.FirstOrDefault(line => line.Method == "LoRA");
+            foreach (StudyLine line in section.Lines)
+            {
+                (double loss, double spread) = MeanAndSpread(line.Runs.Runs.Select(run => run.Test.Loss));
+                (double rows, double rowsSpread) = MeanAndSpread(line.Runs.Runs.Select(run => run.Test.ExactAccuracy));
+                text.Append(Text($"| {line.Method} | {line.Runs.Rate:G2} | {loss:F4} ± {spread:F4} | {Against(line, lora)} | {line.Runs.Runs.Average(run => run.Test.TokenAccuracy):P1} | {rows:P1} ± {100 * rowsSpread:F1} "))
+                    .Append(Text($"| {line.Runs.Trainable:N0} | {line.Cost.SecondsPerStep:F3} | {line.Cost.PeakMegabytes:F0} ({line.Cost.LoadedMegabytes:F0}) |\n"));
+            }
+
+            text.Append("\nLearning rates tried, with the loss on the selection rows:\n\n| method | rates |\n|---|---|\n");
+            foreach (StudyLine line in section.Lines)
+            {
+                text.Append(Text($"| {line.Method} | {string.Join("; ", line.Runs.Rates.Select(rate => Text($"{rate.Rate:G2}: {(double.IsFinite(rate.Loss) ? Text($"{rate.Loss:F4}") : "failed")}")))} |\n"));
+            }
+
+            text.Append("\nMean training loss of each tenth of the steps, over seeds:\n\n| method | ").Append(string.Join(" | ", Enumerable.Range(1, section.Lines[0].Runs.Runs[0].Curve.Count)));
+            text.Append(" |\n|---|").Append(string.Concat(section.Lines[0].Runs.Runs[0].Curve.Select(_ => "--:|"))).Append('\n');
+            foreach (StudyLine line in section.Lines)
+            {
+                text.Append(Text($"| {line.Method} | {string.Join(" | ", Enumerable.Range(0, line.Runs.Runs[0].Curve.Count).Select(i => Text($"{line.Runs.Runs.Average(run => run.Curve[i]):F3}")))} |\n"));
+            }
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>Writes the results of longcat-nano. Losses and accuracies depend on no load; times do, so a busy machine may not save.</summary>
+    /// <returns>False when the machine was too busy, which is said on standard error.</returns>
+    public bool TrySave()
+    {
+        if (OtherCores > 0.2)
+        {
+            Console.Error.WriteLine(Text($"error: other processes took {OtherCores:F2} cores during the run, at most 0.2 are allowed; nothing is saved. Run again on a quiet machine."));
+            return false;
+        }
+
+        string path = Path.Combine(BenchmarkModels.Root, "tests", "LongCat.ML.Benchmarks", "results", "lora-longcat-nano");
+        File.WriteAllText(path + ".json", JsonSerializer.Serialize(this, Json) + "\n");
+        File.WriteAllText(path + ".md", ToMarkdown());
+        Console.Error.WriteLine($"saved {Path.GetFileName(path)}.json and .md");
+        return true;
+    }
+
+    private static string Against(StudyLine line, StudyLine? lora)
+    {
+        if (lora is null || line.Method == lora.Method)
+        {
+            return "";
+        }
+
+        double[] differences = [.. line.Runs.Runs.Zip(lora.Runs.Runs, (one, other) => one.Test.Loss - other.Test.Loss)];
+        (double mean, double spread) = MeanAndSpread(differences);
+        return Text($"{mean:+0.0000;-0.0000} ± {spread / Math.Sqrt(differences.Length):F4}");
+    }
+
+    private static (double Mean, double Spread) MeanAndSpread(IEnumerable<double> values)
+    {
+        double[] all = [.. values];
+        double mean = all.Average();
+        return (mean, all.Length < 2 ? 0 : Math.Sqrt(all.Sum(value => (value - mean) * (value - mean)) / (all.Length - 1)));
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
