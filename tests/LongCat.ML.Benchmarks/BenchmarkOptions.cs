@@ -8,13 +8,14 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
 
           --quick   small models and few repetitions: shows that everything runs, the figures mean little
           --only    one part; may be repeated: engine, matmul, ngram, mlnet, start (all five where none is named),
-                    or w4a8, w4a8-experts, w4a8-engine, adapters, quality, lora, lora-throughput, which run only when they are named
+                    or w4a8, w4a8-experts, w4a8-engine, adapters, quality, quality-fixtures, lora, lora-throughput,
+                    which run only when they are named
           --save    write results/<cpu>-<cores>.json and .md, or -<part> for one of those that are named; refused on a busy machine, with --quick and for single
                     parts of the first five
         """;
 
     private static readonly string[] General = ["engine", "matmul", "ngram", "mlnet", "start"];
-    private static readonly string[] Named = ["w4a8", "w4a8-experts", "w4a8-engine", "adapters", "quality", "lora", "lora-throughput"];
+    private static readonly string[] Named = ["w4a8", "w4a8-experts", "w4a8-engine", "adapters", "quality", "quality-fixtures", "lora", "lora-throughput"];
 
     /// <summary>Timed repetitions of a case.</summary>
     public int Repetitions => Quick ? 2 : 5;
@@ -35,7 +36,7 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
             throw new ArgumentException($"unexpected argument '{wrong}'");
         }
 
-        if (parts.Length > 1 && parts.FirstOrDefault(part => part is "quality" or "lora") is { } alone)
+        if (parts.Length > 1 && parts.FirstOrDefault(part => part is "quality" or "quality-fixtures" or "lora") is { } alone)
         {
             throw new ArgumentException($"--only {alone} stands alone: it has tables of its own");
         }

@@ -48,6 +48,11 @@ try
         return StudyBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch("lora"));
     }
 
+    if (options.Parts is ["quality-fixtures"])
+    {
+        return FixtureBenchmark.Run(options, models);
+    }
+
     Stopwatch time = Stopwatch.StartNew();
     OtherLoad others = new();
 

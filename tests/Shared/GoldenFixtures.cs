@@ -8,6 +8,9 @@ internal static class GoldenFixtures
 {
     public static string? Root { get; } = Find();
 
+    /// <summary>Why what needs them is skipped; null where they exist.</summary>
+    public static string? Absence => Root is null ? "the golden fixtures are not on this machine (../shared/fixtures, or LONGCAT_FIXTURES)" : null;
+
     public static string Path(params string[] parts) =>
         System.IO.Path.Combine([Root ?? throw new InvalidOperationException("the golden fixtures are absent"), .. parts]);
 
@@ -22,24 +25,6 @@ internal static class GoldenFixtures
         string candidate = System.IO.Path.Combine(Repository.Root, "..", "shared", "fixtures");
         return Directory.Exists(candidate) ? System.IO.Path.GetFullPath(candidate) : null;
     }
-}
-
-/// <summary>A test over the golden fixtures: skips with its reason where they are absent.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-internal sealed class GoldenFactAttribute : FactAttribute
-{
-    public GoldenFactAttribute() => Skip = GoldenTheoryAttribute.Reason;
-}
-
-/// <summary>A theory over the golden fixtures: skips with its reason where they are absent.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-internal sealed class GoldenTheoryAttribute : TheoryAttribute
-{
-    internal static string? Reason => GoldenFixtures.Root is null
-        ? "the golden fixtures are not on this machine (../shared/fixtures, or LONGCAT_FIXTURES)"
-        : null;
-
-    public GoldenTheoryAttribute() => Skip = Reason;
 }
 
 /// <summary>Where the checkout lies: the folder that holds LongCat.ML.sln.</summary>

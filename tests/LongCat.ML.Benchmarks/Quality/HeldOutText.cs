@@ -26,9 +26,6 @@ internal sealed class HeldOutText
 
     public int Missing { get; }
 
-    /// <summary>Tokens that are predicted: all but the first of each document.</summary>
-    public int Predicted => Documents.Sum(document => document.Length - 1);
-
     /// <summary>Reads the documents of the running SDK.</summary>
     /// <param name="folder">longcat-nano, with held-out.txt.</param>
     /// <param name="every">Takes every n-th held-out document.</param>

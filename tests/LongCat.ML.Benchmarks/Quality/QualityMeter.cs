@@ -4,40 +4,43 @@ using LongCat.ML.Inference;
 
 namespace LongCat.ML.Benchmarks.Quality;
 
-/// <summary>Runs models over held-out documents and compares every distribution with float32's, which lie in a temporary file.</summary>
+/// <summary>Runs models over documents (each alone, from position 0) and compares every distribution with float32's, which lie in a temporary file.</summary>
 internal sealed class QualityMeter : IDisposable
 {
     private const int Together = 16;
 
-    private readonly HeldOutText _text;
+    private readonly IReadOnlyList<int[]> _documents;
     private readonly FileStream _reference;
     private readonly double[] _losses;
     private int _vocabulary;
 
-    private QualityMeter(HeldOutText text, string folder)
+    private QualityMeter(IReadOnlyList<int[]> documents, string folder)
     {
-        _text = text;
-        _losses = new double[text.Documents.Count];
+        _documents = documents;
+        _losses = new double[documents.Count];
         _reference = new FileStream(Path.Combine(folder, "float32.logits"), FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
     }
 
     /// <summary>float32's own perplexity.</summary>
-    public double Perplexity => Math.Exp(_losses.Sum() / _text.Predicted);
+    public double Perplexity => Math.Exp(_losses.Sum() / Predicted);
+
+    /// <summary>Tokens that are predicted: all but the first of each document.</summary>
+    public int Predicted => _documents.Sum(document => document.Length - 1);
 
     /// <summary>Measures the float32 model that all others are compared with.</summary>
-    public static QualityMeter Open(HeldOutText text, string float32, string temporaryFolder)
+    public static QualityMeter Open(IReadOnlyList<int[]> documents, string float32, string temporaryFolder)
     {
-        QualityMeter meter = new(text, temporaryFolder);
+        QualityMeter meter = new(documents, temporaryFolder);
         meter.Run(float32, (document, logits) =>
         {
             lock (meter._reference)
             {
-                meter._vocabulary = logits.Length / text.Documents[document].Length;
+                meter._vocabulary = logits.Length / documents[document].Length;
                 meter._reference.Position = meter.Offset(document);
                 meter._reference.Write(MemoryMarshal.AsBytes(logits));
             }
 
-            meter._losses[document] = Compare(text.Documents[document], logits, logits, meter._vocabulary).Loss;
+            meter._losses[document] = Compare(documents[document], logits, logits, meter._vocabulary).Loss;
         });
         return meter;
     }
@@ -45,21 +48,14 @@ internal sealed class QualityMeter : IDisposable
     /// <summary>Measures a model.</summary>
     public QualityFigures Measure(string name, string folder, double seconds)
     {
-        Comparison[] documents = new Comparison[_text.Documents.Count];
+        Comparison[] documents = new Comparison[_documents.Count];
         Run(folder, (document, logits) =>
         {
-            float[] exact = new float[logits.Length];
-            lock (_reference)
-            {
-                _reference.Position = Offset(document);
-                _reference.ReadExactly(MemoryMarshal.AsBytes(exact.AsSpan()));
-            }
-
-            documents[document] = Compare(_text.Documents[document], exact, logits, _vocabulary);
+            documents[document] = Compare(_documents[document], Reference(document), logits, _vocabulary);
         });
-        double predicted = _text.Predicted;
+        double predicted = Predicted;
         double difference = (documents.Sum(document => document.Loss) - _losses.Sum()) / predicted;
-        double square = documents.Select((document, i) => Math.Pow(document.Loss - _losses[i] - (difference * (_text.Documents[i].Length - 1)), 2)).Sum();
+        double square = documents.Select((document, i) => Math.Pow(document.Loss - _losses[i] - (difference * (_documents[i].Length - 1)), 2)).Sum();
         return new QualityFigures(
             name,
             new DirectoryInfo(folder).EnumerateFiles().Where(file => file.Name.StartsWith("model.onnx", StringComparison.Ordinal)).Sum(file => file.Length) / 1e6,
@@ -68,20 +64,34 @@ internal sealed class QualityMeter : IDisposable
             Math.Sqrt(square) / predicted,
             documents.Sum(document => document.Agreed) / predicted,
             documents.Sum(document => document.Divergence) / predicted,
+            Math.Sqrt(documents.Sum(document => document.SquaredError) / documents.Sum(document => document.Squares)),
             seconds);
+    }
+
+    /// <summary>float32's logits of a document, [tokens, vocabulary].</summary>
+    public float[] Reference(int document)
+    {
+        float[] exact = new float[_documents[document].Length * _vocabulary];
+        lock (_reference)
+        {
+            _reference.Position = Offset(document);
+            _reference.ReadExactly(MemoryMarshal.AsBytes(exact.AsSpan()));
+        }
+
+        return exact;
     }
 
     public void Dispose() => _reference.Dispose();
 
-    private long Offset(int document) => 4L * _vocabulary * _text.Documents.Take(document).Sum(ids => (long)ids.Length);
+    private long Offset(int document) => 4L * _vocabulary * _documents.Take(document).Sum(ids => (long)ids.Length);
 
     private void Run(string folder, Action<int, float[]> use)
     {
         using InferenceEngine engine = InferenceEngine.Load(folder, new EngineOptions { MaxSequences = Together, MemoryBudgetBytes = 256 << 20 });
-        for (int first = 0; first < _text.Documents.Count; first += Together)
+        for (int first = 0; first < _documents.Count; first += Together)
         {
-            int count = Math.Min(Together, _text.Documents.Count - first);
-            Task<float[]>[] running = [.. Enumerable.Range(first, count).Select(document => engine.LogitsAsync(_text.Documents[document]))];
+            int count = Math.Min(Together, _documents.Count - first);
+            Task<float[]>[] running = [.. Enumerable.Range(first, count).Select(document => engine.LogitsAsync(_documents[document]))];
             Task.WaitAll(running);
             Parallel.For(0, count, i => use(first + i, running[i].Result));
         }
@@ -91,6 +101,8 @@ internal sealed class QualityMeter : IDisposable
     {
         double loss = 0;
         double divergence = 0;
+        double error = 0;
+        double squares = 0;
         int agreed = 0;
         for (int position = 0; position + 1 < ids.Length; position++)
         {
@@ -98,27 +110,31 @@ internal sealed class QualityMeter : IDisposable
             ReadOnlySpan<float> q = got.AsSpan(position * vocabulary, vocabulary);
             (int topP, double sumP) = Normalizer(p);
             (int topQ, double sumQ) = Normalizer(q);
-            double between = 0;
             int i = 0;
-            Vector512<double> lanes = default;
+            Vector512<double> lanes = default, errors = default, sums = default;
             for (; i + 8 <= vocabulary; i += 8)
             {
-                Vector512<double> logP = Widen(p, i) - Vector512.Create(sumP);
-                lanes += Vector512.Exp(logP) * (logP - (Widen(q, i) - Vector512.Create(sumQ)));
+                Vector512<double> one = Widen(p, i), other = Widen(q, i), logP = one - Vector512.Create(sumP);
+                lanes += Vector512.Exp(logP) * (logP - (other - Vector512.Create(sumQ)));
+                errors += (other - one) * (other - one);
+                sums += one * one;
             }
 
-            between += Vector512.Sum(lanes);
+            divergence += Vector512.Sum(lanes);
+            error += Vector512.Sum(errors);
+            squares += Vector512.Sum(sums);
             for (; i < vocabulary; i++)
             {
-                between += Math.Exp(p[i] - sumP) * (p[i] - sumP - (q[i] - sumQ));
+                divergence += Math.Exp(p[i] - sumP) * (p[i] - sumP - (q[i] - sumQ));
+                error += Math.Pow((double)q[i] - p[i], 2);
+                squares += Math.Pow(p[i], 2);
             }
 
-            divergence += between;
             agreed += topP == topQ ? 1 : 0;
             loss += sumQ - q[ids[position + 1]];
         }
 
-        return new Comparison(loss, divergence, agreed);
+        return new Comparison(loss, divergence, error, squares, agreed);
     }
 
     /// <summary>The first largest logit's index, and log Σ exp.</summary>
@@ -152,5 +168,5 @@ internal sealed class QualityMeter : IDisposable
         return Vector512.Create(lower, upper);
     }
 
-    private readonly record struct Comparison(double Loss, double Divergence, int Agreed);
+    private readonly record struct Comparison(double Loss, double Divergence, double SquaredError, double Squares, int Agreed);
 }

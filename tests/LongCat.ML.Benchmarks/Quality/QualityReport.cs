@@ -50,13 +50,13 @@ internal sealed record QualityReport(
         return text.ToString();
     }
 
-    /// <summary>Writes the results of longcat-nano; the figures are deterministic for a kernel path, so a busy machine is no reason to refuse.</summary>
-    public void Save()
+    /// <summary>Writes results/{name}.json and .md; the figures are deterministic for a kernel path, so a busy machine is no reason to refuse.</summary>
+    public static void Save<T>(string name, T report, string markdown)
     {
-        string path = Path.Combine(BenchmarkModels.Root, "tests", "LongCat.ML.Benchmarks", "results", "quality-longcat-nano");
-        File.WriteAllText(path + ".json", JsonSerializer.Serialize(this, Json) + "\n");
-        File.WriteAllText(path + ".md", ToMarkdown());
-        Console.Error.WriteLine($"saved {Path.GetFileName(path)}.json and .md");
+        string path = Path.Combine(BenchmarkModels.Root, "tests", "LongCat.ML.Benchmarks", "results", name);
+        File.WriteAllText(path + ".json", JsonSerializer.Serialize(report, Json) + "\n");
+        File.WriteAllText(path + ".md", markdown);
+        Console.Error.WriteLine($"saved {name}.json and .md");
     }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
