@@ -296,6 +296,146 @@ void RouterBits(CpuPath path) {
     }
 }
 
+// Adapters of all three projections, some without ranks, one with gains; tokens are dealt out over them and "none".
+struct Adapted {
+    ExpertAdapters adapters;
+    std::vector<int32_t> rows, starts[3];
+    std::vector<float> a[3], b[3], gain[3];
+
+    Adapted(Random& random, const ExpertMixtureArguments& p, const std::vector<int>& ranks, bool gains) {
+        adapters.count = static_cast<int64_t>(ranks.size());
+        ExpertLowRank* all[] = {&adapters.gate, &adapters.up, &adapters.down};
+        for (int i = 0; i < 3; i++) {
+            int64_t k = i < 2 ? p.hidden : p.intermediate, n = i < 2 ? p.intermediate : p.hidden;
+            starts[i] = {0};
+            for (size_t x = 0; x < ranks.size(); x++) {
+                starts[i].push_back(starts[i].back() + ranks[(x + static_cast<size_t>(i)) % ranks.size()]);
+            }
+            int64_t total = all[i]->ranks = starts[i].back();
+            a[i] = random.Floats(p.experts * k * total, 1 / std::sqrt(static_cast<float>(k)));
+            b[i] = random.Floats(p.experts * total * n, 0.5f);
+            gain[i] = random.Floats(p.experts * adapters.count * n);
+            all[i]->a = a[i].data(), all[i]->b = b[i].data(), all[i]->start = starts[i].data();
+            all[i]->gain = gains && i != 1 ? gain[i].data() : nullptr;
+        }
+        for (int64_t t = 0; t < p.tokens; t++) {
+            rows.push_back(static_cast<int32_t>(random.Between(-1, adapters.count - 1)));
+        }
+        adapters.row_adapter = rows.data();
+    }
+    Adapted(const Adapted&) = delete;
+};
+
+const std::vector<std::vector<int>> kAdapters = {{3}, {16, 0, 5}, {70, 1}, {0}};
+
+// An expert with its adapters merged into its matrices gives the same; so the specification is tied to the one without adapters.
+void MergedAdapters() {
+    Comparison comparison("ExpertMixture reference, adapters against merged experts", 1e-5, "weights rounded to float32 after merging");
+    Random random(48);
+    for (bool gains : {false, true}) {
+        Case c(random, 12, 20, 14, 5, 2, 3, WeightType::kFloat32);
+        Adapted adapted(random, c.p, {4}, gains);
+        std::fill(adapted.rows.begin(), adapted.rows.end(), 0);
+        c.p.adapters = &adapted.adapters;
+        std::vector<float> got = Run(CpuPath::kReference, c.p);
+        c.p.adapters = nullptr;
+        Weights* all[] = {&c.p.gate, &c.p.up, &c.p.down};
+        std::vector<float> merged[3];
+        for (int i = 0; i < 3; i++) {
+            int64_t k = i < 2 ? 20 : 14, n = i < 2 ? 14 : 20;
+            const float* w = static_cast<const float*>(all[i]->data);
+            for (int64_t e = 0; e < 5; e++) {
+                for (int64_t j = 0; j < n; j++) {
+                    for (int64_t x = 0; x < k; x++) {
+                        double sum = w[(e * n + j) * k + x];
+                        for (int64_t r = 0; r < 4; r++) {
+                            sum += static_cast<double>(adapted.a[i][static_cast<size_t>((e * k + x) * 4 + r)]) *
+                                   adapted.b[i][static_cast<size_t>((e * 4 + r) * n + j)];
+                        }
+                        merged[i].push_back(static_cast<float>(gains && i != 1 ? sum * adapted.gain[i][static_cast<size_t>(e * n + j)] : sum));
+                    }
+                }
+            }
+            all[i]->data = merged[i].data();
+        }
+        comparison.Add(got, Run(CpuPath::kReference, c.p), gains ? "with gains" : "without gains");
+    }
+}
+
+void AdaptersParity(CpuPath path, WeightLayout layout) {
+    Comparison comparison(Text("ExpertMixture %s %s, adapters", Name(path), Name(layout)).c_str(), 5e-5, "four float32 products in a row, times a factor of 6");
+    Random random(49);
+    struct {
+        int64_t tokens, hidden, intermediate;
+        int experts, zero, top_k;
+    } shapes[] = {{0, 8, 8, 2, 1, 1}, {1, 16, 8, 4, 2, 2}, {3, 33, 17, 5, 0, 3}, {70, 48, 150, 6, 3, 5}, {7, 130, 9, 37, 3, 12}, {130, 145, 70, 1, 1, 1}};
+    for (auto& s : shapes) {
+        for (const std::vector<int>& ranks : kAdapters) {
+            for (bool gains : {false, true}) {
+                Case c(random, s.tokens, s.hidden, s.intermediate, s.experts, s.zero, s.top_k, WeightType::kFloat32, layout);
+                Adapted adapted(random, c.p, ranks, gains);
+                c.p.adapters = &adapted.adapters;
+                comparison.Add(Run(path, c.p), Run(CpuPath::kReference, c.p), Text("%d tokens, hidden %d", (int)s.tokens, (int)s.hidden));
+            }
+        }
+    }
+}
+
+// Tokens without an adapter keep their bits; others have the same alone, in any batch and on any number of threads.
+void AdaptersInvariance(CpuPath path, WeightLayout layout) {
+    Random random(50);
+    for (const std::vector<int>& ranks : kAdapters) {
+        Case c(random, 90, 70, 60, 7, 3, 4, WeightType::kFloat32, layout);
+        std::vector<float> plain = Run(path, c.p);
+        Adapted adapted(random, c.p, ranks, false);
+        c.p.adapters = &adapted.adapters;
+        std::vector<float> whole = Run(path, c.p);
+        for (int threads : {2, 5}) {
+            Threads pool(threads);
+            EXPECT(SameBits(whole, Run(path, c.p, pool.parallel())), "%s: %d threads", Name(path), threads);
+        }
+        int changed = 0;
+        for (int64_t t = 0; t < 90; t++) {
+            std::vector<float> got(whole.begin() + t * 70, whole.begin() + (t + 1) * 70), without(plain.begin() + t * 70, plain.begin() + (t + 1) * 70);
+            bool same = SameBits(got, without);
+            changed += !same;
+            EXPECT(same || adapted.rows[static_cast<size_t>(t)] >= 0, "%s: token %d has no adapter", Name(path), (int)t);
+        }
+        EXPECT(ranks.size() == 1 && ranks[0] == 0 ? changed == 0 : changed > 20, "%s: adapters changed %d tokens", Name(path), changed);
+        for (int64_t step : {1, 7, 65}) {
+            for (int64_t from = 0; from < 90; from += step) {
+                ExpertMixtureArguments part = c.p;
+                ExpertAdapters some = adapted.adapters;
+                part.tokens = std::min(step, 90 - from), part.x += from * 70, some.row_adapter += from, part.adapters = &some;
+                std::vector<float> want(whole.begin() + from * 70, whole.begin() + (from + part.tokens) * 70);
+                EXPECT(SameBits(want, Run(path, part)), "%s: %d tokens from %d", Name(path), (int)part.tokens, (int)from);
+            }
+        }
+    }
+}
+
+void AdapterErrors() {
+    Random random(51);
+    auto expect = [&](auto&& change, const char* part) {
+        Case c(random, 4, 6, 5, 3, 1, 2, WeightType::kFloat32);
+        Adapted adapted(random, c.p, {2, 3}, true);
+        c.p.adapters = &adapted.adapters;
+        change(adapted);
+        std::vector<float> y;
+        EXPECT_ERROR(Run(BestCpuPath(), c.p, &y), part);
+        EXPECT(std::all_of(y.begin(), y.end(), [](float v) { return v == 777; }), "%s: an error must leave y alone", part);
+    };
+    expect([](Adapted& c) { c.adapters.count = -1; }, "-1 adapters, expected 0..1048576");
+    expect([](Adapted& c) { c.adapters.up.ranks = -1; }, "the adapters of up have -1 ranks, expected 0..1048576");
+    expect([](Adapted& c) { c.adapters.down.a = nullptr; }, "the adapters of down have 5 ranks, and A or B is null");
+    expect([](Adapted& c) { c.adapters.gate.start = nullptr; }, "2 adapters of gate without the place");
+    expect([](Adapted& c) { c.starts[2][0] = 1; }, "the start of down goes from 1 to 5, expected from 0 to 5");
+    expect([](Adapted& c) { c.starts[1][1] = 6; }, "the start of up at 2 is 5, below 6 before it");
+    expect([](Adapted& c) { c.adapters.row_adapter = nullptr; }, "2 adapters and no row_adapter");
+    expect([](Adapted& c) { c.rows[3] = 2; }, "row_adapter[3] is 2, expected -1 (none)..1");
+    expect([](Adapted& c) { c.rows[0] = INT32_MIN; }, "row_adapter[0] is -2147483648");
+}
+
 void Errors() {
     Random random(44);
     std::vector<float> y;
@@ -322,6 +462,8 @@ int main() {
     Normalized(CpuPath::kReference);
     NearTies(CpuPath::kReference);
     Choices(CpuPath::kReference, WeightLayout::kRows);
+    MergedAdapters();
+    AdapterErrors();
     for (CpuPath path : FastPaths()) {
         Ties(path);
         Normalized(path);
@@ -329,6 +471,10 @@ int main() {
         RouterBits(path);
         Choices(path, WeightLayout::kRows);
         Choices(path, WeightLayout::kPanels);
+        for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
+            AdaptersParity(path, layout);
+            AdaptersInvariance(path, layout);
+        }
         for (WeightType type : {WeightType::kFloat32, WeightType::kBFloat16}) {
             for (WeightLayout layout : {WeightLayout::kRows, WeightLayout::kPanels}) {
                 Parity(path, type, layout);

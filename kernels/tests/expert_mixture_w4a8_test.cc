@@ -275,6 +275,45 @@ void ActivationsAreBytes(CpuPath path) {
     EXPECT(SameBits(whole, Run(path, c.p).y), "%s: activations are not rounded to 8 bits", Name(path));
 }
 
+// Low-rank adapters: tokens without one keep their bits, the others are changed, the same alone as in a batch and on any number of threads.
+// Against the specification an inner activation on the edge between two integers may be rounded to the other.
+void Adapters(CpuPath path) {
+    Comparison comparison(Text("ExpertMixture W4A8 %s, adapters", Name(path)).c_str(), 0.02, "inner activations on an edge differ by one step of 127");
+    Random random(81);
+    for (Sizes s : {Sizes{1, 64, 64, 4, 2, 3, 32, 1}, Sizes{3, 33, 17, 5, 0, 3, 0, 0}, Sizes{110, 130, 70, 3, 1, 2, 64, 1}}) {
+        Case c(random, s);
+        Result plain = Run(path, c.p);
+        ExpertAdapters adapters;
+        std::vector<int32_t> rows, start = {0, 5, 5, 25};
+        std::vector<float> a[3], b[3];
+        ExpertLowRank* all[] = {&adapters.gate, &adapters.up, &adapters.down};
+        for (int i = 0; i < 3; i++) {
+            int64_t k = i < 2 ? s.hidden : s.intermediate, n = i < 2 ? s.intermediate : s.hidden;
+            a[i] = random.Floats(s.experts * k * 25, 1 / std::sqrt(static_cast<float>(k))), b[i] = random.Floats(s.experts * 25 * n, 0.2f);
+            all[i]->ranks = 25, all[i]->a = a[i].data(), all[i]->b = b[i].data(), all[i]->start = start.data();
+        }
+        for (int64_t t = 0; t < s.tokens; t++) {
+            rows.push_back(s.tokens == 1 ? 2 : static_cast<int32_t>(random.Between(-1, 2)));
+        }
+        adapters.count = 3, adapters.row_adapter = rows.data(), c.p.adapters = &adapters;
+        Result whole = Run(path, c.p), want = Run(CpuPath::kReference, c.p);
+        comparison.Add(whole.y, want.y, Describe(s));
+        comparison.Add(whole.inner, want.inner, Describe(s));
+        Threads pool(3);
+        EXPECT(SameBits(whole.y, Run(path, c.p, pool.parallel()).y), "%s: threads", Name(path));
+        for (int64_t t = 0; t < s.tokens; t++) {
+            auto row = [&](const Result& of) { return std::vector<float>(of.y.begin() + t * s.hidden, of.y.begin() + (t + 1) * s.hidden); };
+            bool none = rows[static_cast<size_t>(t)] < 0 || rows[static_cast<size_t>(t)] == 1;  // the second has no ranks
+            EXPECT(!none || SameBits(row(whole), row(plain)), "%s: token %d has no adapter", Name(path), (int)t);
+            ExpertMixtureArguments one = c.p;
+            ExpertAdapters own = adapters;
+            one.tokens = 1, one.x += t * s.hidden, own.row_adapter += t, one.adapters = &own;
+            EXPECT(SameBits(row(whole), Run(path, one).y), "%s: token %d alone", Name(path), (int)t);
+        }
+        EXPECT(!SameBits(whole.y, plain.y), "%s: the adapters change nothing", Name(path));
+    }
+}
+
 void Errors() {
     auto expect = [&](auto&& change, const char* part) {
         Random random(67);
@@ -300,6 +339,7 @@ int main() {
     BadTokens(CpuPath::kReference);
     ActivationsAreBytes(CpuPath::kReference);
     for (CpuPath path : FastPaths()) {
+        Adapters(path);
         SameIntegers(path);
         SameBitsWhereSiluIsExact(path);
         Invariance(path);

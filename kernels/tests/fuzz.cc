@@ -314,8 +314,9 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
 
 struct MixtureCase {
     ExpertMixtureArguments p;
-    std::vector<float> x, router, bias, y, inner;
-    std::vector<int32_t> selected;
+    ExpertAdapters adapters;
+    std::vector<float> x, router, bias, y, inner, a[3], b[3], gain[3];
+    std::vector<int32_t> selected, rows, starts[3];
     std::vector<Tensor> owned;
 };
 
@@ -332,6 +333,29 @@ void Make(Random& random, MixtureCase* c, Step* step) {
     for (Weights* weights : {&p.gate, &p.up, &p.down}) {
         c->owned.emplace_back(Type(random), random.Floats(p.experts * p.hidden * p.intermediate, 0.4f));
         *weights = c->owned.back().weights();
+    }
+    if (random.Below(2) == 0) {
+        ExpertAdapters& adapters = c->adapters;
+        adapters.count = random.Between(1, 4);
+        ExpertLowRank* all[] = {&adapters.gate, &adapters.up, &adapters.down};
+        for (int i = 0; i < 3; i++) {
+            int64_t k = i < 2 ? p.hidden : p.intermediate, n = i < 2 ? p.intermediate : p.hidden;
+            c->starts[i].push_back(0);
+            for (int64_t x = 0; x < adapters.count; x++) {
+                c->starts[i].push_back(c->starts[i].back() + static_cast<int32_t>(Size(random, 20)));
+            }
+            c->starts[i].shrink_to_fit();
+            int64_t total = all[i]->ranks = c->starts[i].back();
+            c->a[i] = random.Floats(p.experts * k * total, 0.2f), c->b[i] = random.Floats(p.experts * total * n, 0.2f);
+            c->gain[i] = random.Floats(p.experts * adapters.count * n);
+            all[i]->a = c->a[i].data(), all[i]->b = c->b[i].data(), all[i]->start = c->starts[i].data();
+            all[i]->gain = random.Below(3) == 0 ? c->gain[i].data() : nullptr;
+        }
+        for (int64_t t = 0; t < p.tokens; t++) {
+            c->rows.push_back(static_cast<int32_t>(random.Between(-1, adapters.count - 1)));
+        }
+        c->rows.shrink_to_fit();
+        adapters.row_adapter = c->rows.data(), p.adapters = &adapters;
     }
     step->what = Text("ExpertMixture %d tokens of %d, %d + %d experts of %d, top %d", (int)p.tokens, (int)p.hidden, p.experts,
                       p.zero_experts, (int)p.intermediate, p.top_k);
@@ -357,6 +381,15 @@ void Make(Random& random, MixtureCase* c, Step* step) {
                        [=] { c->p.hidden = 0; },       [=] { c->p.intermediate = -7; },
                        [=] { c->p.top_k = 0; },        [=] { c->p.top_k = c->p.experts + c->p.zero_experts + 1; },
                        [=] { c->p.zero_experts = -1; }};
+    if (p.adapters != nullptr) {
+        step->spoilings.insert(step->spoilings.end(), {[=] { c->adapters.count = -1; }, [=] { c->starts[1].back() += 1; }, [=] { c->starts[2][0] = -1; },
+                                                       [=] { c->adapters.gate.ranks = 1 << 21; }});
+        for (int32_t adapter : {-2, INT32_MIN, INT32_MAX, static_cast<int32_t>(c->adapters.count)}) {
+            if (p.tokens > 0) {
+                step->spoilings.push_back([=] { c->rows[0] = adapter; });
+            }
+        }
+    }
 }
 
 // ---- what is done with each

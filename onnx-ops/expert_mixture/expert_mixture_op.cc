@@ -88,6 +88,48 @@ void ExpertMixtureOp::ReadW4A8Experts(const Context& context, const ExpertMixtur
     experts.down = stack(5, DownLayout(p)), experts.down_scale = scales(8, p.hidden);
 }
 
+bool ExpertMixtureOp::ReadAdapters(const Context& context, const ExpertMixtureArguments& p, ExpertAdapters& adapters) const {
+    constexpr size_t kFirst = 9, kRowAdapter = 15, kFirstStart = 16, kFirstGain = 19;
+    ExpertLowRank* all[] = {&adapters.gate, &adapters.up, &adapters.down};
+    bool any = false, counted = false;
+    for (size_t i = 0; i < 3; i++) {
+        size_t start = kFirstStart + i;
+        if (!context.HasInput(start)) {
+            continue;
+        }
+        Input input = context.In(start, kInputs[start].name);
+        input.HasRank(1);
+        if (input.Dimension(0) < 1) {
+            Fail("input %zu (%s) is empty, expected a number more than there are adapters", start, kInputs[start].name);
+        }
+        adapters.count = counted ? adapters.count : input.Dimension(0) - 1;
+        input.HasShape({adapters.count + 1});
+        all[i]->start = input.Ints();
+        counted = any = true;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        size_t a = kFirst + 2 * i, gain = kFirstGain + i;
+        int64_t k = i < 2 ? p.hidden : p.intermediate, n = i < 2 ? p.intermediate : p.hidden;
+        if (context.HasInput(a) != context.HasInput(a + 1)) {
+            Fail("input %zu (%s) and input %zu (%s) belong together, expected both or none", a, kInputs[a].name, a + 1, kInputs[a + 1].name);
+        }
+        if (context.HasInput(a)) {
+            Input low = context.In(a, kInputs[a].name).HasShape({p.experts, k, -1});
+            all[i]->ranks = low.Dimension(2), all[i]->a = low.Floats();
+            all[i]->b = context.In(a + 1, kInputs[a + 1].name).HasShape({p.experts, all[i]->ranks, n}).Floats();
+            any = true;
+        }
+        if (context.HasInput(gain)) {
+            all[i]->gain = context.In(gain, kInputs[gain].name).HasShape({p.experts, adapters.count, n}).Floats();
+            any = true;
+        }
+    }
+    if (context.HasInput(kRowAdapter)) {
+        adapters.row_adapter = context.In(kRowAdapter, "row_adapter").HasShape({p.tokens}).Ints();
+    }
+    return any;
+}
+
 void ExpertMixtureOp::Compute(Context& context) const {
     ExpertMixtureArguments p = attributes_;
     int64_t all = int64_t{p.experts} + p.zero_experts;
@@ -110,6 +152,10 @@ void ExpertMixtureOp::Compute(Context& context) const {
         ReadW4A8Experts(context, p, experts);
     } else {
         ReadFloatExperts(context, p);
+    }
+    ExpertAdapters adapters;
+    if (ReadAdapters(context, p, adapters)) {
+        p.adapters = &adapters;
     }
     p.y = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
     p.selected = static_cast<int32_t*>(context.OptionalOut(1, {p.tokens, p.top_k}));

@@ -13,7 +13,20 @@ class ExpertMixtureOp {
                                        {"gate", kAny}, {"up", kAny},       {"down", kAny},
                                        {"gate_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
                                        {"up_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
-                                       {"down_scale", kFloat, INPUT_OUTPUT_OPTIONAL}};
+                                       {"down_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"gate_A", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"gate_B", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"up_A", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"up_B", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"down_A", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"down_B", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"row_adapter", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                       {"gate_start", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                       {"up_start", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                       {"down_start", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                       {"gate_gain", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"up_gain", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"down_gain", kFloat, INPUT_OUTPUT_OPTIONAL}};
     static constexpr Port kOutputs[] = {{"y", kFloat}, {"selected", kInt32, INPUT_OUTPUT_OPTIONAL}, {"inner", kFloat, INPUT_OUTPUT_OPTIONAL}};
 
     explicit ExpertMixtureOp(const Attributes& attributes);
@@ -25,6 +38,9 @@ class ExpertMixtureOp {
     void ReadW4A8Attributes(const Attributes& attributes);
     void ReadFloatExperts(const Context& context, ExpertMixtureArguments& p) const;
     void ReadW4A8Experts(const Context& context, const ExpertMixtureArguments& p, W4A8Experts& experts) const;
+
+    // Whether the inputs behind the weights name adapters.
+    bool ReadAdapters(const Context& context, const ExpertMixtureArguments& p, ExpertAdapters& adapters) const;
 
     CpuPath path_;
     int layout_;

@@ -40,7 +40,6 @@ public sealed class AdapterRefusalTests : IDisposable
     }
 
     [Theory]
-    [InlineData("experts.0.up_proj", "experts")]
     [InlineData("router.classifier", "router")]
     [InlineData("model.embed_tokens", "embed_tokens")]
     public void Modules_that_no_graph_takes_adapters_of(string target, string expected) =>

@@ -56,6 +56,59 @@ internal static partial class FuzzCases
         return Fuzz("LoraMatMul", inputs, s_floats, [], spoilings, $"[{string.Join(", ", leading)}, {k}] to {n}, {ranks} ranks of {adapters} adapters");
     }
 
+    /// <summary>The inputs of a mixture with adapters, in half the cases; not every projection has them.</summary>
+    private static Feed?[] WithExpertAdapters(Random random, Feed[] inputs, int experts, int hidden, int inner, int tokens, List<Spoiling> spoilings)
+    {
+        if (random.Next(2) == 0)
+        {
+            return inputs;
+        }
+
+        int adapters = random.Next(1, 4);
+        Feed?[] all = [.. inputs, .. new Feed?[22 - inputs.Length]];
+        all[15] = new("row_adapter", Enumerable.Range(0, tokens).Select(_ => random.Next(-1, adapters)).ToArray(), tokens);
+        string[] names = ["gate", "up", "down"];
+        for (int i = 0; i < 3; i++)
+        {
+            if (i < 2 && random.Next(4) == 0)
+            {
+                continue;
+            }
+
+            int k = i < 2 ? hidden : inner, n = i < 2 ? inner : hidden, place = i;
+            int[] start = [0, .. Enumerable.Range(0, adapters).Select(_ => Size(random, 9))];
+            for (int x = 0; x < adapters; x++)
+            {
+                start[x + 1] += start[x];
+            }
+
+            int ranks = start[^1];
+            string a = $"{names[i]}_A", b = $"{names[i]}_B", starts = $"{names[i]}_start", gain = $"{names[i]}_gain";
+            all[9 + (2 * i)] = new(a, random.Floats(experts * k * ranks).Select(value => value * 0.3f).ToArray(), experts, k, ranks);
+            all[10 + (2 * i)] = new(b, random.Floats(experts * ranks * n).Select(value => value * 0.3f).ToArray(), experts, ranks, n);
+            all[16 + i] = new(starts, start, adapters + 1);
+            spoilings.AddRange(
+            [
+                Rank(a, $"({a})"), Rank(b, $"({b})"), Rank(starts, $"({starts})"), Value(starts, 0, 1, $"start of {names[i]}"),
+                new($"input {9 + (2 * place)} ({a})", fuzz => Change(fuzz, a, old => Sized(old, experts, k + 1, ranks))),
+                new($"input {10 + (2 * place)} ({b})", fuzz => Change(fuzz, b, old => Sized(old, experts, ranks, n + 1))),
+            ]);
+            if (random.Next(2) == 0)
+            {
+                all[19 + i] = new(gain, random.Floats(experts * adapters * n), experts, adapters, n);
+                spoilings.AddRange([Rank(gain, $"({gain})"), new($"input {19 + place} ({gain})", fuzz => Change(fuzz, gain, old => Sized(old, experts, adapters, n + 1)))]);
+            }
+        }
+
+        spoilings.AddRange([Rank("row_adapter", "input 15 (row_adapter)"), Resize("row_adapter", tokens + 1, "input 15 (row_adapter)")]);
+        if (tokens > 0)
+        {
+            spoilings.AddRange([Value("row_adapter", 0, -2, "row_adapter[0] is -2"), Value("row_adapter", tokens - 1, adapters, $"row_adapter[{tokens - 1}] is {adapters}")]);
+        }
+
+        return all;
+    }
+
     /// <summary>The inputs of latent attention with merged matrices, in half the cases.</summary>
     private static Feed?[] WithAdapters(Random random, Feed[] inputs, int[] lengths, int rows, int rank, List<Spoiling> spoilings)
     {

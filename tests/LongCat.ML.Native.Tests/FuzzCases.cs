@@ -207,8 +207,9 @@ internal static partial class FuzzCases
                 fuzz => Change(fuzz, stack.Name, old => Sized(old, [.. old.Shape.Select((size, at) => at == axis ? size + 1 : size)])))));
         }
 
+        Feed?[] adapted = WithExpertAdapters(random, inputs, experts, hidden, inner, tokens, spoilings);
         return new FuzzCase(
-            "ExpertMixture", inputs, [("y", ElementType.Float)],
+            "ExpertMixture", adapted, [("y", ElementType.Float)],
             [
                 NodeAttribute.Int("top_k", top), NodeAttribute.Int("num_experts", experts), NodeAttribute.Int("num_zero_experts", zero),
                 NodeAttribute.Float("routed_scaling_factor", 1.5), NodeAttribute.Int("normalize", random.Next(2)),

@@ -32,6 +32,21 @@ public sealed class AdapterVerbTests(ITestOutputHelper output) : IDisposable
         Assert.True(expected.ReadFloat32("base.logits").Zip(got, (a, b) => Math.Abs(a - b)).Max() > 0.1f);
     }
 
+    [GoldenFact]
+    public void A_plain_export_with_an_adapter_of_experts_gives_the_golden_logits()
+    {
+        const string Adapter = "longcat-flash-lora-list";
+        string golden = GoldenFixtures.Path(Adapter, "golden.safetensors");
+        Succeeds(ToolProcess.LongCat("export", GoldenFixtures.Path("longcat-flash"), "--output", _folder["onnx"]));
+        Succeeds(ToolProcess.LongCat("logits", _folder["onnx"], "--adapter", GoldenFixtures.Path(Adapter), "--ids-file", golden, "--output", _folder["logits.safetensors"]));
+        using SafetensorsFile expected = SafetensorsFile.Open(golden);
+        float[] got = LongCatVerbTests.Logits(_folder["logits.safetensors"], out IReadOnlyList<long> shape);
+        Assert.Equal(expected.Tensors["logits"].Shape, shape);
+        float worst = expected.ReadFloat32("logits").Zip(got, (a, b) => Math.Abs(a - b)).Max();
+        output.WriteLine($"{Adapter} at run time: logits differ by {worst:E2}, limit 1e-4");
+        Assert.True(worst <= 1e-4f);
+    }
+
     [Fact]
     public void An_export_with_inputs_takes_the_file_that_the_adapter_verb_writes()
     {

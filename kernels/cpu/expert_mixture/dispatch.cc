@@ -1,5 +1,6 @@
 #include "../common/dot_product.h"
 #include "../common/numbers.h"
+#include "adapters.h"
 #include "paths.h"
 #include "w4a8_plan.h"
 
@@ -137,6 +138,9 @@ size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& p) {
 
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* workspace, const ParallelFor& parallel) {
     if (Status status = Check(p); !status.ok()) {
+        return status;
+    }
+    if (Status status = CheckAdapters(p); !status.ok()) {
         return status;
     }
     if (p.tokens == 0) {

@@ -1,8 +1,10 @@
 #include <cmath>
+#include <vector>
 
 #include "../common/numbers.h"
 #include "../common/parallel.h"
 #include "paths.h"
+#include "reference_adapters.h"
 
 namespace longcat {
 namespace {
@@ -66,15 +68,32 @@ void ReferenceRouting(const ExpertMixtureArguments& p, const Routing& r, const P
 
 void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, float* activation, const ParallelFor& parallel) {
     ReferenceRouting(p, r, parallel);
+    const ExpertAdapters none;
+    const ExpertAdapters& adapters = p.adapters == nullptr ? none : *p.adapters;
+    std::vector<double> down_ranks(static_cast<size_t>(r.first[p.experts] * adapters.down.ranks));
     For(parallel, static_cast<size_t>(p.experts), [&](size_t e) {
         int64_t expert = static_cast<int64_t>(e);
         Weights gates = OfExpert(p.gate, expert, p.intermediate, p.hidden), ups = OfExpert(p.up, expert, p.intermediate, p.hidden);
         for (int32_t pair = r.first[e]; pair < r.first[e + 1]; pair++) {
             const float* x = p.x + r.token[pair] * p.hidden;
+            int64_t adapter = AdapterOf(p, r.token[pair]);
+            std::vector<double> gate_ranks(static_cast<size_t>(adapters.gate.ranks)), up_ranks(static_cast<size_t>(adapters.up.ranks));
+            if (adapter >= 0) {
+                ReferenceRanks(adapters.gate, expert, adapter, x, p.hidden, gate_ranks.data());
+                ReferenceRanks(adapters.up, expert, adapter, x, p.hidden, up_ranks.data());
+            }
             for (int64_t i = 0; i < p.intermediate; i++) {
                 double gate = Dot(x, gates, i, p.hidden);
                 double up = Dot(x, ups, i, p.hidden);
+                if (adapter >= 0) {
+                    gate = ReferenceAdapted(p, adapters.gate, p.intermediate, expert, adapter, gate_ranks.data(), i, gate);
+                    up = ReferenceAdapted(p, adapters.up, p.intermediate, expert, adapter, up_ranks.data(), i, up);
+                }
                 activation[pair * p.intermediate + i] = static_cast<float>(gate / (1 + std::exp(-gate)) * up);
+            }
+            if (adapter >= 0) {
+                ReferenceRanks(adapters.down, expert, adapter, activation + pair * p.intermediate, p.intermediate,
+                               down_ranks.data() + pair * adapters.down.ranks);
             }
         }
     });
@@ -88,6 +107,9 @@ void ExpertMixtureReference(const ExpertMixtureArguments& p, const Routing& r, f
             Weights downs = OfExpert(p.down, e, p.hidden, p.intermediate);
             for (int32_t pair = r.first[e]; pair < r.first[e + 1]; pair++) {
                 double down = Dot(activation + pair * p.intermediate, downs, h, p.intermediate);
+                if (int64_t adapter = AdapterOf(p, r.token[pair]); adapter >= 0) {
+                    down = ReferenceAdapted(p, adapters.down, p.hidden, e, adapter, down_ranks.data() + pair * adapters.down.ranks, h, down);
+                }
                 p.y[r.token[pair] * p.hidden + h] += r.weight[pair] * static_cast<float>(down);
             }
         }

@@ -4,9 +4,14 @@
 #include <cmath>
 
 #include "../common/parallel.h"
+#include "adapters.h"
 
 namespace longcat {
 namespace {
+
+size_t RankBytes(const ExpertMixtureArguments& p) {
+    return static_cast<size_t>(p.tokens) * static_cast<size_t>(p.top_k) * static_cast<size_t>(AdapterWidth(p)) * 4 * sizeof(float);
+}
 
 size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -16,7 +21,7 @@ size_t RoutingBytes(const ExpertMixtureArguments& p) {
     size_t tokens = static_cast<size_t>(p.tokens), pairs = tokens * p.top_k, all = tokens * (p.experts + p.zero_experts);
     size_t experts = static_cast<size_t>(p.experts);
     return Aligned((experts + 1) * 4) + Aligned(pairs * 4) * 4 + Aligned(tokens * 4) + Aligned(all * 4) + Aligned(experts * 4) +
-           Aligned((experts + static_cast<size_t>(p.zero_experts)) * 4);
+           Aligned((experts + static_cast<size_t>(p.zero_experts)) * 4) + Aligned(RankBytes(p)) * 2;
 }
 
 Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
@@ -38,6 +43,9 @@ Routing PlaceRouting(const ExpertMixtureArguments& p, void* memory) {
     r.scores = static_cast<float*>(take(all * 4));
     r.cursor = static_cast<int32_t*>(take(experts * 4));
     r.squares = static_cast<float*>(take((experts + static_cast<size_t>(p.zero_experts)) * 4));
+    r.width = AdapterWidth(p);
+    r.gate_ranks = static_cast<float*>(take(RankBytes(p)));
+    r.up_ranks = static_cast<float*>(take(RankBytes(p)));
     return r;
 }
 

@@ -17,6 +17,9 @@ struct Routing {
     float* scores;    // scratch [tokens · (experts + zero_experts)]: logits, then probabilities
     int32_t* chosen;  // scratch [tokens · top_k], ascending
     int32_t* cursor;  // scratch [experts]
+    int64_t width;    // floats of a quarter of an adapter's ranks (adapters.h), 0 without adapters
+    float* gate_ranks;  // scratch [tokens · top_k, 4, width]: x · A of gate, then of down
+    float* up_ranks;    // the same of up
     float* squares;   // scratch [experts + zero_experts]: |router_e|², of the vectorised paths
 };
 

@@ -5,6 +5,7 @@
 #include "../simd/panels.h"
 #include "../simd/tiles.h"
 #include "activate.h"
+#include "low_rank.h"
 #include "router.h"
 
 namespace longcat {
@@ -40,6 +41,13 @@ inline void ExpertMixtureVectorised(const ExpertMixtureArguments& p, const Routi
     }
     bool small = r.first[p.experts] * p.hidden * p.intermediate < kInlineWork;
 
+    const ExpertAdapters* adapters = p.adapters;
+    auto token_of = [&](int64_t pair) { return p.x + r.token[pair] * p.hidden; };
+    if (adapters != nullptr) {
+        MakeRanks(p, r, adapters->gate, p.hidden, token_of, r.gate_ranks, parallel);
+        MakeRanks(p, r, adapters->up, p.hidden, token_of, r.up_ranks, parallel);
+    }
+
     bool panels = p.gate.layout == WeightLayout::kPanels;
     int most = panels ? kMostRows : kProductRows, gate_columns = panels ? kGatePanelColumns : kGateColumns;
     int64_t blocks = CeilDivide(p.intermediate, gate_columns);
@@ -55,12 +63,20 @@ inline void ExpertMixtureVectorised(const ExpertMixtureArguments& p, const Routi
             }
             ExpertProduct(a, count, p.gate, expert, p.intermediate, column, columns, p.hidden, gate, gate_columns);
             ExpertProduct(a, count, p.up, expert, p.intermediate, column, columns, p.hidden, up, gate_columns);
+            for (int i = 0; adapters != nullptr && i < count; i++) {
+                AddRanks(p, r, adapters->gate, p.intermediate, expert, pair + i, r.gate_ranks, column, columns, gate + i * gate_columns);
+                AddRanks(p, r, adapters->up, p.intermediate, expert, pair + i, r.up_ranks, column, columns, up + i * gate_columns);
+            }
             for (int i = 0; i < count; i++) {
                 Activate(gate + i * gate_columns, up + i * gate_columns, columns, activation + (pair + i) * p.intermediate + column);
             }
         }
     });
 
+    if (adapters != nullptr) {
+        auto inner_of = [&](int64_t pair) { return activation + pair * p.intermediate; };
+        MakeRanks(p, r, adapters->down, p.intermediate, inner_of, r.gate_ranks, parallel);
+    }
     bool many = p.tokens >= kManyTokens;
     int64_t width = panels ? (many ? kManyDownPanelColumns : kDownPanelColumns) : (many ? kManyDownColumns : kDownColumns);
     For(Unless(small, parallel), static_cast<size_t>(CeilDivide(p.hidden, width)), [&](size_t index) {
@@ -81,6 +97,9 @@ inline void ExpertMixtureVectorised(const ExpertMixtureArguments& p, const Routi
                     a[j] = activation + (pair + j) * p.intermediate;
                 }
                 ExpertProduct(a, count, p.down, expert, p.hidden, column, columns, p.intermediate, down, width);
+                for (int j = 0; adapters != nullptr && j < count; j++) {
+                    AddRanks(p, r, adapters->down, p.hidden, expert, pair + j, r.gate_ranks, column, columns, down + j * width);
+                }
                 for (int j = 0; j < count; j++) {
                     float* y = p.y + r.token[pair + j] * p.hidden + column;
                     float weight = r.weight[pair + j];

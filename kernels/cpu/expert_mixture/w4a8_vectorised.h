@@ -10,6 +10,7 @@
 #include "../simd/quantize.h"
 #include "../simd/w4a8_panels.h"
 #include "activate.h"
+#include "low_rank.h"
 #include "router.h"
 #include "w4a8_plan.h"
 
@@ -51,6 +52,11 @@ class W4A8Mixture {
             [&](size_t t) { QuantizeToken(static_cast<int64_t>(t)); });
         For(Unless(pairs * p.hidden < kInlineWork, parallel_), static_cast<size_t>(count_),
             [&](size_t part) { InterleavePart(Parts()[Order()[part]]); });
+        if (p.adapters != nullptr) {
+            auto token_of = [&](int64_t pair) { return p.x + r.token[pair] * p.hidden; };
+            MakeRanks(p, r, p.adapters->gate, p.hidden, token_of, r.gate_ranks, parallel_);
+            MakeRanks(p, r, p.adapters->up, p.hidden, token_of, r.up_ranks, parallel_);
+        }
         InOrder(Unless(small, parallel_), gates.count, [&](int64_t index, int64_t next) {
             GateTask task = gates.At(index), after = gates.At(Smaller(next, gates.count - 1));
             ExpertPart& part = Parts()[Order()[task.part]];
@@ -60,6 +66,10 @@ class W4A8Mixture {
                 QuantizeInner(part);
             }
         });
+        if (p.adapters != nullptr) {
+            auto inner_of = [&](int64_t pair) { return activation_ + pair * p.intermediate; };
+            MakeRanks(p, r, p.adapters->down, p.intermediate, inner_of, r.gate_ranks, parallel_);
+        }
         int64_t down_panels = CeilDivide(p.hidden, kW4A8PanelColumns), width = pairs >= kManyPairs ? kLastDownPanels : kDownPanels;
         int64_t down_tasks = 0;
         for (int64_t first = 0; first < down_panels; first = AfterDown(first, down_panels, width)) {
@@ -180,6 +190,11 @@ class W4A8Mixture {
             W4A8PanelProduct(gate_, up_panel, after, blocks, 0, blocks.count, rows, ups);
             for (int64_t row = 0; row < part.rows; row++) {
                 float* gate = gates.y + row * gates.stride;
+                if (p.adapters != nullptr) {
+                    int64_t pair = part.first + row;
+                    AddRanks(p, r, p.adapters->gate, p.intermediate, part.expert, pair, r.gate_ranks, column, gates.columns, gate);
+                    AddRanks(p, r, p.adapters->up, p.intermediate, part.expert, pair, r.up_ranks, column, gates.columns, up + row * ups.stride);
+                }
                 Activate(gate, up + row * ups.stride, gates.columns, gate);
             }
         }
@@ -219,6 +234,10 @@ class W4A8Mixture {
                 for (int64_t row = 0; row < part.rows; row++) {
                     float* y = p.y + r.token[part.first + row] * p.hidden + panel * kW4A8PanelColumns;
                     float weight = r.weight[part.first + row];
+                    if (p.adapters != nullptr) {
+                        AddRanks(p, r, p.adapters->down, p.hidden, part.expert, part.first + row, r.gate_ranks, panel * kW4A8PanelColumns,
+                                 output.columns, down + row * kW4A8PanelColumns);
+                    }
                     for (int64_t c = 0; c < output.columns; c++) {
                         y[c] += weight * down[row * kW4A8PanelColumns + c];
                     }

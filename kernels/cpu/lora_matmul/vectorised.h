@@ -97,13 +97,11 @@ inline void LoraDown(const LoraMatMulArguments& p, const float* const* x, int ro
 }
 
 // The quarters' sums into the first one's place.
-inline void LoraJoin(const LoraMatMulArguments& p, const LoraTiles& all, const LoraTile& tile) {
-    int64_t rank = LoraRank(p, tile.adapter), stride = kLoraQuarters * all.width;
-    for (int i = 0; i < tile.count; i++) {
-        float* u = all.u + (tile.first + i) * stride;
+inline void LoraJoin(float* u, int rows, int64_t rank, int64_t width) {
+    for (int i = 0; i < rows; i++, u += kLoraQuarters * width) {
         for (int64_t r = 0; r < rank; r += Simd::kLanes) {  // whole vectors: u has room
-            Vector low = Simd::Add(Simd::Load(u + r), Simd::Load(u + all.width + r));
-            Vector high = Simd::Add(Simd::Load(u + 2 * all.width + r), Simd::Load(u + 3 * all.width + r));
+            Vector low = Simd::Add(Simd::Load(u + r), Simd::Load(u + width + r));
+            Vector high = Simd::Add(Simd::Load(u + 2 * width + r), Simd::Load(u + 3 * width + r));
             Simd::Store(u + r, Simd::Add(low, high));
         }
     }
@@ -185,11 +183,12 @@ inline void LoraMatMulVectorised(const LoraMatMulArguments& p, const LoraTiles& 
             LoraDown(p, x, tile.count, start, rank, quarter, all.u + tile.first * u_stride + quarter * all.width, u_stride);
         }
         if (!split) {
-            LoraJoin(p, all, tile);
+            LoraJoin(all.u + tile.first * u_stride, tile.count, rank, all.width);
         }
     });
     for (int64_t t = 0; split && t < all.adapted; t++) {
-        LoraJoin(p, all, all.tiles[t]);
+        const LoraTile& tile = all.tiles[t];
+        LoraJoin(all.u + tile.first * u_stride, tile.count, LoraRank(p, tile.adapter), all.width);
     }
     int64_t blocks = CeilDivide(p.n, kLoraColumns);
     For(Unless(work * p.n + p.m * p.n < kInlineWork, parallel), static_cast<size_t>(all.count * blocks), [&](size_t index) {

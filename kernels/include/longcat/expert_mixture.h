@@ -22,6 +22,10 @@
 // rounding could decide takes sums in double, so the experts are those that exact logits would select; (2) the tokens
 // of each expert are listed in ascending order; (3) gate and up per expert and block of I for all of its tokens at once; (4) one task
 // owns a block of H for all experts in ascending order, so additions to y keep that order without locks.
+// Adapters (longcat/lora_matmul.h) change the products of their tokens before anything else sees them, gate and up before silu and ⊙, down
+// before the routing weight:   g = gain ∘ (gate_e x + (x · A_e) · B_e), and so on; W4A8 experts' adapters read x and silu(g) ⊙ u as floats.
+// u = x · A is made once per token, expert and projection, after stage (2) for gate and up and after stage (3) for down; tasks add u · B to
+// the outputs that they made, ranks ascending. Tokens without an adapter give what they give without adapters, bit for bit.
 // Weights of experts that no token selected are never read; identity experts read nothing.
 // With W4A8 experts stage (3) has the experts with the most tokens first, and whoever ends a block of an expert's tokens turns their inner
 // activations into integers; a token's result depends neither on the others nor on how the work was spread, bit for bit.
@@ -46,6 +50,22 @@ struct W4A8Experts {
     const float *gate_scale = nullptr, *up_scale = nullptr, *down_scale = nullptr;  // [E, I], [E, I], [E, H]
 };
 
+// What adapters do to one projection [N, K] of every expert: as in longcat/lora_matmul.h, a matrix for each expert. With ranks 0 and without
+// gain: nothing.
+struct ExpertLowRank {
+    int64_t ranks = 0;               // of all adapters together
+    const float* a = nullptr;        // [E, K, ranks]
+    const float* b = nullptr;        // [E, ranks, N]
+    const int32_t* start = nullptr;  // [count + 1], first 0, never falling, last `ranks`; may be null with one adapter or without ranks
+    const float* gain = nullptr;     // [E, count, N], may be null
+};
+
+struct ExpertAdapters {
+    int64_t count = 1;
+    const int32_t* row_adapter = nullptr;  // [tokens], -1: none; may be null with one adapter: every token has it
+    ExpertLowRank gate, up, down;
+};
+
 struct ExpertMixtureArguments {
     int64_t tokens = 0, hidden = 0, intermediate = 0;
     int experts = 0, zero_experts = 0, top_k = 0;
@@ -56,6 +76,7 @@ struct ExpertMixtureArguments {
     const float* correction_bias = nullptr;  // may be null: p alone selects
     Weights gate, up, down;            // of one layout
     const W4A8Experts* w4a8 = nullptr;  // given: these instead of gate, up and down
+    const ExpertAdapters* adapters = nullptr;  // may be null
     float* y = nullptr;            // must not be x
     int32_t* selected = nullptr;   // [tokens, top_k], may be null: sel of each token, ascending
     float* inner = nullptr;        // [tokens, top_k, I], may be null: silu(gate_e x) ⊙ up_e x of each of sel; zeros for zero experts
@@ -67,7 +88,8 @@ size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& arguments);
 W4A8Layout GateLayout(const ExpertMixtureArguments& arguments);
 W4A8Layout DownLayout(const ExpertMixtureArguments& arguments);
 
-// kInvalidArgument: sizes, top_k outside 1..experts + zero_experts, W4A8 experts without weights or with a group that does not fit.
+// kInvalidArgument: sizes, top_k outside 1..experts + zero_experts, W4A8 experts without weights or with a group that does not fit,
+// adapters. kOutOfRange: a row_adapter. On an error nothing is written.
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 }  // namespace longcat

@@ -37,7 +37,7 @@ internal sealed class AdapterCheck(string folder, AdapterGraph graph)
                 + $"Quantize without equalization, or merge the adapter: {Merge}.");
         }
 
-        string[] unknown = [.. adapter.Modules.Keys.Where(module => !graph.Modules.ContainsKey(module)).Order(StringComparer.Ordinal)];
+        string[] unknown = [.. adapter.Modules.Keys.Where(module => !Takes(module)).Order(StringComparer.Ordinal)];
         if (unknown.Length > 0)
         {
             throw new InferenceException(
@@ -46,7 +46,7 @@ internal sealed class AdapterCheck(string folder, AdapterGraph graph)
 
         foreach (AdapterMatrix matrix in adapter.Modules.Values)
         {
-            CheckSizes(source, matrix, graph.Modules[matrix.Module]);
+            CheckSizes(source, matrix, graph.Find(matrix.Module));
         }
     }
 
@@ -62,13 +62,15 @@ internal sealed class AdapterCheck(string folder, AdapterGraph graph)
             throw Refused(source, $"{matrix.Module} has a bias of its own (lora_bias), which cannot be added for single requests. Merge it: {Merge}.");
         }
 
-        bool padded = module.Weight.Shape.Count == 4 && matrix.In + 1 == module.InFeatures;
+        bool padded = module.Weight.Shape.Count == 4 && module.Experts == 0 && matrix.In + 1 == module.InFeatures;
         if (matrix.Out != module.OutFeatures || (matrix.In != module.InFeatures && !padded))
         {
             throw Refused(
                 source, $"{matrix.Module} is adapted as [{matrix.Out}, {matrix.In}], and the model in {folder} has [{module.OutFeatures}, {module.InFeatures}] there. Was the adapter trained on this model?");
         }
     }
+
+    private bool Takes(string module) => graph.Modules.ContainsKey(module) || Reason(module).Length == 0;
 
     /// <summary>What the graph says of a module that it does not take.</summary>
     private string Reason(string module)

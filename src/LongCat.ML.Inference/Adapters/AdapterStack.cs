@@ -53,7 +53,7 @@ internal sealed unsafe class AdapterStack : IDisposable
                 check.Check(source);
             }
 
-            HashSet<string> names = [.. sources.SelectMany(source => source.Adapter.Modules.Keys)];
+            HashSet<string> names = [.. sources.SelectMany(source => source.Adapter.Modules.Keys).Select(AdapterGraph.WithoutExpert)];
             StackedModule[] modules = [.. graph.Modules.Values.Where(module => names.Contains(module.Module)).Select(module => new StackedModule(module, sources))];
             Dictionary<string, string> starts = StartNames(modules);
             byte[] rewritten = graph.Insert([.. modules.Select(module => new AdapterSite(module.Name) { Gain = module.HasGain, Start = starts.GetValueOrDefault(Key(module), AdapterNames.AdapterStart) })]);
@@ -140,17 +140,22 @@ internal sealed unsafe class AdapterStack : IDisposable
             }
 
             int ranks = module.Ranks;
-            float* a = (float*)Add(AdapterNames.A(module.Name), TensorElementType.Float, module.In, ranks);
-            float* b = (float*)Add(AdapterNames.B(module.Name), TensorElementType.Float, ranks, module.Out);
-            fillings.Add(() =>
+            long[] experts = module.IsExperts ? [module.Count] : [];
+            float* a = (float*)Add(AdapterNames.A(module.Name), TensorElementType.Float, [.. experts, module.In, ranks]);
+            float* b = (float*)Add(AdapterNames.B(module.Name), TensorElementType.Float, [.. experts, ranks, module.Out]);
+            float* gain = module.HasGain ? (float*)Add(AdapterNames.Gain(module.Name), TensorElementType.Float, [.. experts, adapters, module.Out]) : null;
+            for (int i = 0; i < module.Count; i++)
             {
-                module.FillA(new Span<float>(a, checked(module.In * ranks)));
-                module.FillB(new Span<float>(b, checked(ranks * module.Out)));
-            });
-            if (module.HasGain)
-            {
-                float* gain = (float*)Add(AdapterNames.Gain(module.Name), TensorElementType.Float, adapters, module.Out);
-                fillings.Add(() => module.FillGain(new Span<float>(gain, checked(adapters * module.Out)), folder));
+                int expert = i;
+                fillings.Add(() =>
+                {
+                    module.FillA(new Span<float>(a + ((long)expert * module.In * ranks), checked(module.In * ranks)), expert);
+                    module.FillB(new Span<float>(b + ((long)expert * ranks * module.Out), checked(ranks * module.Out)), expert);
+                    if (gain is not null)
+                    {
+                        module.FillGain(new Span<float>(gain + ((long)expert * adapters * module.Out), checked(adapters * module.Out)), folder, expert);
+                    }
+                });
             }
         }
 

@@ -4,28 +4,39 @@ using LongCat.ML.Onnx.Adapters;
 
 namespace LongCat.ML.Inference.Adapters;
 
-/// <summary>What all adapters do to one module, in the order of the adapters; an entry is null where an adapter leaves the module alone.</summary>
+/// <summary>
+/// What all adapters do to one module, in the order of the adapters; an entry is null where an adapter leaves the module alone. A projection of experts is a matrix for each expert,
+/// with room for the largest rank that an adapter has in any of them; the others are filled up with zeros.
+/// </summary>
 internal sealed class StackedModule
 {
     private readonly AdaptableModule _module;
     private readonly IReadOnlyList<AdapterSource> _sources;
-    private readonly AdapterMatrix?[] _parts;
+    private readonly AdaptableModule[] _matrices;
+    private readonly AdapterMatrix?[][] _parts;
 
     public StackedModule(AdaptableModule module, IReadOnlyList<AdapterSource> sources)
     {
         _module = module;
         _sources = sources;
-        _parts = [.. sources.Select(source => source.Adapter.Modules.GetValueOrDefault(module.Module))];
-        AdapterMatrix first = _parts.First(part => part is not null)!;
+        _matrices = module.Experts == 0 ? [module] : [.. Enumerable.Range(0, module.Experts).Select(module.Expert)];
+        _parts = [.. _matrices.Select(matrix => sources.Select(source => source.Adapter.Modules.GetValueOrDefault(matrix.Module)).ToArray())];
+        AdapterMatrix first = _parts.SelectMany(parts => parts).First(part => part is not null)!;
         (In, Out) = (first.In, first.Out);
-        Starts = new int[_parts.Length + 1];
-        for (int i = 0; i < _parts.Length; i++)
+        Starts = new int[sources.Count + 1];
+        for (int i = 0; i < sources.Count; i++)
         {
-            Starts[i + 1] = Starts[i] + (_parts[i]?.Rank ?? 0);
+            Starts[i + 1] = Starts[i] + _parts.Max(parts => parts[i]?.Rank ?? 0);
         }
     }
 
     public string Name => _module.Module;
+
+    /// <summary>Matrices: experts, or 1.</summary>
+    public int Count => _matrices.Length;
+
+    /// <summary>Whether the graph takes a matrix for each expert.</summary>
+    public bool IsExperts => _module.Experts > 0;
 
     /// <summary>K.</summary>
     public int In { get; }
@@ -40,7 +51,7 @@ internal sealed class StackedModule
     public int[] Starts { get; }
 
     /// <summary>Whether an adapter multiplies the outputs (DoRA). Merged matrices have that multiplied in.</summary>
-    public bool HasGain => !IsMerged && _parts.Any(part => part?.Magnitude is not null);
+    public bool HasGain => !IsMerged && _parts.Any(parts => parts.Any(part => part?.Magnitude is not null));
 
     /// <summary>Whether the graph takes the whole matrix with each adapter merged into it.</summary>
     public bool IsMerged => _module.Kind == AdaptableModuleKind.LatentValues;
@@ -48,14 +59,15 @@ internal sealed class StackedModule
     /// <summary>Bytes that an adapter takes in this module.</summary>
     public long BytesOf(int adapter) => IsMerged
         ? (long)Out * In * sizeof(float)
-        : ((long)(Starts[adapter + 1] - Starts[adapter]) * (In + Out) * sizeof(float)) + (HasGain ? (long)Out * sizeof(float) : 0);
+        : Count * (((long)(Starts[adapter + 1] - Starts[adapter]) * (In + Out) * sizeof(float)) + (HasGain ? (long)Out * sizeof(float) : 0));
 
     /// <summary>A of all adapters beside each other, transposed against PEFT: [K, ranks].</summary>
-    public void FillA(Span<float> a)
+    public void FillA(Span<float> a, int expert)
     {
-        for (int i = 0; i < _parts.Length; i++)
+        AdapterMatrix?[] parts = _parts[expert];
+        for (int i = 0; i < parts.Length; i++)
         {
-            for (int r = 0; _parts[i] is { } part && r < part.Rank; r++)
+            for (int r = 0; parts[i] is { } part && r < part.Rank; r++)
             {
                 ReadOnlySpan<float> row = part.A.AsSpan(r * In, In);
                 for (int k = 0; k < In; k++)
@@ -67,11 +79,12 @@ internal sealed class StackedModule
     }
 
     /// <summary>B of all adapters one below the other, transposed against PEFT and times the scale: [ranks, N].</summary>
-    public void FillB(Span<float> b)
+    public void FillB(Span<float> b, int expert)
     {
-        for (int i = 0; i < _parts.Length; i++)
+        AdapterMatrix?[] parts = _parts[expert];
+        for (int i = 0; i < parts.Length; i++)
         {
-            for (int r = 0; _parts[i] is { } part && r < part.Rank; r++)
+            for (int r = 0; parts[i] is { } part && r < part.Rank; r++)
             {
                 Span<float> row = b.Slice((Starts[i] + r) * Out, Out);
                 for (int o = 0; o < Out; o++)
@@ -79,25 +92,26 @@ internal sealed class StackedModule
                     row[o] = (float)(part.Scale * part.B[(o * part.Rank) + r]);
                 }
 
-                CheckFinite(row, i, "the scale times B");
+                CheckFinite(row, i, _matrices[expert], "the scale times B");
             }
         }
     }
 
     /// <summary>DoRA: m / ‖W + sBA‖ of every output, W as the folder holds it; 1 where an adapter has no magnitudes: [n, N].</summary>
-    public void FillGain(Span<float> gain, string folder)
+    public void FillGain(Span<float> gain, string folder, int expert)
     {
+        AdapterMatrix?[] parts = _parts[expert];
         gain.Fill(1);
-        using BaseMatrix matrix = BaseMatrix.Open(folder, _module, In);
+        using BaseMatrix matrix = BaseMatrix.Open(folder, _matrices[expert], In);
         float[] block = new float[matrix.BlockRows * In];
         float[] sum = new float[In];
         for (int first = 0; first < Out; first += matrix.BlockRows)
         {
             int count = Math.Min(matrix.BlockRows, Out - first);
             matrix.Read(first, count, block);
-            for (int i = 0; i < _parts.Length; i++)
+            for (int i = 0; i < parts.Length; i++)
             {
-                for (int row = 0; _parts[i] is { Magnitude: not null } part && row < count; row++)
+                for (int row = 0; parts[i] is { Magnitude: not null } part && row < count; row++)
                 {
                     gain[(i * Out) + first + row] = Merge(i, part, first + row, block.AsSpan(row * In, In), sum);
                 }
@@ -108,16 +122,17 @@ internal sealed class StackedModule
     /// <summary>The matrix with each adapter merged into it: [n, N, K].</summary>
     public unsafe void FillMerged(float* merged, string folder)
     {
+        AdapterMatrix?[] parts = _parts[0];
         using BaseMatrix matrix = BaseMatrix.Open(folder, _module, In);
         float[] block = new float[matrix.BlockRows * In];
         for (int first = 0; first < Out; first += matrix.BlockRows)
         {
             int count = Math.Min(matrix.BlockRows, Out - first);
             matrix.Read(first, count, block);
-            for (int i = 0; i < _parts.Length; i++)
+            for (int i = 0; i < parts.Length; i++)
             {
                 Span<float> rows = new(merged + ((((long)i * Out) + first) * In), count * In);
-                if (_parts[i] is not { } part)
+                if (parts[i] is not { } part)
                 {
                     block.AsSpan(0, count * In).CopyTo(rows);
                     continue;
@@ -132,7 +147,7 @@ internal sealed class StackedModule
                         TensorPrimitives.Multiply(sum, gain, sum);
                     }
 
-                    CheckFinite(sum, i, "W + sBA");
+                    CheckFinite(sum, i, _module, "W + sBA");
                 }
             }
         }
@@ -162,17 +177,17 @@ internal sealed class StackedModule
         double gain = part.Magnitude[row] / Math.Sqrt(squares);
         return double.IsFinite(gain)
             ? (float)gain
-            : throw Refused(adapter, $"row {row} of W + sBA has the norm {Math.Sqrt(squares)}, and its magnitude is {part.Magnitude[row]}: there is no direction to scale. Was the adapter trained on this model?");
+            : throw Refused(adapter, part.Module, $"row {row} of W + sBA has the norm {Math.Sqrt(squares)}, and its magnitude is {part.Magnitude[row]}: there is no direction to scale. Was the adapter trained on this model?");
     }
 
-    private void CheckFinite(ReadOnlySpan<float> values, int adapter, string what)
+    private void CheckFinite(ReadOnlySpan<float> values, int adapter, AdaptableModule module, string what)
     {
         int bad = TensorPrimitives.IndexOfMaxMagnitude(values);
         if (bad >= 0 && !float.IsFinite(values[bad]))
         {
-            throw Refused(adapter, $"{what} holds {values[bad]}, expected finite numbers: the training diverged or the file is damaged.");
+            throw Refused(adapter, module.Module, $"{what} holds {values[bad]}, expected finite numbers: the training diverged or the file is damaged.");
         }
     }
 
-    private InferenceException Refused(int adapter, string message) => new($"the adapter '{_sources[adapter].Name}' ({_sources[adapter].Folder}), {Name}: {message}");
+    private InferenceException Refused(int adapter, string module, string message) => new($"the adapter '{_sources[adapter].Name}' ({_sources[adapter].Folder}), {module}: {message}");
 }

@@ -11,4 +11,7 @@ public enum AdaptableModuleKind
 
     /// <summary>kv_b_proj, which lies inside latent attention: the whole matrix with each adapter merged into it (<see cref="AdapterNames.Adapted"/>), in place of A and B.</summary>
     LatentValues,
+
+    /// <summary>One projection of all experts of a mixture: A [E, K, ranks], B [E, ranks, N] and perhaps a gain [E, n, N].</summary>
+    Experts,
 }

@@ -20,7 +20,7 @@ public sealed partial class AdapterGraph
     /// <summary>
     /// The graph with inputs for adapters. It has the same external data, outputs and other inputs, and these in addition: the <see cref="AdapterSite.Rows"/> and
     /// <see cref="AdapterSite.Start"/> of every product, and of every module <see cref="AdapterNames.A"/> [K, ranks], <see cref="AdapterNames.B"/> [ranks, N] and where asked for
-    /// <see cref="AdapterNames.Gain"/> [n, N]; of kv_b_proj instead <see cref="AdapterNames.Adapted"/> [n, N, K]. Rows whose adapter is -1 give what they give without, bit for bit;
+    /// <see cref="AdapterNames.Gain"/> [n, N]; of kv_b_proj instead <see cref="AdapterNames.Adapted"/> [n, N, K]; of experts A [E, K, ranks], B [E, ranks, N], gain [E, n, N]. Rows whose adapter is -1 give what they give without, bit for bit;
     /// so do the rows of an adapter that has no ranks and no gain in a module. All tokens of a sequence must have one adapter: its cache is made with it.
     /// </summary>
     /// <param name="sites">The modules, each once.</param>
@@ -50,6 +50,14 @@ public sealed partial class AdapterGraph
         foreach (AdapterSite site in sites)
         {
             AdaptableModule module = Find(site.Module);
+            if (module.Kind == AdaptableModuleKind.Experts && !several)
+            {
+                throw new CheckpointException(
+                    _path,
+                    $"the graph cannot take an adapter of {site.Module}: experts have no inputs for adapters that a graph is exported with. Load the adapter with the model, or merge it: "
+                    + "longcat export <checkpoint> --adapter <peft folder>.");
+            }
+
             if (_model.Graph.Input.Any(input => input.Name == AdapterNames.A(site.Module) || input.Name == AdapterNames.Adapted(site.Module)))
             {
                 throw new CheckpointException(_path, $"the graph has inputs for adapters of {site.Module} already (longcat export --adapter-inputs). Export the checkpoint without them.");
@@ -60,8 +68,17 @@ public sealed partial class AdapterGraph
                 throw new ArgumentException($"the module {site.Module} appears twice", nameof(sites));
             }
 
+            if (module.Module != site.Module)
+            {
+                throw new ArgumentException($"the module {site.Module} is one of {module.Experts} experts, which take adapters together: {module.Module}", nameof(sites));
+            }
+
             NodeProto node = insertion.Model.Graph.Node[_modules[site.Module].Node];
-            if (module.Kind == AdaptableModuleKind.LatentValues)
+            if (module.Kind == AdaptableModuleKind.Experts)
+            {
+                insertion.AdaptExperts(node, module, site, node.Input.IndexOf(module.Weight.Name) - GateInput);
+            }
+            else if (module.Kind == AdaptableModuleKind.LatentValues)
             {
                 if (several)
                 {
@@ -162,6 +179,41 @@ public sealed partial class AdapterGraph
             lora.Output.Add(y);
             node.Output[0] = product;
             Follow(node, lora);
+        }
+
+        /// <summary>The inputs behind the mixture's weights; projection 0 is gate, 1 up, 2 down.</summary>
+        public void AdaptExperts(NodeProto node, AdaptableModule module, AdapterSite site, int projection)
+        {
+            const int FirstPair = 9, RowAdapter = 15, FirstStart = 16, FirstGain = 19;
+            string a = AdapterNames.A(module.Module), b = AdapterNames.B(module.Module), rows = Rows(site.Rows);
+            AddInput(a, ElementType.Float, module.Experts, module.InFeatures, AdapterNames.Rank);
+            AddInput(b, ElementType.Float, module.Experts, AdapterNames.Rank, module.OutFeatures);
+            AddInput(site.Start, ElementType.Int32, "adapters_plus_1");
+            Put(FirstPair + (2 * projection), a);
+            Put(FirstPair + (2 * projection) + 1, b);
+            if (node.Input.Count > RowAdapter && node.Input[RowAdapter].Length > 0 && node.Input[RowAdapter] != rows)
+            {
+                throw new ArgumentException($"the module {module.Module} has its rows' adapters in {rows}, the same mixture's other projections in {node.Input[RowAdapter]}: expected one input", nameof(site));
+            }
+
+            Put(RowAdapter, rows);
+            Put(FirstStart + projection, site.Start);
+            if (site.Gain)
+            {
+                string gain = AdapterNames.Gain(module.Module);
+                AddInput(gain, ElementType.Float, module.Experts, "adapters", module.OutFeatures);
+                Put(FirstGain + projection, gain);
+            }
+
+            void Put(int place, string name)
+            {
+                while (node.Input.Count <= place)
+                {
+                    node.Input.Add("");
+                }
+
+                node.Input[place] = name;
+            }
         }
 
         public ModelProto Complete()

@@ -16,6 +16,8 @@ public sealed partial class AdapterGraph
     internal const string EqualizedKey = "longcat.equalized";
 
     private const string WeightSuffix = ".weight", Int8Suffix = ".int8", HeadModule = "lm_head", LogitsOutput = "logits";
+    private const string MixtureOperator = "ExpertMixture";
+    private const int RouterInput = 1, GateInput = 3, DownInput = 5;
     private readonly string _path;
     private readonly ModelProto _model;
     private readonly Dictionary<string, (AdaptableModule Module, int Node)> _modules;
@@ -75,17 +77,39 @@ public sealed partial class AdapterGraph
             return found;
         }
 
+        if (Modules.TryGetValue(WithoutExpert(module), out found))
+        {
+            string last = WithoutExpert(module) == module ? "" : module[(module.IndexOf(".experts.", StringComparison.Ordinal) + 9)..module.LastIndexOf('.')];
+            if (int.TryParse(last, NumberStyles.None, CultureInfo.InvariantCulture, out int expert) && expert < found.Experts)
+            {
+                return found;
+            }
+        }
+
         string reason = module switch
         {
             _ when _model.Graph.Node.All(node => node.Domain != GraphBuilder.LongCatDomain) =>
                 "a graph with standard operators has inputs only for the adapters of attention, MLPs and head, and only those that it was exported with (longcat export --adapter-inputs)",
-            _ when module.Contains(".experts", StringComparison.Ordinal) => "experts are computed inside ExpertMixture, which takes no adapters",
+            _ when found is not null => $"it has the experts 0..{found.Experts - 1} there",
             _ when module.Contains(".router", StringComparison.Ordinal) || module.EndsWith(".mlp.gate", StringComparison.Ordinal) || module.EndsWith("block_sparse_moe.gate", StringComparison.Ordinal) =>
-                "routers are computed inside ExpertMixture, which takes no adapters",
+                "routers are computed inside ExpertMixture, which takes adapters of its experts alone",
             _ when module.EndsWith("embed_tokens", StringComparison.Ordinal) || module.Contains("ngram", StringComparison.Ordinal) => "embeddings take no adapters at run time",
             _ => $"it has no such product; near names: {string.Join(", ", Near(module))}",
         };
         throw new CheckpointException(_path, $"the graph cannot take an adapter of {module}: {reason}. Merge the adapter into the model instead: longcat export <checkpoint> --adapter <peft folder>.");
+    }
+
+    /// <summary>What a module of one expert is called for all of them, as in <see cref="Modules"/>: <c>….experts.3.up_proj</c> is <c>….experts.up_proj</c>. Others keep their name.</summary>
+    /// <param name="module">The module's path in the checkpoint.</param>
+    /// <returns>The name.</returns>
+    public static string WithoutExpert(string module)
+    {
+        ArgumentNullException.ThrowIfNull(module);
+        const string Experts = ".experts.";
+        int at = module.IndexOf(Experts, StringComparison.Ordinal), end = at < 0 ? -1 : module.IndexOf('.', at + Experts.Length);
+        return end > 0 && module.AsSpan((at + Experts.Length)..end) is { IsEmpty: false } number && !number.ContainsAnyExceptInRange('0', '9')
+            ? $"{module[..(at + Experts.Length)]}{module[(end + 1)..]}"
+            : module;
     }
 
     private IEnumerable<string> Near(string module)
@@ -102,6 +126,12 @@ public sealed partial class AdapterGraph
         for (int i = 0; i < _model.Graph.Node.Count; i++)
         {
             NodeProto node = _model.Graph.Node[i];
+            if (node.Domain == GraphBuilder.LongCatDomain && node.OpType == MixtureOperator)
+            {
+                ScanExperts(node, i, initializers, modules);
+                continue;
+            }
+
             if (node.Domain != GraphBuilder.LongCatDomain || Operators.GetValueOrDefault(node.OpType) is not { } shape || node.Input.Count <= shape.Weight
                 || !initializers.TryGetValue(node.Input[shape.Weight], out TensorProto? weight) || Describe(weight) is not { } tensor)
             {
@@ -127,6 +157,44 @@ public sealed partial class AdapterGraph
         }
 
         return modules;
+    }
+
+    /// <summary>The three projections of a mixture's experts.</summary>
+    private static void ScanExperts(NodeProto node, int index, Dictionary<string, TensorProto> initializers, Dictionary<string, (AdaptableModule Module, int Node)> modules)
+    {
+        long layout = Attribute(node, "layout") ?? 0;
+        if (node.Input.Count <= DownInput || !initializers.TryGetValue(node.Input[RouterInput], out TensorProto? router)
+            || !initializers.TryGetValue(node.Input[GateInput], out TensorProto? gate))
+        {
+            return;
+        }
+
+        long hidden = router.Dims[1], inner = Attribute(node, "intermediate_size") ?? gate.Dims[1];
+        for (int input = GateInput; input <= DownInput; input++)
+        {
+            int scaleInput = input + DownInput - GateInput + 1;
+            if (!initializers.TryGetValue(node.Input[input], out TensorProto? stack) || Describe(stack) is not { } tensor)
+            {
+                continue;
+            }
+
+            string module = ModuleOf(node, stack.Name);
+            AdaptableModule described = new()
+            {
+                Module = module,
+                Kind = AdaptableModuleKind.Experts,
+                Operator = node.OpType,
+                InFeatures = input == DownInput ? inner : hidden,
+                OutFeatures = input == DownInput ? hidden : inner,
+                Weight = tensor,
+                Scale = node.Input.Count > scaleInput && initializers.TryGetValue(node.Input[scaleInput], out TensorProto? scale) ? Describe(scale) : null,
+                Layout = layout,
+                GroupSize = (int)(Attribute(node, "group_size") ?? 0),
+                GroupScaleBytes = (int)(Attribute(node, "group_scale_bytes") ?? 0),
+                Experts = (int)(Attribute(node, "num_experts") ?? stack.Dims[0]),
+            };
+            modules.TryAdd(module, (described, index));
+        }
     }
 
     /// <summary>A tied head reads the embedding's table: the node that gives the logits is the head whatever its matrix is called.</summary>

@@ -16,15 +16,15 @@ public static class AdapterNames
     /// <summary>The symbolic rank of a module's A and B.</summary>
     public const string Rank = "lora_r";
 
-    /// <summary>A of all adapters beside each other, float32 [K, ranks]: <c>lora_A.weight</c> of a PEFT file transposed.</summary>
+    /// <summary>A of all adapters beside each other, float32 [K, ranks], of experts [E, K, ranks]: <c>lora_A.weight</c> of a PEFT file transposed.</summary>
     /// <param name="module">The module.</param>
     public static string A(string module) => $"{module}.lora_A.weight";
 
-    /// <summary>B of all adapters one below the other, float32 [ranks, N]: <c>lora_B.weight</c> of a PEFT file transposed, times the adapter's scale.</summary>
+    /// <summary>B of all adapters one below the other, float32 [ranks, N], of experts [E, ranks, N]: <c>lora_B.weight</c> of a PEFT file transposed, times the adapter's scale.</summary>
     /// <param name="module">The module.</param>
     public static string B(string module) => $"{module}.lora_B.weight";
 
-    /// <summary>DoRA: m / ‖W + sBA‖ of every output, float32 [n, N]; 1 for adapters without a magnitude.</summary>
+    /// <summary>DoRA: m / ‖W + sBA‖ of every output, float32 [n, N], of experts [E, n, N]; 1 for adapters without a magnitude.</summary>
     /// <param name="module">The module.</param>
     public static string Gain(string module) => $"{module}.lora_gain";
 

@@ -1,7 +1,7 @@
 namespace LongCat.ML.Onnx.Adapters;
 
 /// <summary>A module that a graph is to take adapters for.</summary>
-/// <param name="Module">Its path in the checkpoint, as <see cref="AdaptableModule.Module"/>.</param>
+/// <param name="Module">Its path in the checkpoint, as <see cref="AdaptableModule.Module"/>; of experts without their number.</param>
 public sealed record AdapterSite(string Module)
 {
     /// <summary>Whether an adapter multiplies the module's outputs (DoRA): the graph gets the input <see cref="AdapterNames.Gain"/>. False by default.</summary>

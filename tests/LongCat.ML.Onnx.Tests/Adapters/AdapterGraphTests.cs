@@ -27,15 +27,19 @@ public sealed class AdapterGraphTests : IDisposable
         AdaptableModule head = graph.Find("lm_head");
         Assert.Equal((AdaptableModuleKind.Head, 48L, 272L), (head.Kind, head.InFeatures, head.OutFeatures));
         Assert.Equal((1, ModelManifest.DataFileName, 48L * 272 * 4), (head.Weight.ElementType, head.Weight.Location, head.Weight.Length));
-        Assert.Equal(17, graph.Modules.Count);  // two attentions of five, two MLPs of three, the head
+        Assert.Equal(20, graph.Modules.Count);  // two attentions of five, two MLPs of three, the experts' three, the head
+        AdaptableModule experts = graph.Find("model.layers.0.mlp.experts.1.down_proj"), one = experts.Expert(1);
+        Assert.Equal((AdaptableModuleKind.Experts, "model.layers.0.mlp.experts.down_proj", 48L), (experts.Kind, experts.Module, experts.OutFeatures));
+        Assert.Equal(("model.layers.0.mlp.experts.1.down_proj", experts.Weight.Offset + one.Weight.Length), (one.Module, one.Weight.Offset));
+        Assert.Equal(experts.Weight.Length, experts.Experts * one.Weight.Length);
         AdapterGraph draft = AdapterGraph.Read(System.IO.Path.Combine(_folder["out"], ModelManifest.DraftFileName));
         Assert.Contains("model.mtp.layers.0.eh_proj", draft.Modules.Keys);
         Assert.Contains("lm_head", draft.Modules.Keys);
     }
 
     [Theory]
-    [InlineData("model.layers.0.mlp.experts.3.down_proj", "experts are computed inside ExpertMixture")]
-    [InlineData("model.layers.0.mlp.router.classifier", "routers are computed inside ExpertMixture")]
+    [InlineData("model.layers.0.mlp.experts.99.down_proj", "it has the experts 0..")]
+    [InlineData("model.layers.0.mlp.router.classifier", "routers are computed inside ExpertMixture, which takes adapters of its experts alone")]
     [InlineData("model.embed_tokens", "embeddings take no adapters at run time")]
     [InlineData("model.ngram_embeddings.embedders.0", "embeddings take no adapters at run time")]
     [InlineData("model.layers.0.self_attn.0.q_proj", "it has no such product; near names: model.layers.0.self_attn.0.")]
