@@ -26,6 +26,22 @@ inline uint16_t NarrowToBFloat16(float value) {
     return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// a·b + c, rounded once. Not std::fma: that of mingw's library rounds the product too. The product of two floats is exact in double; their sum is
+// rounded to odd (where something was lost, its last bit is set), and that rounds to the right float.
+inline float FusedMultiplyAdd(float a, float b, float c) {
+    double product = static_cast<double>(a) * b, sum = product + c;
+    double added = sum - product, lost = (product - (sum - added)) + (c - added);
+    if (lost < 0 || lost > 0) {
+        int64_t bits;
+        std::memcpy(&bits, &sum, sizeof(bits));
+        if ((bits & 1) == 0) {
+            bits += (lost > 0) == (sum > 0) ? 1 : -1;
+            std::memcpy(&sum, &bits, sizeof(sum));
+        }
+    }
+    return static_cast<float>(sum);
+}
+
 inline float WeightAt(const Weights& weights, int64_t index) {
     return weights.type == WeightType::kFloat32 ? static_cast<const float*>(weights.data)[index]
                                                 : WidenBFloat16(static_cast<const uint16_t*>(weights.data)[index]);

@@ -29,7 +29,7 @@ Weights OfExpert(const Weights& stack, int64_t expert, int64_t outputs, int64_t 
 float LaneDot(const float* a, const float* b, int64_t count) {
     float lanes[16] = {};
     for (int64_t k = 0; k < count; k++) {
-        lanes[k % 16] = std::fma(a[k], b[k], lanes[k % 16]);
+        lanes[k % 16] = FusedMultiplyAdd(a[k], b[k], lanes[k % 16]);
     }
     for (int width = 8; width > 0; width /= 2) {
         for (int i = 0; i < width; i++) {
