@@ -59,18 +59,7 @@ public sealed record AfaState
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         Check(folder);
-        string path = Path.Combine(folder, FileName);
-        string partial = $"{path}.{Guid.NewGuid():N}.partial";
-        try
-        {
-            File.WriteAllBytes(partial, ToBytes(null));
-            File.Move(partial, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            File.Delete(partial);
-            throw new AdapterException(path, $"cannot be written: {e.Message}", e);
-        }
+        AdapterFile.Replace(Path.Combine(folder, FileName), ToBytes(null));
     }
 
     /// <summary>Reads the state and, of an adapter that is still annealing, its PEFT configuration, which then lies in the same file.</summary>
