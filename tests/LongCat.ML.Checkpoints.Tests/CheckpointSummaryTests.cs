@@ -52,6 +52,18 @@ public sealed class CheckpointSummaryTests(ITestOutputHelper output)
             """.ReplaceLineEndings("\n"), text);
     }
 
+    [Fact]
+    public void Streaming_attentions_are_listed_in_runs()
+    {
+        using CheckpointFolder folder = new();
+        folder.Write("config.json", CheckpointFolder.FlashConfig.Replace("\"num_layers\": 1", "\"num_layers\": 4")
+            .Replace("\"vocab_size\"", "\"streaming_sparse_attention\": {\"local_blocks\": 11, \"attention_layers\": [0, 2, 3, 4, 7]}, \"vocab_size\""));
+        ModelConfig config = ModelConfig.Load(folder.Path);
+        folder.WriteTensors("model.safetensors", config.ExpectedTensors(withMtp: false).Select(t => new TensorDeclaration(t.Name, TensorType.Float32, t.Shape)));
+        using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
+        Assert.Contains("\n  streaming   5 of 8 attentions (0, 2-4, 7): 1 first and 11 latest blocks of 128, at most 1,536 tokens\n  context ", CheckpointSummary.Of(checkpoint).ToText());
+    }
+
     [GoldenFact]
     public void The_draft_head_and_both_shards_are_counted()
     {

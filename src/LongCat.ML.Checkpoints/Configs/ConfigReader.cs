@@ -7,11 +7,17 @@ namespace LongCat.ML.Checkpoints;
 /// Reads typed, bounded values out of one JSON object of an untrusted config file. A refusal names the key, the value and what was expected.
 /// A key whose value is null counts as absent, as in the Python configs.
 /// </summary>
-internal readonly struct ConfigReader(string file, JsonElement element, string prefix = "")
+internal readonly struct ConfigReader(string file, JsonElement element, string prefix = "", string? folder = null)
 {
     public string File { get; } = file;
 
+    /// <summary>The folder that other files of the config are looked for in; null for a text that lies in no file.</summary>
+    public string? Folder { get; } = folder;
+
     public bool Has(string key) => TryGet(key, out _);
+
+    /// <summary>The keys whose value is not null, in the order of the file.</summary>
+    public IReadOnlyList<string> Names() => [.. element.EnumerateObject().Where(property => property.Value.ValueKind != JsonValueKind.Null).Select(property => property.Name)];
 
     /// <summary>Whether the key is there with the value null, which a few keys tell from being absent.</summary>
     public bool IsNull(string key) => element.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Null;
@@ -216,7 +222,7 @@ internal readonly struct ConfigReader(string file, JsonElement element, string p
         }
 
         return value.ValueKind == JsonValueKind.Object
-            ? new ConfigReader(File, value, $"{prefix}{key}.")
+            ? new ConfigReader(File, value, $"{prefix}{key}.", Folder)
             : throw Refuse(key, value, "an object");
     }
 

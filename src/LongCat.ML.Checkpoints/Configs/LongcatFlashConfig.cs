@@ -73,6 +73,9 @@ public sealed partial record LongcatFlashConfig : ModelConfig
     /// <summary>Attention sub-layers (and caches) of the main model: 2 per layer.</summary>
     public int AttentionSubLayers => 2 * NumLayers;
 
+    /// <inheritdoc/>
+    public override int NumAttentions => AttentionSubLayers;
+
     /// <summary>s_q: √(hidden_size / q_lora_rank), or 1 without <see cref="MlaScaleQLora"/>.</summary>
     public double QueryScale => MlaScaleQLora ? Math.Sqrt((double)HiddenSize / QLoraRank) : 1;
 

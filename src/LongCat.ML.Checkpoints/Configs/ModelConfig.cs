@@ -62,6 +62,15 @@ public abstract record ModelConfig
     /// <summary>How many multi-token-prediction layers there are: from the config, corrected by the tensors when a checkpoint is opened.</summary>
     public int MtpLayers { get; init; }
 
+    /// <summary>
+    /// <c>streaming_sparse_attention</c>: which attentions see the first and the latest blocks of the context alone; null where every attention sees all of it. Checked
+    /// against the model when config.json is read; what code puts here is for the caller to check (<see cref="StreamingAttentionConfig.Validate"/>).
+    /// </summary>
+    public StreamingAttentionConfig? Streaming { get; init; }
+
+    /// <summary>Attentions (and caches) of the main model: one per layer, in LongCat two. Attention i reads and writes cache i.</summary>
+    public virtual int NumAttentions => NumLayers;
+
     /// <summary>Reads config.json.</summary>
     /// <param name="path">The file, the folder that holds <c>config.json</c>, or a model's folder in a Hugging Face cache.</param>
     /// <returns>The config of the family that <c>architectures[0]</c> names.</returns>
@@ -73,7 +82,7 @@ public abstract record ModelConfig
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = Directory.Exists(path) ? System.IO.Path.Combine(HuggingFaceCache.Resolve(path), "config.json") : path;
-        return Parse(file, BoundedFile.Read(file, LongestConfig));
+        return Parse(file, BoundedFile.Read(file, LongestConfig), System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file)));
     }
 
     /// <summary>Reads the text of a config.json that lies in no file.</summary>
@@ -92,7 +101,7 @@ public abstract record ModelConfig
     /// <returns>Names, shapes and groups in the order of the forward pass.</returns>
     public abstract IReadOnlyList<ExpectedTensor> ExpectedTensors(bool withMtp);
 
-    internal static ModelConfig Parse(string file, ReadOnlyMemory<byte> json)
+    internal static ModelConfig Parse(string file, ReadOnlyMemory<byte> json, string? folder = null)
     {
         try
         {
@@ -102,7 +111,7 @@ public abstract record ModelConfig
                 throw new CheckpointException(file, "config.json holds no JSON object");
             }
 
-            return ModelFamilies.Read(new ConfigReader(file, document.RootElement));
+            return ModelFamilies.Read(new ConfigReader(file, document.RootElement, folder: folder));
         }
         catch (JsonException e)
         {

@@ -31,9 +31,14 @@ internal static class ModelFamilies
     {
         string architecture = config.FirstText("architectures")
             ?? throw new CheckpointException(config.File, $"architectures is missing or empty, expected one of {Supported}");
-        return ByArchitecture.TryGetValue(architecture, out ModelFamily? family)
-            ? family.Read(config, architecture)
-            : throw config.Refuse("architectures[0]", $"\"{CheckpointException.Printable(architecture)}\"", $"one of {Supported}");
+        if (!ByArchitecture.TryGetValue(architecture, out ModelFamily? family))
+        {
+            throw config.Refuse("architectures[0]", $"\"{CheckpointException.Printable(architecture)}\"", $"one of {Supported}");
+        }
+
+        // The one setting that every family reads alike.
+        ModelConfig model = family.Read(config, architecture);
+        return model with { Streaming = StreamingAttentionConfig.Read(config, model) };
     }
 
     private static ModelFamily Decoder(string architecture, DecoderTraits traits) => new(architecture, (config, name) => DecoderConfig.Read(config, name, traits));

@@ -27,6 +27,11 @@ public sealed partial record CheckpointSummary
             AppendDecoder(text, decoder);
         }
 
+        if (Config.Streaming is { } streaming)
+        {
+            Fact(text, "streaming", StreamingText(streaming));
+        }
+
         Fact(text, "context", Line($"{Config.MaxPositions:N0} tokens, {RopeText(Config.Rope)}"));
         Fact(text, "tokens", $"begin {(Config.BosTokenId is int bos ? Line($"{bos}") : "none")}, end {(Config.EosTokenIds.Count > 0 ? string.Join(", ", Config.EosTokenIds) : "none")}");
         if (Config.Quantization is { } blocks)
@@ -89,6 +94,26 @@ public sealed partial record CheckpointSummary
         int layers = decoder.Windows.Count(window => window is not null);
         return windows.Length == 0 ? "none"
             : Line($"{string.Join(" or ", windows.Select(window => Line($"{window:N0}")))} tokens in {(layers == decoder.NumLayers ? "every layer" : $"{layers:N0} of {decoder.NumLayers:N0} layers")}");
+    }
+
+    private string StreamingText(StreamingAttentionConfig streaming)
+    {
+        // Runs of neighbours as one, so that a model of many layers stays on its line.
+        List<string> runs = [];
+        IReadOnlyList<int> layers = streaming.AttentionLayers;
+        for (int first = 0; first < layers.Count;)
+        {
+            int last = first;
+            while (last + 1 < layers.Count && layers[last + 1] == layers[last] + 1)
+            {
+                last++;
+            }
+
+            runs.Add(last == first ? Line($"{layers[first]}") : Line($"{layers[first]}-{layers[last]}"));
+            first = last + 1;
+        }
+
+        return Line($"{layers.Count:N0} of {Config.NumAttentions:N0} attentions ({string.Join(", ", runs)}): {streaming.SinkBlocks:N0} first and {streaming.LocalBlocks:N0} latest blocks of {streaming.BlockSize:N0}, at most {streaming.Span:N0} tokens");
     }
 
     private static string RopeText(RopeConfig rope)
