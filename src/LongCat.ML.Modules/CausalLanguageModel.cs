@@ -46,6 +46,9 @@ public abstract partial class CausalLanguageModel : nn.Module
     /// <summary>The adapters on this model, or null.</summary>
     internal AdaptedModel? Adapted { get; set; }
 
+    /// <summary>The blend of full and streaming attention on this model, or null.</summary>
+    internal StreamingBlend? Blend { get; set; }
+
     internal PassSettings Passes => Settings;
 
     /// <summary>Creates the module of the config's family with weights that are not yet meaningful.</summary>
@@ -55,6 +58,7 @@ public abstract partial class CausalLanguageModel : nn.Module
     public static CausalLanguageModel Create(ModelConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
+        config.Streaming?.Validate(config);
         return Families.TryGetValue(config.GetType(), out MethodInfo? create)
             ? (CausalLanguageModel)create.Invoke(null, BindingFlags.DoNotWrapExceptions, null, [config], null)!
             : throw new ArgumentException($"no module is registered for {config.GetType().Name} ({config.Architecture})", nameof(config));
@@ -84,13 +88,18 @@ public abstract partial class CausalLanguageModel : nn.Module
 
     /// <summary>Moves all weights to a device. Move a model before adapters are attached: theirs stay where they are.</summary>
     /// <param name="device">The device, for instance <c>cuda</c>.</param>
-    /// <exception cref="InvalidOperationException">Adapters are attached.</exception>
+    /// <exception cref="InvalidOperationException">Adapters or a blend are attached.</exception>
     public void MoveTo(Device device)
     {
         ArgumentNullException.ThrowIfNull(device);
         if (Adapted is not null)
         {
             throw new InvalidOperationException("adapters are attached to the model; move it before AdaptedModel.Attach, or detach them first");
+        }
+
+        if (Blend is not null)
+        {
+            throw new InvalidOperationException("the model is being calibrated; move it before StreamingBlend.Attach, or dispose the blend first");
         }
 
         this.to(device);
@@ -112,6 +121,9 @@ public abstract partial class CausalLanguageModel : nn.Module
 
     /// <summary>The embedding tables as the stack reads them.</summary>
     private protected abstract IEnumerable<TokenTable> Tables();
+
+    /// <summary>What each attention's queries see, in the order in which caches count attentions.</summary>
+    internal abstract IEnumerable<AttentionSight> Sights();
 
     /// <summary>All projections and their paths in the checkpoint.</summary>
     internal IEnumerable<(string Path, Projection Projection)> Projections()

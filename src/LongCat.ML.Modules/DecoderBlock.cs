@@ -39,6 +39,9 @@ public sealed class DecoderBlock : nn.Module
         RegisterComponents();
     }
 
+    /// <summary>What the attention's queries see.</summary>
+    internal AttentionSight Sight => self_attn.Sight;
+
     /// <summary>Applies the layer.</summary>
     /// <param name="input">[B·S, hidden].</param>
     /// <param name="batch">The geometry of the rows, prepared.</param>

@@ -42,5 +42,7 @@ public sealed class DecoderForCausalLM : CausalLanguageModel
 
     private protected override IEnumerable<TokenTable> Tables() => [model.Words];
 
+    internal override IEnumerable<AttentionSight> Sights() => model.Sights;
+
     private protected override ForwardResult ForwardStack(SequenceBatch batch, ActivationProbe? probe) => model.Forward(batch, probe);
 }

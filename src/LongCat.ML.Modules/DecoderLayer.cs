@@ -27,7 +27,7 @@ public sealed class DecoderLayer : nn.Module
         _index = index;
         input_layernorm = new ModuleList<RmsNorm>(Norm(), Norm());
         post_attention_layernorm = new ModuleList<RmsNorm>(Norm(), Norm());
-        self_attn = new ModuleList<LatentAttention>(new LatentAttention(config), new LatentAttention(config));
+        self_attn = new ModuleList<LatentAttention>(new LatentAttention(config, 2 * index), new LatentAttention(config, (2 * index) + 1));
         mlps = new ModuleList<DenseMlp>(new DenseMlp(config.HiddenSize, config.FfnHiddenSize), new DenseMlp(config.HiddenSize, config.FfnHiddenSize));
         mlp = new ExpertMixture(config);
         RegisterComponents();
@@ -37,6 +37,9 @@ public sealed class DecoderLayer : nn.Module
 
     /// <summary>The mixture of the layer.</summary>
     public ExpertMixture Mixture => mlp;
+
+    /// <summary>What the queries of both attentions see.</summary>
+    internal IEnumerable<AttentionSight> Sights => self_attn.Select(attention => attention.Sight);
 
     /// <summary>Applies the layer.</summary>
     /// <param name="input">[B·S, hidden].</param>

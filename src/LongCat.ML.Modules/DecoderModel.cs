@@ -45,6 +45,9 @@ public sealed class DecoderModel : nn.Module
     /// <summary>The word embedding as the stack reads it.</summary>
     internal TokenTable Words => _words;
 
+    /// <summary>What each attention's queries see, in the order in which caches count attentions.</summary>
+    internal IEnumerable<AttentionSight> Sights => layers.Select(layer => layer.Sight);
+
     /// <summary>Layers.</summary>
     public int LayerCount => layers.Count;
 

@@ -7,7 +7,7 @@ namespace LongCat.ML.Modules;
 
 /// <summary>
 /// Grouped-query attention (2305.13245) with rotary positions: groups of query heads share a key and value head; queries and keys may be normed per head before
-/// the rotation, and a query may see only a window of the tokens before it. Attention is causal within each packed document.
+/// the rotation, and a query may see only a window of the tokens before it, or what the config's streaming pattern leaves (2512.23966). Attention is causal within each packed document.
 /// </summary>
 /// <remarks>State: <c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c>, <c>o_proj</c> (<c>.weight</c>, and <c>.bias</c> where the family has it), <c>q_norm.weight</c> and <c>k_norm.weight</c> where it norms heads.</remarks>
 public sealed class GroupedQueryAttention : nn.Module
@@ -21,7 +21,7 @@ public sealed class GroupedQueryAttention : nn.Module
     private readonly int _heads;
     private readonly int _keyValueHeads;
     private readonly int _dimension;
-    private readonly int? _window;
+    private readonly AttentionSight _sight;
     private readonly float _scale;
 
     /// <summary>Creates the attention of one layer.</summary>
@@ -33,7 +33,7 @@ public sealed class GroupedQueryAttention : nn.Module
         _heads = config.NumAttentionHeads;
         _keyValueHeads = config.NumKeyValueHeads;
         _dimension = config.HeadDim;
-        _window = config.Window(layer);
+        _sight = new AttentionSight(config, layer, config.Window(layer));
         _scale = (float)config.SoftmaxScale;
         long query = (long)_heads * _dimension, keyValue = (long)_keyValueHeads * _dimension;
         q_proj = new Projection(config.HiddenSize, query, config.QueryKeyValueBias);
@@ -44,6 +44,9 @@ public sealed class GroupedQueryAttention : nn.Module
         k_norm = config.QueryKeyNorm ? new RmsNorm(_dimension, config.RmsNormEps) : null;
         RegisterComponents();
     }
+
+    /// <summary>What its queries see.</summary>
+    internal AttentionSight Sight => _sight;
 
     /// <summary>Attends within each document of the batch.</summary>
     /// <param name="input">[B·S, hidden], already normed.</param>
@@ -61,8 +64,8 @@ public sealed class GroupedQueryAttention : nn.Module
         var stacked = query.view(rows, columns, _keyValueHeads, groups, _dimension).permute(0, 2, 3, 1, 4).reshape(rows * _keyValueHeads, groups * columns, _dimension);
 
         // Not baddbmm: TorchSharp 0.107 hands its operands to libtorch in the wrong order.
-        var scores = stacked.mul(_scale).bmm(key.transpose(1, 2)).view(rows * _heads, columns, columns).add_(batch.MaskFor(_heads, _window));
-        var mixed = scores.softmax(-1).view(rows * _keyValueHeads, groups * columns, columns).bmm(value);
+        var scores = stacked.mul(_scale).bmm(key.transpose(1, 2)).view(rows * _heads, columns, columns);
+        var mixed = _sight.Attend(scores, batch, weights => weights.view(rows * _keyValueHeads, groups * columns, columns).bmm(value));
         var joined = mixed.view(rows, _heads, columns, _dimension).transpose(1, 2).reshape(tokens, (long)_heads * _dimension);
         return o_proj.forward(joined).MoveToOuterDisposeScope();
 

@@ -7,7 +7,7 @@ namespace LongCat.ML.Modules;
 
 /// <summary>
 /// Multi-head latent attention (LongCat-Flash, 2509.01322, section on variance alignment for both scales): queries and keys go through low-rank latents,
-/// one rotary key is shared by all heads, and attention is causal within each packed document.
+/// one rotary key is shared by all heads, and attention is causal within each packed document, over all of it or in the streaming pattern of the config (2512.23966).
 /// </summary>
 /// <remarks>
 /// State: <c>q_a_proj</c>, <c>q_a_layernorm</c>, <c>q_b_proj</c>, <c>kv_a_proj_with_mqa</c>, <c>kv_a_layernorm</c>, <c>kv_b_proj</c>, <c>o_proj</c>, each <c>.weight</c>.
@@ -29,10 +29,12 @@ public sealed class LatentAttention : nn.Module
     private readonly int _rank;
     private readonly float _scoreScale;
     private readonly float _latentScale;
+    private readonly AttentionSight _sight;
 
     /// <summary>Creates the attention of one sub-layer.</summary>
     /// <param name="config">The model's settings.</param>
-    public LatentAttention(LongcatFlashConfig config)
+    /// <param name="attention">Which one it is, as caches count them (2 · layer + sub-layer): whether it is streaming follows from it. Null for the draft head's, which is always full.</param>
+    public LatentAttention(LongcatFlashConfig config, int? attention = null)
         : base(nameof(LatentAttention))
     {
         _heads = config.NumAttentionHeads;
@@ -50,8 +52,12 @@ public sealed class LatentAttention : nn.Module
         o_proj = new Projection(_heads * _value, hidden);
         _scoreScale = (float)(config.QueryScale * config.SoftmaxScale);
         _latentScale = (float)config.LatentScale;
+        _sight = new AttentionSight(config, attention);
         RegisterComponents();
     }
+
+    /// <summary>What its queries see.</summary>
+    internal AttentionSight Sight => _sight;
 
     /// <summary>Attends within each document of the batch.</summary>
     /// <param name="input">[B·S, hidden], already normed.</param>
@@ -73,8 +79,9 @@ public sealed class LatentAttention : nn.Module
         var key = cat([keyValue.narrow(2, 0, _nope), rotaryKey.expand(tokens, _heads, _rope)], 2);
 
         // Not baddbmm: TorchSharp 0.107 hands its operands to libtorch in the wrong order.
-        var scores = ByHead(query).mul(_scoreScale).bmm(ByHead(key).transpose(1, 2)).add_(batch.Mask!);
-        var mixed = scores.softmax(-1).bmm(ByHead(keyValue.narrow(2, _nope, _value)));
+        var scores = ByHead(query).mul(_scoreScale).bmm(ByHead(key).transpose(1, 2));
+        var value = ByHead(keyValue.narrow(2, _nope, _value));
+        var mixed = _sight.Attend(scores, batch, weights => weights.bmm(value));
         var joined = mixed.view(rows, _heads, columns, _value).transpose(1, 2).reshape(tokens, _heads * _value);
         return o_proj.forward(joined).MoveToOuterDisposeScope();
 

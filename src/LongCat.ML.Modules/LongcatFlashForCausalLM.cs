@@ -73,5 +73,7 @@ public partial class LongcatFlashForCausalLM : CausalLanguageModel
 
     private protected override IEnumerable<TokenTable> Tables() => model.Tables;
 
+    internal override IEnumerable<AttentionSight> Sights() => model.Sights;
+
     private protected override ForwardResult ForwardStack(SequenceBatch batch, ActivationProbe? probe) => model.Forward(batch, probe);
 }

@@ -53,6 +53,9 @@ public sealed class LongcatFlashModel : nn.Module
     /// <summary>The tables as the stack reads them: word embedding, then n-gram tables.</summary>
     internal IEnumerable<TokenTable> Tables => ngram_embeddings is null ? [_words] : [_words, .. ngram_embeddings.Tables];
 
+    /// <summary>What each attention's queries see, in the order in which caches count attentions; the draft head's is not among them.</summary>
+    internal IEnumerable<AttentionSight> Sights => layers.SelectMany(layer => layer.Sights);
+
     /// <summary>Logical layers.</summary>
     public int LayerCount => layers.Count;
 

@@ -1,3 +1,4 @@
+using LongCat.ML.Checkpoints;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -12,7 +13,7 @@ namespace LongCat.ML.Modules;
 /// </remarks>
 public sealed class SequenceBatch : IDisposable
 {
-    private readonly Dictionary<int, Tensor> _windowMasks = [];
+    private readonly Dictionary<(int Window, int Block, int Sinks, int Locals), Tensor> _masks = [];
     private Device _device = CPU;
 
     /// <summary>Creates a batch.</summary>
@@ -49,6 +50,7 @@ public sealed class SequenceBatch : IDisposable
             }
 
             Positions[i] = column - DocumentStart[i];
+            LongestDocument = Math.Max(LongestDocument, Positions[i] + 1);
         }
     }
 
@@ -69,6 +71,9 @@ public sealed class SequenceBatch : IDisposable
 
     /// <summary>For each token its position within its document.</summary>
     public int[] Positions { get; }
+
+    /// <summary>Tokens of the longest document (padding counts as one).</summary>
+    internal int LongestDocument { get; }
 
     internal Tensor? Mask { get; private set; }
 
@@ -104,12 +109,12 @@ public sealed class SequenceBatch : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (Tensor mask in _windowMasks.Values)
+        foreach (Tensor mask in _masks.Values)
         {
             mask.Dispose();
         }
 
-        _windowMasks.Clear();
+        _masks.Clear();
         Mask?.Dispose();
         Cosine?.Dispose();
         Sine?.Dispose();
@@ -129,43 +134,64 @@ public sealed class SequenceBatch : IDisposable
 
         using var scope = NewDisposeScope();
         _device = device;
-        Mask = MaskOf(heads, Columns).DetachFromDisposeScope();
+        Mask = MaskOf(heads, Columns, null).DetachFromDisposeScope();
         var (cosine, sine) = rotary.At(Positions);
         (Cosine, Sine) = (cosine.to(device).DetachFromDisposeScope(), sine.to(device).DetachFromDisposeScope());
     }
 
-    /// <summary>The mask of a layer whose queries see the last <paramref name="window"/> tokens of their document, themselves included; made once per window.</summary>
+    /// <summary>The mask of an attention that does not see all of the document, made once per window and pattern.</summary>
     /// <param name="heads">Attention heads, as <see cref="Prepare"/> had them.</param>
-    /// <param name="window">At least 1, or null for all of the document before the query.</param>
+    /// <param name="window">A query sees the last so many tokens, itself included; at least 1, or null for no such limit.</param>
+    /// <param name="streaming">The pattern of blocks that a query sees; blocks count from the document's start. Null for no such limit.</param>
     /// <returns>[B·heads, S, S] (0 or -∞), owned by the batch.</returns>
-    internal Tensor MaskFor(int heads, int? window)
+    internal Tensor MaskFor(int heads, int? window, StreamingAttentionConfig? streaming = null)
     {
-        if (window is not int width || width >= Columns)
+        // Up to its span a pattern hides nothing.
+        streaming = streaming is not null && LongestDocument > streaming.Span ? streaming : null;
+        int width = Math.Min(window ?? Columns, Columns);
+        if (width == Columns && streaming is null)
         {
             return Mask ?? throw new InvalidOperationException("the batch is not prepared");
         }
 
-        if (!_windowMasks.TryGetValue(width, out Tensor? mask))
+        var key = (width, streaming?.BlockSize ?? 0, streaming?.SinkBlocks ?? 0, streaming?.LocalBlocks ?? 0);
+        if (!_masks.TryGetValue(key, out Tensor? mask))
         {
             using var scope = NewDisposeScope();
-            mask = MaskOf(heads, width).DetachFromDisposeScope();
-            _windowMasks.Add(width, mask);
+            mask = MaskOf(heads, width, streaming).DetachFromDisposeScope();
+            _masks.Add(key, mask);
         }
 
         return mask;
     }
 
-    private Tensor MaskOf(int heads, int window)
+    private Tensor MaskOf(int heads, int window, StreamingAttentionConfig? streaming)
     {
         var mask = new float[Rows * Columns * Columns];
         Array.Fill(mask, float.NegativeInfinity);
         for (int i = 0; i < InputIds.Length; i++)
         {
-            int column = i % Columns;
-            int first = Math.Max(DocumentStart[i], column - window + 1);
-            Array.Fill(mask, 0f, (i * Columns) + first, column - first + 1);
+            int position = Positions[i], nearest = Math.Max(0, position - window + 1);
+            if (streaming is null)
+            {
+                Show(i, nearest, position + 1);
+                continue;
+            }
+
+            int block = position / streaming.BlockSize;
+            Show(i, nearest, (int)Math.Min(position + 1L, (long)streaming.SinkBlocks * streaming.BlockSize));
+            Show(i, (int)Math.Max(nearest, (block - streaming.LocalBlocks + 1L) * streaming.BlockSize), position + 1);
         }
 
         return tensor(mask, [Rows, 1, Columns, Columns], device: _device).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns);
+
+        // Positions of the token's document, the last one excluded.
+        void Show(int token, int first, int end)
+        {
+            if (end > first)
+            {
+                Array.Fill(mask, 0f, (token * Columns) + DocumentStart[token] + first, end - first);
+            }
+        }
     }
 }

@@ -77,19 +77,35 @@ internal sealed class DecoderReference : IDisposable
             double[][] keys = [.. k.Select((row, t) => Rotate(Normed(row.AsSpan(shared * _dimension, _dimension), $"{prefix}.k_norm"), t))];
             for (int t = 0; t < x.Length; t++)
             {
-                int first = Math.Max(0, t - window + 1);
-                double[] p = Softmax([.. Enumerable.Range(first, t - first + 1).Select(j => Dot(queries[t], keys[j]) / Math.Sqrt(_dimension))]);
-                for (int j = first; j <= t; j++)
+                int[] seen = [.. Enumerable.Range(0, t + 1).Where(j => j > t - window && Streams(layer, t, j))];
+                double[] p = Softmax([.. seen.Select(j => Dot(queries[t], keys[j]) / Math.Sqrt(_dimension))]);
+                for (int s = 0; s < seen.Length; s++)
                 {
                     for (int d = 0; d < _dimension; d++)
                     {
-                        output[t][(head * _dimension) + d] += p[j - first] * v[j][(shared * _dimension) + d];
+                        output[t][(head * _dimension) + d] += p[s] * v[seen[s]][(shared * _dimension) + d];
                     }
                 }
             }
         }
 
         return Linear(output, $"{prefix}.o_proj");
+    }
+
+    /// <summary>Whether a streaming attention's query sees a key before it; always where the layer is not streaming.</summary>
+    private bool Streams(int layer, int query, int key)
+    {
+        if (!Has("streaming_sparse_attention"))
+        {
+            return true;
+        }
+
+        JsonElement streaming = _config.GetProperty("streaming_sparse_attention");
+        int block = Value("block_size"), sinks = Value("sink_blocks"), locals = Value("local_blocks");
+        return !streaming.GetProperty("attention_layers").EnumerateArray().Any(entry => entry.GetInt32() == layer)
+            || key / block < sinks || key / block > (query / block) - locals;
+
+        int Value(string name) => streaming.GetProperty(name).GetInt32();
     }
 
     /// <summary>How many tokens a query sees, itself included.</summary>

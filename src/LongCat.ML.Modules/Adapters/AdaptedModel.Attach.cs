@@ -104,6 +104,11 @@ public sealed partial class AdaptedModel
         {
             throw new InvalidOperationException($"the model has {model.Adapted.Describe()} already; dispose that AdaptedModel first");
         }
+
+        if (model.Blend is not null)
+        {
+            throw new InvalidOperationException("the model is being calibrated; dispose that StreamingBlend first");
+        }
     }
 
     private static void Freeze(AdaptedModel adapted)
