@@ -125,6 +125,7 @@ public static class OnnxExporter
             Caches = emitted.Caches,
             DraftCaches = emitted.DraftCaches,
             CacheType = options.CacheType,
+            Streaming = options.Operators == OperatorSet.LongCat ? config.Streaming : null,
             Files = files,
         };
         manifest.Write(output.Path);

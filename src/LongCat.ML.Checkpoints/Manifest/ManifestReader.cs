@@ -8,7 +8,7 @@ internal static class ManifestReader
     private static readonly string[] KnownKeys =
     [
         "format_version", "architecture", "ops", "precision", "vocab_size", "hidden_size", "max_positions", "bos_token_id", "eos_token_ids",
-        "ngram_neighbors", "caches", "draft_caches", "cache_type", "files", "content_hash",
+        "ngram_neighbors", "caches", "draft_caches", "cache_type", "streaming", "files", "content_hash",
     ];
 
     public static ModelManifest Read(JsonElement root, string path)
@@ -58,6 +58,7 @@ internal static class ManifestReader
                 "bfloat16" => CacheType.BFloat16,
                 _ => throw Wrong(path, "cache_type", root.GetProperty("cache_type"), "float32 or bfloat16"),
             },
+            Streaming = root.TryGetProperty("streaming", out JsonElement streaming) ? Streaming(streaming, path) : null,
             Files = Files(root, path),
         };
         manifest.Check(path);
@@ -85,6 +86,31 @@ internal static class ManifestReader
         }
 
         return caches;
+    }
+
+    private static StreamingAttentionConfig Streaming(JsonElement item, string path)
+    {
+        if (item.ValueKind != JsonValueKind.Object)
+        {
+            throw Wrong(path, "streaming", item, "an object with the keys block_size, sink_blocks, local_blocks and caches");
+        }
+
+        OnlyKnown(item, ["block_size", "sink_blocks", "local_blocks", "caches"], "streaming.", path);
+        try
+        {
+            return new StreamingAttentionConfig
+            {
+                BlockSize = Integer(Required(item, "block_size", path), "streaming.block_size", path),
+                SinkBlocks = Integer(Required(item, "sink_blocks", path), "streaming.sink_blocks", path),
+                LocalBlocks = Integer(Required(item, "local_blocks", path), "streaming.local_blocks", path),
+                AttentionLayers = [.. Items(item, "caches", path).Select(cache => Integer(cache, "streaming.caches", path))],
+            };
+        }
+        catch (ArgumentException exception)
+        {
+            // The record refuses what is out of range or out of order, in words of its own.
+            throw new CheckpointException(path, $"streaming is {CheckpointException.Printable(item.GetRawText())}: {exception.Message} Export the model again.", exception);
+        }
     }
 
     private static Dictionary<string, ManifestFile> Files(JsonElement root, string path)

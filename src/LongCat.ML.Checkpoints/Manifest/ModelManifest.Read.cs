@@ -114,6 +114,12 @@ public sealed partial record ModelManifest
             Require(cache.Width >= 1, "width", cache.Width, "at least 1");
         }
 
+        if (Streaming is { } streaming)
+        {
+            Require(Operators == OperatorSet.LongCat, "streaming", "present", "none in an export with standard operators");
+            Require(streaming.AttentionLayers[^1] < Caches.Count, "streaming.caches", streaming.AttentionLayers[^1], $"indexes of the {Caches.Count} caches");
+        }
+
         foreach ((string name, ManifestFile file) in Files)
         {
             bool plain = name.Length > 0 && name != "." && name != ".." && name.IndexOfAny(['/', '\\', '\0']) < 0 && name != FileName;

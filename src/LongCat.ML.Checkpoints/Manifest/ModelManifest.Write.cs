@@ -64,6 +64,22 @@ public sealed partial record ModelManifest
         }
 
         writer.WriteString("cache_type", CacheTypeName(CacheType));
+        if (Streaming is { } streaming)
+        {
+            writer.WriteStartObject("streaming");
+            writer.WriteNumber("block_size", streaming.BlockSize);
+            writer.WriteNumber("sink_blocks", streaming.SinkBlocks);
+            writer.WriteNumber("local_blocks", streaming.LocalBlocks);
+            writer.WriteStartArray("caches");
+            foreach (int cache in streaming.AttentionLayers)
+            {
+                writer.WriteNumberValue(cache);
+            }
+
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        }
+
         writer.WriteStartObject("files");
         foreach ((string name, ManifestFile file) in Files.OrderBy(pair => pair.Key, StringComparer.Ordinal))
         {

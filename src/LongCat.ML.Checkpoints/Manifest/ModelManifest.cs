@@ -57,6 +57,12 @@ public sealed partial record ModelManifest
     /// <summary>The caches of draft.onnx, or null when there is no draft.onnx.</summary>
     public IReadOnlyList<CacheLayout>? DraftCaches { get; init; }
 
+    /// <summary>
+    /// Which caches are those of streaming attentions (<see cref="StreamingAttentionConfig.AttentionLayers"/> are indexes of <see cref="Caches"/>) and what these see; null where there are none.
+    /// Their pools have a page count of their own, and model.onnx the input <c>streaming_block_table</c>. Of exports with the longcat operators only: padded caches hold every token.
+    /// </summary>
+    public StreamingAttentionConfig? Streaming { get; init; }
+
     /// <summary>The element type of every cache.</summary>
     public CacheType CacheType { get; init; } = CacheType.Float32;
 

@@ -18,9 +18,9 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
         GraphBuilder graph = writer.Graph;
         ElementType type = ElementTypeOf(emission.CacheType);
         Value inputIds = graph.Input("input_ids", ElementType.Int64, "T");
-        StepInputs step = EmitStepInputs(graph);
+        IReadOnlyList<StepInputs> steps = EmitAttentionSteps(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value[] caches = [.. Enumerable.Range(0, config.NumLayers).Select(layer => EmitCache(graph, layer, type, config.CacheWidth))];
+        Value[] caches = [.. Enumerable.Range(0, config.NumLayers).Select(layer => EmitCache(graph, layer, steps[layer], type, config.CacheWidth))];
 
         Value h = EmitTokenEmbedding(writer, inputIds);
         for (int layer = 0; layer < config.NumLayers; layer++)
@@ -28,7 +28,7 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
             string prefix = $"model.layers.{layer}";
             string name = $"layers.{layer}";
             LinearInput attentionInput = EmitNorm(writer, $"{prefix}.input_layernorm.weight", h, $"{name}.input_norm");
-            Value a = EmitAttention(writer, layer, attentionInput, h, step, caches[layer]);
+            Value a = EmitAttention(writer, layer, attentionInput, h, steps[layer], caches[layer]);
             LinearInput normed = EmitNorm(writer, $"{prefix}.post_attention_layernorm.weight", a, $"{name}.post_norm");
             h = config.Mixture(layer) is { } mixture
                 ? graph.Add(a, EmitMixture(writer, mixture, layer, normed), $"{name}.output")
@@ -38,7 +38,7 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
         EmitHead(writer, h, "model.norm.weight", logitsIndex, "hidden");
         for (int layer = 0; layer < config.NumLayers; layer++)
         {
-            graph.Output(new Value($"cache_out.{layer}"), type, "pages", "page", config.CacheWidth);
+            EmitCacheOutput(graph, layer, steps[layer], type, config.CacheWidth);
         }
 
         writer.Complete();

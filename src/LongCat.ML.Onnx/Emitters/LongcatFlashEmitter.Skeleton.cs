@@ -9,23 +9,23 @@ internal sealed partial class LongcatFlashEmitter
     {
         GraphBuilder graph = writer.Graph;
         Value inputIds = graph.Input("input_ids", ElementType.Int64, "T");
-        StepInputs step = EmitStepInputs(graph);
+        IReadOnlyList<StepInputs> steps = EmitAttentionSteps(graph);
         Value ngramContext = config.NGram is null ? Value.None : graph.Input("ngram_context", ElementType.Int64, "S", config.NGram.NeighborNum - 1);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers).Select(i => EmitCache(graph, i, cacheType, config.CacheWidth))];
+        Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers).Select(i => EmitCache(graph, i, steps[i], cacheType, config.CacheWidth))];
 
         Value h = config.NGram is null
             ? EmitTokenEmbedding(writer, inputIds)
-            : EmitNGramEmbedding(writer, inputIds, step, ngramContext);
+            : EmitNGramEmbedding(writer, inputIds, steps[0], ngramContext);
         for (int layer = 0; layer < config.NumLayers; layer++)
         {
-            h = EmitLayer(writer, layer, h, step, caches.AsSpan(2 * layer, 2));
+            h = EmitLayer(writer, layer, h, steps, caches);
         }
 
         EmitHead(writer, h, "model.norm.weight", logitsIndex, "hidden");
         for (int i = 0; i < caches.Length; i++)
         {
-            graph.Output(new Value($"cache_out.{i}"), cacheType, "pages", "page", config.CacheWidth);
+            EmitCacheOutput(graph, i, steps[i], cacheType, config.CacheWidth);
         }
 
         writer.Complete();
@@ -35,15 +35,16 @@ internal sealed partial class LongcatFlashEmitter
     /// One layer (ScMoE). The mixture sees the same normalized input as the first MLP and joins the stream only at the end of the layer:
     /// <c>y = (a1 + MLP1(n1)) + M</c>. Residual additions ride on the projection before them.
     /// </summary>
-    private Value EmitLayer(ModelWriter writer, int layer, Value x, StepInputs step, ReadOnlySpan<Value> caches)
+    private Value EmitLayer(ModelWriter writer, int layer, Value x, IReadOnlyList<StepInputs> steps, Value[] caches)
     {
+        int first = 2 * layer;
         string prefix = $"model.layers.{layer}";
         string name = $"layers.{layer}";
-        Value a0 = EmitAttention(writer, Attention(prefix, 0), Norm($"{prefix}.input_layernorm.0.weight", x, $"{name}.input_norm.0"), x, step, caches[0]);
+        Value a0 = EmitAttention(writer, Attention(prefix, 0), Norm($"{prefix}.input_layernorm.0.weight", x, $"{name}.input_norm.0"), x, steps[first], caches[first]);
         LinearInput n0 = Norm($"{prefix}.post_attention_layernorm.0.weight", a0, $"{name}.post_norm.0");
         Value mixture = EmitMixture(writer, $"{prefix}.mlp", n0, $"{name}.mixture");
         Value b0 = EmitMlp(writer, $"{prefix}.mlps.0", n0, a0, $"{name}.mlp.0");
-        Value a1 = EmitAttention(writer, Attention(prefix, 1), Norm($"{prefix}.input_layernorm.1.weight", b0, $"{name}.input_norm.1"), b0, step, caches[1]);
+        Value a1 = EmitAttention(writer, Attention(prefix, 1), Norm($"{prefix}.input_layernorm.1.weight", b0, $"{name}.input_norm.1"), b0, steps[first + 1], caches[first + 1]);
         LinearInput n1 = Norm($"{prefix}.post_attention_layernorm.1.weight", a1, $"{name}.post_norm.1");
         Value b1 = EmitMlp(writer, $"{prefix}.mlps.1", n1, a1, $"{name}.mlp.1");
         return writer.Graph.Add(b1, mixture, $"{name}.output");
@@ -51,6 +52,6 @@ internal sealed partial class LongcatFlashEmitter
         LinearInput Norm(string weight, Value input, string output) => EmitNorm(writer, weight, input, output);
 
         AttentionNames Attention(string layerPrefix, int sub) =>
-            new($"{layerPrefix}.self_attn.{sub}", $"{name}.attention.{sub}", $"cache_out.{(2 * layer) + sub}");
+            new($"{layerPrefix}.self_attn.{sub}", $"{name}.attention.{sub}", $"cache_out.{first + sub}");
     }
 }

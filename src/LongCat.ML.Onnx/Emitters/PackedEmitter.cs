@@ -10,6 +10,7 @@ internal abstract class PackedEmitter(ModelConfig config) : ModelEmitter
 
     protected static ElementType ElementTypeOf(CacheType cacheType) => cacheType == CacheType.BFloat16 ? ElementType.Bfloat16 : ElementType.Float;
 
+    /// <summary>The step's inputs of an attention that sees the whole context.</summary>
     protected static StepInputs EmitStepInputs(GraphBuilder graph) =>
         new(
             graph.Input("position_ids", ElementType.Int64, "T"),
@@ -17,7 +18,18 @@ internal abstract class PackedEmitter(ModelConfig config) : ModelEmitter
             graph.Input("context_length", ElementType.Int32, "S"),
             graph.Input("block_table", ElementType.Int32, "S", "B"));
 
-    protected static Value EmitCache(GraphBuilder graph, int index, ElementType type, int width) => graph.Input($"cache.{index}", type, "pages", "page", width);
+    /// <summary>For every attention of the model its inputs: those that stream have a table of their own, which the graph has an input for where there are any.</summary>
+    protected IReadOnlyList<StepInputs> EmitAttentionSteps(GraphBuilder graph)
+    {
+        StepInputs full = EmitStepInputs(graph);
+        StepInputs streaming = config.Streaming is null ? full : full with { BlockTable = graph.Input("streaming_block_table", ElementType.Int32, "S", "B"), Pattern = config.Streaming };
+        return [.. Enumerable.Range(0, config.NumAttentions).Select(attention => config.Streaming?.IsStreaming(attention) == true ? streaming : full)];
+    }
+
+    protected static Value EmitCache(GraphBuilder graph, int index, StepInputs step, ElementType type, int width) => graph.Input($"cache.{index}", type, Pages(step), "page", width);
+
+    protected static void EmitCacheOutput(GraphBuilder graph, int index, StepInputs step, ElementType type, int width) =>
+        graph.Output(new Value($"cache_out.{index}"), type, Pages(step), "page", width);
 
     protected Value EmitTokenEmbedding(ModelWriter writer, Value inputIds) => writer.TokenEmbedding(inputIds, EmbeddingName, config.TieWordEmbeddings, "embedding");
 
@@ -46,4 +58,7 @@ internal abstract class PackedEmitter(ModelConfig config) : ModelEmitter
         writer.Graph.Output(logits, ElementType.Float, "L", config.VocabSize);
         writer.Graph.Output(hidden, ElementType.Float, "T", config.HiddenSize);
     }
+
+    /// <summary>Streaming attentions keep fewer pages, so their caches are pools of a size of their own.</summary>
+    private static Dimension Pages(StepInputs step) => step.Pattern is null ? "pages" : "streaming_pages";
 }

@@ -50,17 +50,19 @@ internal sealed partial class GraphBuilder
                 inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
             ],
             [output, cacheOutput],
-            NodeAttribute.Int("num_heads", attributes.Heads),
-            NodeAttribute.Int("qk_nope_head_dim", attributes.NopeDim),
-            NodeAttribute.Int("qk_rope_head_dim", attributes.RopeDim),
-            NodeAttribute.Int("v_head_dim", attributes.ValueDim),
-            NodeAttribute.Int("kv_lora_rank", attributes.LatentRank),
-            NodeAttribute.Float("epsilon", attributes.Epsilon),
-            NodeAttribute.Float("query_scale", attributes.QueryScale),
-            NodeAttribute.Float("latent_scale", attributes.LatentScale),
-            NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
-            NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
-            NodeAttribute.String("pattern", attributes.Pattern));
+            [
+                NodeAttribute.Int("num_heads", attributes.Heads),
+                NodeAttribute.Int("qk_nope_head_dim", attributes.NopeDim),
+                NodeAttribute.Int("qk_rope_head_dim", attributes.RopeDim),
+                NodeAttribute.Int("v_head_dim", attributes.ValueDim),
+                NodeAttribute.Int("kv_lora_rank", attributes.LatentRank),
+                NodeAttribute.Float("epsilon", attributes.Epsilon),
+                NodeAttribute.Float("query_scale", attributes.QueryScale),
+                NodeAttribute.Float("latent_scale", attributes.LatentScale),
+                NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
+                NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
+                .. Pattern(inputs.Step),
+            ]);
         return (new Value(output), new Value(cacheOutput));
     }
 
@@ -75,14 +77,16 @@ internal sealed partial class GraphBuilder
                 inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
             ],
             [output, cacheOutput],
-            NodeAttribute.Int("num_heads", attributes.Heads),
-            NodeAttribute.Int("num_kv_heads", attributes.KeyValueHeads),
-            NodeAttribute.Int("head_dim", attributes.HeadDim),
-            NodeAttribute.Int("window", attributes.Window),
-            NodeAttribute.Float("epsilon", attributes.Epsilon),
-            NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
-            NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
-            NodeAttribute.String("pattern", attributes.Pattern));
+            [
+                NodeAttribute.Int("num_heads", attributes.Heads),
+                NodeAttribute.Int("num_kv_heads", attributes.KeyValueHeads),
+                NodeAttribute.Int("head_dim", attributes.HeadDim),
+                NodeAttribute.Int("window", attributes.Window),
+                NodeAttribute.Float("epsilon", attributes.Epsilon),
+                NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
+                NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
+                .. Pattern(inputs.Step),
+            ]);
         return (new Value(output), new Value(cacheOutput));
     }
 
@@ -106,6 +110,16 @@ internal sealed partial class GraphBuilder
             ]);
         return new Value(output);
     }
+
+    private static AttributeProto[] Pattern(StepInputs step) => step.Pattern is not { } streaming
+        ? [NodeAttribute.String("pattern", "full")]
+        :
+        [
+            NodeAttribute.String("pattern", "streaming"),
+            NodeAttribute.Int("block_size", streaming.BlockSize),
+            NodeAttribute.Int("sink_blocks", streaming.SinkBlocks),
+            NodeAttribute.Int("local_blocks", streaming.LocalBlocks),
+        ];
 
     private static AttributeProto[] Routing(ExpertMixtureAttributes attributes) =>
     [

@@ -83,11 +83,12 @@ internal sealed partial class GraphBuilder
     public Value GroupQueryAttention(
         Value query, Value key, Value value, (Value Key, Value Value) cache, GroupedStep step, bool rotate, GroupQueryAttentionNode node, string output, string presentKey, string presentValue)
     {
-        Value[] rotary = rotate ? [step.Rotary.Cosine, step.Rotary.Sine] : [];
+        Value[] rotary = rotate ? [step.Rotary.Cosine, step.Rotary.Sine] : node.Streaming ? [Value.None, Value.None] : [];
+        Value[] bias = node.Streaming ? [Value.None, step.StreamingBias] : [];
         Node(
             MicrosoftDomain,
             "GroupQueryAttention",
-            [query, key, value, cache.Key, cache.Value, step.LastPosition, step.Total, .. rotary],
+            [query, key, value, cache.Key, cache.Value, step.LastPosition, step.Total, .. rotary, .. bias],
             [output, presentKey, presentValue],
             NodeAttribute.Int("num_heads", node.Heads),
             NodeAttribute.Int("kv_num_heads", node.KeyValueHeads),

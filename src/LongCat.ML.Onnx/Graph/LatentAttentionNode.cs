@@ -25,6 +25,4 @@ internal sealed record LatentAttentionAttributes
     public required double SoftmaxScale { get; init; }
 
     public required double RopeMultiplier { get; init; }
-
-    public string Pattern { get; init; } = "full";
 }

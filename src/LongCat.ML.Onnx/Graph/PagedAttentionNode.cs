@@ -21,6 +21,4 @@ internal sealed record PagedAttentionAttributes
     public required double SoftmaxScale { get; init; }
 
     public required double RopeMultiplier { get; init; }
-
-    public string Pattern { get; init; } = "full";
 }

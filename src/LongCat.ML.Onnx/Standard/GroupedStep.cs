@@ -6,4 +6,5 @@ namespace LongCat.ML.Onnx;
 /// <param name="Total">int32 without dimensions: the longest sequence after this step.</param>
 /// <param name="Hidden">The shape [batch, sequence, hidden].</param>
 /// <param name="Rotary">Cosines and sines.</param>
-internal sealed record GroupedStep(PaddedInputs Inputs, Value LastPosition, Value Total, Value Hidden, RotaryTables Rotary);
+/// <param name="StreamingBias">float [batch, 1, sequence, total]: 0 where a streaming attention looks, a very negative number elsewhere; none in a model without.</param>
+internal sealed record GroupedStep(PaddedInputs Inputs, Value LastPosition, Value Total, Value Hidden, RotaryTables Rotary, Value StreamingBias);

@@ -66,13 +66,31 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
 
     private GroupedStep EmitStep(GraphBuilder graph, PaddedInputs inputs)
     {
-        Value lengths = graph.Binary("Sub", graph.Sum(inputs.AttentionMask, 1, "step.lengths"), graph.Integer(1), "step.last");
+        Value lengths = graph.Sum(inputs.AttentionMask, 1, "step.lengths");
+        Value last = graph.Binary("Sub", lengths, graph.Integer(1), "step.last");
+        Value total = graph.Reshape(inputs.Total, graph.Integers(), "total.scalar");
         return new GroupedStep(
             inputs,
-            graph.Cast(lengths, ElementType.Int32, "step.last_position"),
-            graph.Cast(graph.Reshape(inputs.Total, graph.Integers(), "total.scalar"), ElementType.Int32, "step.total"),
+            graph.Cast(last, ElementType.Int32, "step.last_position"),
+            graph.Cast(total, ElementType.Int32, "step.total"),
             graph.Concat([inputs.Batch, graph.Integers(-1, config.HiddenSize)], "shape.hidden"),
-            EmitRotaryTables(graph, config.HeadDim));
+            EmitRotaryTables(graph, config.HeadDim),
+            config.Streaming is null ? Value.None : EmitStreamingBias(graph, inputs, lengths, total));
+    }
+
+    /// <summary>
+    /// The pattern as GroupQueryAttention's bias. The operator counts positions as this does: a sequence shorter than the step is a fresh one (padded behind), any other
+    /// has the step's tokens at its end.
+    /// </summary>
+    private Value EmitStreamingBias(GraphBuilder graph, PaddedInputs inputs, Value lengths, Value total)
+    {
+        Value size = graph.Size(inputs.InputIds, 1, "sequence.size");
+        Value past = graph.Binary("Max", graph.Binary("Sub", lengths, size, "step.past.signed"), graph.Integer(0), "step.past");
+        Value tokens = graph.Range(graph.Reshape(size, graph.Integers(), "sequence.scalar"), "step.tokens");
+        Value position = graph.Binary(
+            "Add", graph.Reshape(past, graph.Integers(-1, 1, 1, 1), "step.past.column"), graph.Reshape(tokens, graph.Integers(1, 1, -1, 1), "step.tokens.column"), "step.position");
+        Value slots = graph.Reshape(graph.Range(total, "step.slots"), graph.Integers(1, 1, 1, -1), "step.slots.row");
+        return EmitBias(graph, EmitStreamingVisible(graph, position, slots), "step.streaming.bias");
     }
 
     private Value EmitAttention(GraphBuilder graph, CheckpointWeights weights, int layer, Value x, GroupedStep step, (Value Key, Value Value) cache)
@@ -101,7 +119,7 @@ internal sealed class StandardDecoderEmitter(DecoderConfig config) : StandardEmi
             value = parts[2];
         }
 
-        GroupQueryAttentionNode node = new(config.NumAttentionHeads, config.NumKeyValueHeads, config.SoftmaxScale, config.Window(layer) ?? -1);
+        GroupQueryAttentionNode node = new(config.NumAttentionHeads, config.NumKeyValueHeads, config.SoftmaxScale, config.Window(layer) ?? -1, config.Streaming?.IsStreaming(layer) == true);
         Value heads = graph.GroupQueryAttention(
             query, key, value, cache, step, RotatesInside, node, $"{name}.heads", $"present.{layer}.key", $"present.{layer}.value");
         return EmitLinear(graph, weights, $"{prefix}.o_proj", heads, $"{name}.output", config.OutputBias);

@@ -42,6 +42,23 @@ internal abstract partial class StandardEmitter(ModelConfig config) : ModelEmitt
         return new PaddedInputs(ids, mask, positionIds, logitsFrom, graph.Size(ids, 0, "batch.size"), graph.Size(mask, 1, "total.size"));
     }
 
+    /// <summary>Whether a key lies in the blocks that a query of a streaming attention sees; that it lies before the query is for others to say.</summary>
+    /// <param name="graph">The graph.</param>
+    /// <param name="position">int64: the queries' positions, with a last dimension of 1.</param>
+    /// <param name="slots">int64: the keys' positions in the last dimension.</param>
+    protected Value EmitStreamingVisible(GraphBuilder graph, Value position, Value slots)
+    {
+        StreamingAttentionConfig streaming = config.Streaming!;
+        Value keys = graph.Binary("Div", slots, graph.Integer(streaming.BlockSize), "streaming.key_block");
+        Value queries = graph.Binary("Div", position, graph.Integer(streaming.BlockSize), "streaming.query_block");
+        Value sink = graph.Binary("Less", keys, graph.Integer(streaming.SinkBlocks), "streaming.sink");
+        Value local = graph.Binary("Greater", keys, graph.Binary("Sub", queries, graph.Integer(streaming.LocalBlocks), "streaming.first_block"), "streaming.local");
+        return graph.Binary("Or", sink, local, "streaming.visible");
+    }
+
+    /// <summary>What is added to scores: 0 where a query looks, a very negative number elsewhere.</summary>
+    protected static Value EmitBias(GraphBuilder graph, Value visible, string output) => graph.Where(visible, graph.Number(0), graph.Number(float.MinValue), output);
+
     protected static Value Weight(GraphBuilder graph, CheckpointWeights weights, string name) => graph.Weight(name, weights.Float32(name));
 
     protected Value EmitNorm(GraphBuilder graph, CheckpointWeights weights, string weight, Value x, string output) =>

@@ -16,14 +16,17 @@ internal sealed partial class StandardLongcatEmitter
         Value rows = graph.Concat([graph.Binary("Add", zero, batch, "step.sequence"), zero, position], "step.cache_rows");
 
         Value slots = graph.Range(graph.Reshape(inputs.Total, graph.Integers(), "total.scalar"), "step.slots");
-        Value causal = graph.Binary("LessOrEqual", graph.Reshape(slots, graph.Integers(1, 1, 1, -1), "step.slots.row"), graph.Unsqueeze(position, [3], "step.position.column"), "step.causal");
+        Value slotRow = graph.Reshape(slots, graph.Integers(1, 1, 1, -1), "step.slots.row");
+        Value positionColumn = graph.Unsqueeze(position, [3], "step.position.column");
+        Value causal = graph.Binary("LessOrEqual", slotRow, positionColumn, "step.causal");
         Value present = graph.Unsqueeze(graph.Cast(inputs.AttentionMask, ElementType.Bool, "step.mask"), [1, 2], "step.mask.row");
-        Value bias = graph.Where(graph.Binary("And", causal, present, "step.visible"), graph.Number(0), graph.Number(float.MinValue), "step.bias");
+        Value visible = graph.Binary("And", causal, present, "step.visible");
 
         return new LatentStep(
             inputs,
             rows,
-            bias,
+            EmitBias(graph, visible, "step.bias"),
+            config.Streaming is null ? Value.None : EmitBias(graph, graph.Binary("And", visible, EmitStreamingVisible(graph, positionColumn, slotRow), "step.streaming"), "step.streaming.bias"),
             graph.Concat([inputs.Batch, graph.Integers(1, -1, config.CacheWidth)], "shape.head_rows"),
             graph.Concat([inputs.Batch, graph.Integers(-1, config.NumAttentionHeads), inputs.Total], "shape.scores"),
             graph.Concat([inputs.Batch, graph.Integers(1, -1), inputs.Total], "shape.flat_scores"),
@@ -32,7 +35,7 @@ internal sealed partial class StandardLongcatEmitter
             EmitRotaryTables(graph, config.QkRopeHeadDim));
     }
 
-    private Value EmitAttention(GraphBuilder graph, CheckpointWeights weights, AttentionNames names, Value x, LatentStep step, Value cache)
+    private Value EmitAttention(GraphBuilder graph, CheckpointWeights weights, AttentionNames names, Value x, LatentStep step, Value cache, bool streaming)
     {
         string v = names.Values;
         long heads = config.NumAttentionHeads;
@@ -81,7 +84,7 @@ internal sealed partial class StandardLongcatEmitter
         Value absorbed = graph.Transpose(latentQuery, [1, 0, 2], $"{v}.q_latent.by_token");
         Value joined = graph.Concat([absorbed, graph.Reshape(queryRope, graph.Integers(-1, heads, config.QkRopeHeadDim), $"{v}.q_rotated.heads")], $"{v}.q_joined");
         Value scores = graph.MatMulTransposed(graph.Reshape(joined, step.HeadRows, $"{v}.q_rows"), rows, $"{v}.scores", config.SoftmaxScale);
-        Value masked = graph.Add(graph.Reshape(scores, step.Scores, $"{v}.scores.by_token"), step.Bias, $"{v}.scores.masked");
+        Value masked = graph.Add(graph.Reshape(scores, step.Scores, $"{v}.scores.by_token"), streaming ? step.StreamingBias : step.Bias, $"{v}.scores.masked");
         Value probabilities = graph.Reshape(graph.Softmax(masked, $"{v}.probabilities.by_token"), step.FlatScores, $"{v}.probabilities");
 
         Value seen = graph.Reshape(graph.PlainMatMul(probabilities, rows, $"{v}.seen"), graph.Integers(-1, heads, config.CacheWidth), $"{v}.seen.heads");

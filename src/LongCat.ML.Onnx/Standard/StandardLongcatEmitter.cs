@@ -46,16 +46,18 @@ internal sealed partial class StandardLongcatEmitter(LongcatFlashConfig config) 
     {
         string prefix = $"model.layers.{layer}";
         string name = $"layers.{layer}";
-        Value attention0 = EmitAttention(graph, weights, Attention(0), x.Normed, step, caches[0]);
+        Value attention0 = EmitAttention(graph, weights, Attention(0), x.Normed, step, caches[0], Streams(0));
         (Value n0, Value a0) = EmitAddNorm(graph, weights, $"{prefix}.post_attention_layernorm.0.weight", attention0, x.Stream, $"{name}.post_norm.0");
         Value mixture = EmitMixture(graph, weights, $"{prefix}.mlp", n0, step, $"{name}.mixture");
         Value mlp0 = EmitMlp(graph, weights, $"{prefix}.mlps.0", n0, $"{name}.mlp.0");
         (Value i1, Value b0) = EmitAddNorm(graph, weights, $"{prefix}.input_layernorm.1.weight", mlp0, a0, $"{name}.input_norm.1");
-        Value attention1 = EmitAttention(graph, weights, Attention(1), i1, step, caches[1]);
+        Value attention1 = EmitAttention(graph, weights, Attention(1), i1, step, caches[1], Streams(1));
         (Value n1, Value a1) = EmitAddNorm(graph, weights, $"{prefix}.post_attention_layernorm.1.weight", attention1, b0, $"{name}.post_norm.1");
         Value mlp1 = EmitMlp(graph, weights, $"{prefix}.mlps.1", n1, $"{name}.mlp.1");
         Value output = graph.Add(mlp1, mixture, $"{name}.output");
         return EmitAddNorm(graph, weights, next.Weight, output, a1, next.Name);
+
+        bool Streams(int sub) => config.Streaming?.IsStreaming((2 * layer) + sub) == true;
 
         AttentionNames Attention(int sub) => new($"{prefix}.self_attn.{sub}", $"{name}.attention.{sub}", $"present.{(2 * layer) + sub}.key");
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using LongCat.ML.Checkpoints;
 
 namespace LongCat.ML.Onnx.Tests;
@@ -102,7 +103,7 @@ internal sealed class DoubleReference(Checkpoint checkpoint, Func<string, float[
                 for (int j = 0; j <= t; j++)
                 {
                     ReadOnlySpan<double> key = kv[j].AsSpan(head * (nope + v), nope);
-                    scores[j] = (Dot(query.AsSpan(0, nope), key) + Dot(rotated, keyRope[j])) * _config.SoftmaxScale;
+                    scores[j] = Sees(prefix, t, j) ? (Dot(query.AsSpan(0, nope), key) + Dot(rotated, keyRope[j])) * _config.SoftmaxScale : double.NegativeInfinity;
                 }
 
                 double[] p = Softmax(scores);
@@ -117,6 +118,15 @@ internal sealed class DoubleReference(Checkpoint checkpoint, Func<string, float[
         }
 
         return Linear(output, $"{prefix}.o_proj.weight");
+    }
+
+    /// <summary>Whether a query sees a key before it: always in attentions that do not stream, the draft head's among them.</summary>
+    private bool Sees(string attention, int query, int key)
+    {
+        string[] path = attention.Split('.');
+        return _config.Streaming is not { } streaming || path[1] != "layers"
+            || !streaming.AttentionLayers.Contains((2 * int.Parse(path[2], CultureInfo.InvariantCulture)) + int.Parse(path[4], CultureInfo.InvariantCulture))
+            || key / streaming.BlockSize < streaming.SinkBlocks || key / streaming.BlockSize > (query / streaming.BlockSize) - streaming.LocalBlocks;
     }
 
     /// <summary>Interleaved pairs; the angle is a float32 product, as the operator defines it.</summary>

@@ -12,6 +12,9 @@ internal sealed class RunnerSequence
 
     public List<int> Pages { get; } = [];
 
+    /// <summary>Pages of streaming attentions; -1 where no later token sees any token of the page.</summary>
+    public List<int> StreamingPages { get; } = [];
+
     /// <summary>Tokens in the cache. The draft head has no tokens of its own, so it is counted apart.</summary>
     public int Length { get; set; }
 }
@@ -34,6 +37,7 @@ internal sealed class GraphRunner : IDisposable
 {
     private const int PageSize = 4;
     private const int PageCount = 96;
+    private const int StreamingPageCount = 50;
 
     private readonly ModelManifest _manifest;
     private readonly InferenceSession _session;
@@ -41,6 +45,7 @@ internal sealed class GraphRunner : IDisposable
     private readonly bool _inPlace;
     private readonly AdapterStack? _adapters;
     private readonly Stack<int> _freePages;
+    private readonly Stack<int> _freeStreamingPages;
     private readonly IReadOnlyList<CacheLayout> _layouts;
     private readonly Array[] _caches;
 
@@ -55,10 +60,9 @@ internal sealed class GraphRunner : IDisposable
         _draft = graph == ModelManifest.DraftFileName;
         _inPlace = inPlace;
         _layouts = _draft ? _manifest.DraftCaches! : _manifest.Caches;
-        _caches = [.. _layouts.Select(layout => NewCache(layout.Width))];
-        int[] pages = [.. Enumerable.Range(0, PageCount)];
-        new Random(7).Shuffle(pages);
-        _freePages = new Stack<int>(pages);
+        _caches = [.. _layouts.Select(NewCache)];
+        _freePages = Shuffled(PageCount);
+        _freeStreamingPages = Shuffled(StreamingPageCount);
         using KernelPath path = new(kernel);
         using SessionOptions options = new();
         options.RegisterCustomOpLibraryV2(NativeLibraryLocator.Find(), out _);
@@ -94,7 +98,7 @@ internal sealed class GraphRunner : IDisposable
         int tokens = chunks.Sum(chunk => chunk.Tokens.Length);
         float[] logits = new float[logitsIndex.Length * VocabSize];
         float[] hidden = new float[tokens * HiddenSize];
-        Array[] cacheOutputs = _inPlace ? _caches : [.. _layouts.Select(layout => NewCache(layout.Width))];
+        Array[] cacheOutputs = _inPlace ? _caches : [.. _layouts.Select(NewCache)];
         List<(string Name, OrtValue Value)> inputs = [.. Inputs(chunks, tokens)];
         inputs.Add(("logits_index", OrtValue.CreateTensorValueFromMemory(logitsIndex, [logitsIndex.Length])));
         List<(string Name, OrtValue Value)> outputs =
@@ -166,6 +170,11 @@ internal sealed class GraphRunner : IDisposable
                 ngramContext.Add(sequence.Length - back >= 0 ? sequence.Tokens[sequence.Length - back] : -1);
             }
 
+            if (Streams)
+            {
+                TakeStreamingPages(sequence, added.Length);
+            }
+
             positions.AddRange(Enumerable.Range(sequence.Length, added.Length).Select(p => (long)p));
             ids.AddRange(added);
             sequence.Tokens.AddRange(added);
@@ -185,6 +194,12 @@ internal sealed class GraphRunner : IDisposable
         yield return ("query_start", OrtValue.CreateTensorValueFromMemory(queryStart.ToArray(), [queryStart.Count]));
         yield return ("context_length", OrtValue.CreateTensorValueFromMemory(contextLength.ToArray(), [chunks.Count]));
         yield return ("block_table", OrtValue.CreateTensorValueFromMemory(table, [chunks.Count, width]));
+        if (Streams)
+        {
+            int[] streaming = [.. chunks.SelectMany(chunk => chunk.Sequence.StreamingPages.Concat(Enumerable.Repeat(-1, width - chunk.Sequence.StreamingPages.Count)))];
+            yield return ("streaming_block_table", OrtValue.CreateTensorValueFromMemory(streaming, [chunks.Count, width]));
+        }
+
         if (_adapters is not null)
         {
             int[] rows = [.. chunks.SelectMany(chunk => Enumerable.Repeat(chunk.Adapter, chunk.Tokens.Length))];
@@ -204,24 +219,56 @@ internal sealed class GraphRunner : IDisposable
         }
     }
 
-    /// <summary>Filled with a value that would show in the logits if a line that was never written were read.</summary>
-    private Array NewCache(int width)
+    private bool Streams => !_draft && _manifest.Streaming is not null;
+
+    /// <summary>Pages for the new tokens; those that neither these nor later tokens see go to whoever wants them next.</summary>
+    private void TakeStreamingPages(RunnerSequence sequence, int added)
     {
+        StreamingAttentionConfig streaming = _manifest.Streaming!;
+        for (int page = 0; page < sequence.StreamingPages.Count; page++)
+        {
+            bool seen = page * PageSize < streaming.SinkTokens || (page + 1) * PageSize > streaming.LocalStart(sequence.Length);
+            if (!seen && sequence.StreamingPages[page] >= 0)
+            {
+                _freeStreamingPages.Push(sequence.StreamingPages[page]);
+                sequence.StreamingPages[page] = -1;
+            }
+        }
+
+        while (sequence.StreamingPages.Count * PageSize < sequence.Length + added)
+        {
+            sequence.StreamingPages.Add(_freeStreamingPages.Pop());
+        }
+    }
+
+    private int PagesOf(int cache) => !_draft && _manifest.Streaming?.IsStreaming(cache) == true ? StreamingPageCount : PageCount;
+
+    private static Stack<int> Shuffled(int count)
+    {
+        int[] pages = [.. Enumerable.Range(0, count)];
+        new Random(7).Shuffle(pages);
+        return new Stack<int>(pages);
+    }
+
+    /// <summary>Filled with a value that would show in the logits if a line that was never written were read.</summary>
+    private Array NewCache(CacheLayout layout, int index)
+    {
+        int elements = PagesOf(index) * PageSize * layout.Width;
         if (_manifest.CacheType == CacheType.BFloat16)
         {
-            BFloat16[] narrow = new BFloat16[PageCount * PageSize * width];
+            BFloat16[] narrow = new BFloat16[elements];
             Array.Fill(narrow, new BFloat16(0x4780));
             return narrow;
         }
 
-        float[] cache = new float[PageCount * PageSize * width];
+        float[] cache = new float[elements];
         Array.Fill(cache, 1e6f);
         return cache;
     }
 
     private OrtValue CacheValue(Array cache, int index)
     {
-        long[] shape = [PageCount, PageSize, _layouts[index].Width];
+        long[] shape = [PagesOf(index), PageSize, _layouts[index].Width];
         return cache is float[] wide ? OrtValue.CreateTensorValueFromMemory(wide, shape) : OrtValue.CreateTensorValueFromMemory((BFloat16[])cache, shape);
     }
 }
