@@ -23,6 +23,18 @@ public sealed record GenerationOptions
     /// <summary>Texts that end the completion; the first one reached is left out of the text. Needs a tokenizer.</summary>
     public IReadOnlyList<string> StopStrings { get; init; } = [];
 
+    /// <summary>
+    /// Tokens that end the completion like the model's end-of-sequence tokens, whatever <see cref="IgnoreEos"/> says: the ends of turns that a chat format knows and config.json
+    /// does not. Each in 0..V-1. Default none.
+    /// </summary>
+    public IReadOnlyList<int> StopTokenIds { get; init; } = [];
+
+    /// <summary>
+    /// Whether special tokens (added tokens that the tokenizer marks as such) are written out in the text, and in what stop strings are compared with. The token that ends the
+    /// completion never is. Default false: they are left out.
+    /// </summary>
+    public bool SpecialTokensInText { get; init; }
+
     /// <summary>Go on after an end-of-sequence token. Default false.</summary>
     public bool IgnoreEos { get; init; }
 
@@ -56,6 +68,7 @@ public sealed record GenerationOptions
             throw new ArgumentException("GenerationOptions.StopStrings must hold no null and no empty text.", nameof(StopStrings));
         }
 
+        ArgumentNullException.ThrowIfNull(StopTokenIds, nameof(StopTokenIds));
         if (!Enum.IsDefined(Overflow))
         {
             throw new ArgumentOutOfRangeException(nameof(Overflow), Overflow, "GenerationOptions.Overflow is no member of PromptOverflow.");

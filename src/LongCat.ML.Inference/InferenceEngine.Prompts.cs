@@ -9,6 +9,9 @@ public sealed partial class InferenceEngine
     /// <summary>The most tokens that the caches hold of one sequence.</summary>
     private long SequenceTokens => (long)_pagesPerSequence * _pool.PageSize;
 
+    /// <summary>The most tokens of a prompt and its new tokens together; the last new token is never computed.</summary>
+    internal int LongestSequence => (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
+
     private (IReadOnlyList<int> Prompt, GenerationLimits Limits) Prepare(GenerationRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
@@ -19,6 +22,7 @@ public sealed partial class InferenceEngine
             throw new InferenceException("GenerationOptions.StopStrings needs a tokenizer, and the model folder holds no tokenizer.json.");
         }
 
+        Checked(options.StopTokenIds, "GenerationOptions.StopTokenIds");
         IReadOnlyList<int> prompt = Prompt(request.Prompt, request.PromptIds, nameof(GenerationRequest));
 
         // The last new token is never computed: the caches may hold one token less than the sequence.

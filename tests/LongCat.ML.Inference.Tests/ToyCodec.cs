@@ -9,7 +9,7 @@ internal sealed class ToyCodec : ITextCodec
 
     public IReadOnlyList<int> Encode(string text) => [.. text.Select(character => character - ' ')];
 
-    public ITextDecoder CreateDecoder() => new Decoder();
+    public ITextDecoder CreateDecoder(bool specialTokens) => new Decoder();
 
     private sealed class Decoder : ITextDecoder
     {

@@ -66,7 +66,7 @@ internal sealed class GenerationSequence : Sequence
             _firstToken = Stopwatch.GetElapsedTime(_submitted);
         }
 
-        bool ended = !_options.IgnoreEos && _limits.EosTokenIds.Contains(id);
+        bool ended = (!_options.IgnoreEos && _limits.EosTokenIds.Contains(id)) || _options.StopTokenIds.Contains(id);
         string text = ended || _decoder is null ? "" : _matcher.Append(_decoder.Append(id));
         if (ended || _matcher.Matched)
         {

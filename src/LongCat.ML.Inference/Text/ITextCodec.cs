@@ -7,5 +7,6 @@ internal interface ITextCodec
     IReadOnlyList<int> Encode(string text);
 
     /// <summary>A decoder for one completion.</summary>
-    ITextDecoder CreateDecoder();
+    /// <param name="specialTokens">Whether it writes special tokens out or leaves them out.</param>
+    ITextDecoder CreateDecoder(bool specialTokens);
 }

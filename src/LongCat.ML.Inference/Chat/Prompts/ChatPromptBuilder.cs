@@ -1,0 +1,153 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Chat.Replies;
+using Microsoft.Extensions.AI;
+using AIMessage = Microsoft.Extensions.AI.ChatMessage;
+
+namespace LongCat.ML.Inference.Chat.Prompts;
+
+/// <summary>Makes a request of a chat and its options. What the engine cannot do is refused by name, never dropped in silence. Thread-safe.</summary>
+internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceTokenizer tokenizer, ChatTemplate template, LongCatChatClientOptions defaults, string modelId)
+{
+    public ReplyFormat Format { get; } = ReplyFormat.Of(template, tokenizer);
+
+    public ChatPrompt Build(IEnumerable<AIMessage> messages, ChatOptions? options, IChatClient client)
+    {
+        options ??= new ChatOptions();
+        ChatProperties properties = ChatProperties.Read(options.AdditionalProperties);
+        Refuse(options);
+        Dictionary<string, JsonElement> schemas = new(StringComparer.Ordinal);
+        List<JsonElement> tools = [];
+        if (options.ToolMode is not NoneChatToolMode)
+        {
+            foreach (AITool tool in options.Tools ?? [])
+            {
+                AIFunctionDeclaration function = tool as AIFunctionDeclaration
+                    ?? throw new NotSupportedException($"ChatOptions.Tools holds '{tool?.Name}' of type {tool?.GetType().Name}; functions (AIFunctionDeclaration) are expected: the engine has no hosted tools.");
+                tools.Add(Declaration(function));
+                schemas[function.Name] = function.JsonSchema;
+            }
+        }
+
+        if (tools.Count > 0 && Format.Tools == ToolCallFormats.None)
+        {
+            throw new NotSupportedException(
+                $"ChatOptions.Tools holds {tools.Count} tools, and the chat template '{template.Name}' knows none of the forms of calls that can be read (LongCat's, Qwen's, Mistral's, Llama 3's). Ask without tools.");
+        }
+
+        Dictionary<string, object?> variables = new(defaults.TemplateVariables, StringComparer.Ordinal);
+        if (options.Reasoning?.Effort is { } effort)
+        {
+            variables["enable_thinking"] = effort != ReasoningEffort.None;
+        }
+
+        foreach ((string name, object? value) in properties.TemplateVariables)
+        {
+            variables[name] = value;
+        }
+
+        string text = template.Render(
+            ChatMessageConverter.Convert(messages, options.Instructions),
+            new ChatTemplateOptions { Tools = tools.Count > 0 ? tools : null, Variables = variables });
+        IReadOnlyList<int> ids = tokenizer.Encode(text, addSpecialTokens: false);
+        string? adapter = Adapter(options.ModelId, properties.Adapter);
+        GenerationOptions generation = Generation(options, properties, client);
+
+        // What was asked for at most is an upper bound: the model's longest sequence ends a reply too, with the finish reason Length.
+        int room = engine.LongestSequence - ids.Count;
+        generation = generation with { MaxNewTokens = room >= 1 ? Math.Min(generation.MaxNewTokens, room) : generation.MaxNewTokens };
+        return new ChatPrompt(
+            new GenerationRequest { PromptIds = ids, Adapter = adapter, Options = generation },
+            ids.Count,
+            adapter ?? modelId,
+            Format.OpenThought(text),
+            schemas,
+            options.AllowMultipleToolCalls == false,
+            options.Reasoning?.Output == ReasoningOutput.None,
+            Data: false);
+    }
+
+    private static void Refuse(ChatOptions options)
+    {
+        if (options.FrequencyPenalty is { } frequency && frequency != 0)
+        {
+            throw new NotSupportedException($"ChatOptions.FrequencyPenalty is {frequency}; the engine has no penalties. Leave it null.");
+        }
+
+        if (options.PresencePenalty is { } presence && presence != 0)
+        {
+            throw new NotSupportedException($"ChatOptions.PresencePenalty is {presence}; the engine has no penalties. Leave it null.");
+        }
+
+        if (options.ConversationId is { } conversation)
+        {
+            throw new NotSupportedException($"ChatOptions.ConversationId is '{conversation}'; the client keeps no conversations. Send the whole chat with every request: its beginning is found in the cache.");
+        }
+
+        if (options.ToolMode is RequiredChatToolMode)
+        {
+            throw new NotSupportedException("ChatOptions.ToolMode requires a call of a tool; the engine cannot force one. Use ChatToolMode.Auto or None.");
+        }
+
+        if (options.ResponseFormat is ChatResponseFormatJson)
+        {
+            throw new NotSupportedException("ChatOptions.ResponseFormat asks for JSON; the engine has no constrained output. Use ChatResponseFormat.Text.");
+        }
+    }
+
+    private GenerationOptions Generation(ChatOptions options, ChatProperties properties, IChatClient client)
+    {
+        GenerationOptions generation = options.RawRepresentationFactory?.Invoke(client) switch
+        {
+            null => defaults.Generation,
+            GenerationOptions own => own,
+            object other => throw new ArgumentException($"ChatOptions.RawRepresentationFactory gave {other.GetType().Name}; {nameof(GenerationOptions)} is expected.", nameof(options)),
+        };
+        if (options.Seed is { } seed)
+        {
+            generation = generation with { Seed = unchecked((ulong)seed) };
+        }
+
+        if (properties.LogProbabilities is { } logProbabilities)
+        {
+            generation = generation with { LogProbabilities = logProbabilities };
+        }
+
+        return generation with
+        {
+            MaxNewTokens = options.MaxOutputTokens ?? generation.MaxNewTokens,
+            Temperature = options.Temperature ?? generation.Temperature,
+            TopP = options.TopP ?? generation.TopP,
+            TopK = options.TopK ?? generation.TopK,
+            StopStrings = options.StopSequences is { Count: > 0 } stops ? [.. stops] : generation.StopStrings,
+            StopTokenIds = [.. generation.StopTokenIds.Union(defaults.StopTokenIds)],
+            SpecialTokensInText = true,
+        };
+    }
+
+    /// <summary>The adapter that a request names as such, or as its model (as servers with several adapters have it).</summary>
+    private string? Adapter(string? model, string? adapter)
+    {
+        if (adapter is not null || model is null || model == modelId)
+        {
+            return adapter;
+        }
+
+        return engine.Adapters.Any(known => known.Name == model)
+            ? model
+            : throw new InferenceException(
+                $"ChatOptions.ModelId is '{model}'; the client has '{modelId}'{string.Concat(engine.Adapters.Select(known => $", '{known.Name}'"))}. Use one of them, or leave it null.");
+    }
+
+    private static JsonElement Declaration(AIFunctionDeclaration function) => JsonSerializer.SerializeToElement(new JsonObject
+    {
+        ["type"] = "function",
+        ["function"] = new JsonObject
+        {
+            ["name"] = function.Name,
+            ["description"] = function.Description,
+            ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
+        },
+    });
+}
