@@ -179,19 +179,36 @@ std::vector<PagedSequence> Sequences(Random& random) {
     return sequences;
 }
 
-// What every step over a paged cache can be spoiled with.
+// Every second time full attention.
+StreamingPattern Streaming(Random& random) {
+    constexpr int kBlocks[] = {1, 3, 4, 8, 16, 64, 128};
+    return random.Below(2) == 0 ? StreamingPattern{}
+                                : StreamingPattern{kBlocks[random.Below(7)], static_cast<int>(random.Below(3)), static_cast<int>(random.Between(1, 4))};
+}
+
+// What every step over a paged cache can be spoiled with; `pages` made its block table.
 template <class C>
-void SpoilStep(Random& random, C* c, Step* step) {
+void SpoilStep(Random& random, C* c, const PagedCase& pages, Step* step) {
     auto& p = c->p;
     step->spoilings.insert(step->spoilings.end(), {[=] { c->start[0] = -1; }, [=] { c->start.back() = INT32_MAX; },
-                                                   [=] { c->p.page_size = 0; }, [=] { c->p.pages = INT64_MAX; }});
+                                                   [=] { c->p.page_size = 0; }, [=] { c->p.pages = INT64_MAX; },
+                                                   [=] { c->p.streaming.local_blocks = -1; }});
+    if (p.streaming.block_size > 0) {
+        step->spoilings.insert(step->spoilings.end(), {[=] { c->p.streaming.block_size = 0; }, [=] { c->p.streaming.block_size = INT32_MIN; },
+                                                       [=] { c->p.streaming.sink_blocks = -1; }, [=] { c->p.streaming.local_blocks = 0; }});
+    }
     for (int64_t s = 0; s < p.sequences; s++) {
         int64_t first = c->start[static_cast<size_t>(s)], count = c->start[static_cast<size_t>(s) + 1] - first, at = s;
         if (count == 0) {
             continue;
         }
         int64_t used = (c->lengths[static_cast<size_t>(s)] + p.page_size - 1) / p.page_size, row = s * p.block_table_width;
-        size_t token = static_cast<size_t>(first + random.Below(count)), entry = static_cast<size_t>(row + random.Below(used));
+        PagedSequence shape{c->lengths[static_cast<size_t>(s)], count};
+        int64_t column = random.Below(used);
+        while (!pages.Seen(shape, column)) {
+            column = (column + 1) % used;
+        }
+        size_t token = static_cast<size_t>(first + random.Below(count)), entry = static_cast<size_t>(row + column);
         for (int32_t length : {-1, 0, INT32_MAX, INT32_MIN}) {
             step->spoilings.push_back([=] { c->lengths[static_cast<size_t>(at)] = length; });
         }
@@ -201,7 +218,7 @@ void SpoilStep(Random& random, C* c, Step* step) {
         for (int64_t page : {int64_t{-1}, p.pages, int64_t{INT32_MAX}, int64_t{INT32_MIN}}) {
             step->spoilings.push_back([=] { c->table[entry] = static_cast<int32_t>(page); });
         }
-        if (used > 1) {
+        if (used > 1 && pages.Seen(shape, 0)) {
             step->spoilings.push_back([=] { c->table[static_cast<size_t>(row)] = c->table[static_cast<size_t>(row + used - 1)]; });
         }
     }
@@ -220,12 +237,14 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     d.dim = static_cast<int>(random.Between(1, random.Below(10) == 0 ? 300 : 70)),
     d.rotary = static_cast<int>(random.Below(d.dim / 2 + 1)) * 2;
     d.interleaved = random.Below(2) == 0, d.norms = random.Below(2) == 0;
-    d.window = random.Below(2) == 0 ? 0 : static_cast<int>(random.Between(1, random.Below(2) == 0 ? 10 : 700));
+    d.streaming = Streaming(random);
+    d.window = d.streaming.block_size > 0 || random.Below(2) == 0 ? 0 : static_cast<int>(random.Between(1, random.Below(2) == 0 ? 10 : 700));
     *owner = std::make_unique<PagedFuzz>(random, d, Sequences(random), kPages[random.Below(8)], Type(random));
     PagedFuzz* c = owner->get();
     step->what =
-        Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, pages of %d, %s", (int)c->p.tokens,
-             (int)c->p.sequences, d.heads, d.kv_heads, d.dim, d.rotary, d.window, (int)c->p.page_size, Name(c->p.cache_type));
+        Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
+             (int)c->p.sequences, d.heads, d.kv_heads, d.dim, d.rotary, d.window, d.streaming.block_size, (int)c->p.page_size,
+             Name(c->p.cache_type));
     step->run = [=](CpuPath path, const ParallelFor& parallel) {
         Workspace workspace(PagedAttentionWorkspace(c->p));
         return PagedAttention(path, c->p, workspace.get(), parallel);
@@ -237,7 +256,7 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     step->output = [=] { return Appended(c->result.output, c->result.cache); };
     step->spoilings = {[=] { c->p.num_kv_heads = 0; }, [=] { c->p.num_heads = c->p.num_kv_heads * 40'000; }, [=] { c->p.head_dim = 1025; },
                        [=] { c->p.rotary_dim = c->p.head_dim + 1 + c->p.head_dim % 2; }, [=] { c->p.window = INT32_MIN; }};
-    SpoilStep(random, c, step);
+    SpoilStep(random, c, *c, step);
 }
 
 // The step of a PagedCase with the latent inputs.
@@ -252,7 +271,8 @@ struct LatentCase {
     std::vector<int64_t>& positions;
 
     LatentCase(Random& random, int64_t page)
-        : step(std::make_unique<PagedCase>(random, PagedShape{1, 1, 1, 0, false, false, 0}, Sequences(random), page, WeightType::kFloat32)),
+        : step(std::make_unique<PagedCase>(random, PagedShape{1, 1, 1, 0, false, false, 0, Streaming(random)}, Sequences(random), page,
+                                           WeightType::kFloat32)),
           start(step->start),
           lengths(step->lengths),
           table(step->table),
@@ -265,6 +285,7 @@ struct LatentCase {
         p.tokens = s.tokens, p.sequences = s.sequences, p.pages = s.pages, p.page_size = s.page_size,
         p.block_table_width = s.block_table_width;
         p.position_ids = s.position_ids, p.query_start = s.query_start, p.context_length = s.context_length, p.block_table = s.block_table;
+        p.streaming = s.streaming;
         query = random.Floats(p.tokens * p.num_heads * (p.nope + p.rope)), latent = random.Floats(p.tokens * (p.rank + p.rope));
         norm = random.Floats(p.rank), frequencies = random.Floats(p.rope / 2), cache = random.Floats(p.pages * page * (p.rank + p.rope));
         kv_b = std::make_unique<Tensor>(Type(random), random.Floats(int64_t{p.num_heads} * (p.nope + p.v) * p.rank, 0.2f));
@@ -288,8 +309,9 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
     *owner = std::make_unique<LatentCase>(random, random.Between(1, 20));
     LatentCase* c = owner->get();
     step->what =
-        Text("LatentAttention %d tokens of %d sequences, %d heads of %d + %d, %d, rank %d, pages of %d, %s", (int)c->p.tokens,
-             (int)c->p.sequences, c->p.num_heads, c->p.nope, c->p.rope, c->p.v, c->p.rank, (int)c->p.page_size, Name(c->p.cache_type));
+        Text("LatentAttention %d tokens of %d sequences, %d heads of %d + %d, %d, rank %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
+             (int)c->p.sequences, c->p.num_heads, c->p.nope, c->p.rope, c->p.v, c->p.rank, c->p.streaming.block_size, (int)c->p.page_size,
+             Name(c->p.cache_type));
     step->run = [=](CpuPath path, const ParallelFor& parallel) {
         Workspace workspace(LatentAttentionWorkspace(c->p));
         return LatentAttention(path, c->p, workspace.get(), parallel);
@@ -303,7 +325,7 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
     };
     step->output = [=] { return Appended(c->output, c->bytes); };
     step->spoilings = {[=] { c->p.num_heads = 32'769; }, [=] { c->p.rank = INT32_MAX; }, [=] { c->p.rope = 3; }, [=] { c->p.v = 0; }};
-    SpoilStep(random, c, step);
+    SpoilStep(random, c, *c->step, step);
     if (c->p.adapters > 0 && c->p.tokens > 0) {
         step->spoilings.insert(step->spoilings.end(), {[=] { c->p.adapters = -1; }, [=] { c->rows[0] = -2; }, [=] { c->rows.back() = INT32_MAX; },
                                                        [=] { c->p.row_adapter = nullptr, c->p.kv_b_adapted = nullptr; }});

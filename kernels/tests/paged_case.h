@@ -13,6 +13,7 @@ struct PagedShape {
     int heads, kv_heads, dim, rotary;
     bool interleaved, norms;
     int window;
+    StreamingPattern streaming{};
 };
 
 // A sequence of `context` tokens of which the last `fresh` are new.
@@ -34,7 +35,7 @@ struct PagedCase {
 
     PagedCase(Random& random, const PagedShape& d, const std::vector<PagedSequence>& sequences, int64_t page, WeightType cache_type) {
         p.num_heads = d.heads, p.num_kv_heads = d.kv_heads, p.head_dim = d.dim, p.rotary_dim = d.rotary, p.interleaved = d.interleaved;
-        p.window = d.window, p.epsilon = 1e-6f, p.softmax_scale = 2 / std::sqrt(static_cast<float>(d.dim)), p.rope_multiplier = 1.1f;
+        p.window = d.window, p.streaming = d.streaming, p.epsilon = 1e-6f, p.softmax_scale = 2 / std::sqrt(static_cast<float>(d.dim)), p.rope_multiplier = 1.1f;
         p.page_size = page, p.cache_type = cache_type, p.pages = 1;
         for (const PagedSequence& s : sequences) {
             for (int64_t i = s.context - s.fresh; i < s.context; i++) {
@@ -56,6 +57,10 @@ struct PagedCase {
                 table.push_back(used ? free.back() : -1);
                 if (used) {
                     free.pop_back();
+                    if (!Seen(s, b)) {  // with a streaming pattern nobody asks what such an entry holds
+                        constexpr int32_t kAnything[] = {-1, INT32_MIN, INT32_MAX};
+                        table.back() = kAnything[random.Below(3)];
+                    }
                 }
             }
         }
@@ -80,6 +85,16 @@ struct PagedCase {
 
     int64_t Pages(const PagedSequence& s) const { return (s.context + p.page_size - 1) / p.page_size; }
 
+    // Whether one of a sequence's new tokens sees a key of its page b.
+    bool Seen(const PagedSequence& s, int64_t b) const {
+        const StreamingPattern& d = p.streaming;
+        bool seen = d.block_size == 0;
+        for (int64_t j = b * p.page_size; j < std::min((b + 1) * p.page_size, s.context) && !seen; j++) {
+            seen = j / d.block_size < d.sink_blocks || j / d.block_size > (s.context - s.fresh) / d.block_size - d.local_blocks;
+        }
+        return seen;
+    }
+
     // A fresh copy of the cache in its type.
     std::vector<uint8_t> Pool() const {
         std::vector<uint8_t> bytes(cache.size() * SizeOf(p.cache_type));
@@ -99,6 +114,9 @@ struct PagedCase {
         for (int64_t s = 0; s < p.sequences; s++) {
             for (int64_t j = 0; j < lengths[static_cast<size_t>(s)]; j++) {
                 int64_t page = table[static_cast<size_t>(s * p.block_table_width + j / p.page_size)];
+                if (page < 0 || page >= p.pages) {
+                    continue;
+                }
                 used[static_cast<size_t>(page * p.page_size + j % p.page_size)] = true;
             }
         }

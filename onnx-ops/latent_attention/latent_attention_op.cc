@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "../attention_pattern/attention_pattern.h"
+
 namespace longcat::ops {
 
 LatentAttentionOp::LatentAttentionOp(const Attributes& attributes) : path_(SelectPath()) {
@@ -15,9 +17,7 @@ LatentAttentionOp::LatentAttentionOp(const Attributes& attributes) : path_(Selec
     attributes_.latent_scale = attributes.Number("latent_scale");
     attributes_.softmax_scale = attributes.Number("softmax_scale");
     attributes_.rope_multiplier = attributes.Number("rope_multiplier");
-    if (std::string pattern = attributes.String("pattern"); pattern != "full") {
-        Fail("attribute pattern is '%s', expected 'full'", pattern.c_str());
-    }
+    attributes_.streaming = ReadPattern(attributes);
 }
 
 void LatentAttentionOp::Compute(Context& context) const {

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "../attention_pattern/attention_pattern.h"
+
 namespace longcat::ops {
 
 PagedAttentionOp::PagedAttentionOp(const Attributes& attributes) : path_(SelectPath()) {
@@ -30,8 +32,9 @@ PagedAttentionOp::PagedAttentionOp(const Attributes& attributes) : path_(SelectP
         Fail("attribute rotary_dim is %d, expected an even number of at most head_dim, which is %d", attributes_.rotary_dim,
              attributes_.head_dim);
     }
-    if (std::string pattern = attributes.String("pattern"); pattern != "full") {
-        Fail("attribute pattern is '%s', expected 'full'", pattern.c_str());
+    attributes_.streaming = ReadPattern(attributes);
+    if (attributes_.window > 0 && attributes_.streaming.block_size > 0) {
+        Fail("attribute window is %d with pattern 'streaming', expected pattern 'full' or no window", attributes_.window);
     }
 }
 

@@ -133,7 +133,7 @@ internal static partial class FuzzCases
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("qk_nope_head_dim", nope), NodeAttribute.Int("qk_rope_head_dim", rope),
                 NodeAttribute.Int("v_head_dim", value), NodeAttribute.Int("kv_lora_rank", rank), NodeAttribute.Float("epsilon", 1e-6),
                 NodeAttribute.Float("query_scale", 1.5), NodeAttribute.Float("latent_scale", 2), NodeAttribute.Float("softmax_scale", 0.3),
-                NodeAttribute.Float("rope_multiplier", 1), NodeAttribute.String("pattern", "full"),
+                NodeAttribute.Float("rope_multiplier", 1), .. step.Pattern,
             ],
             [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} heads of {nope} + {rope}, {value}, rank {rank}, pages of {page}, {inputs[9].Type}");
     }
@@ -171,8 +171,8 @@ internal static partial class FuzzCases
             [
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("num_kv_heads", kvHeads), NodeAttribute.Int("head_dim", dim),
                 NodeAttribute.Int("rotary_dim", rotary), NodeAttribute.Int("interleaved", random.Next(2)), NodeAttribute.Float("epsilon", 1e-6),
-                NodeAttribute.Float("softmax_scale", 0.5), NodeAttribute.Float("rope_multiplier", 1.1), NodeAttribute.Int("window", random.Next(3) * random.Next(30)),
-                NodeAttribute.String("pattern", "full"),
+                NodeAttribute.Float("softmax_scale", 0.5), NodeAttribute.Float("rope_multiplier", 1.1), NodeAttribute.Int("window", step.IsStreaming ? 0 : random.Next(3) * random.Next(30)),
+                .. step.Pattern,
             ],
             [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} / {kvHeads} heads of {dim}, pages of {page}, {inputs[10].Type}");
     }

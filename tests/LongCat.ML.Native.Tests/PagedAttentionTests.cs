@@ -104,6 +104,14 @@ public sealed unsafe class PagedAttentionTests
     }
 
     [Fact]
+    public void A_window_and_streaming_exclude_each_other()
+    {
+        AttributeProto[] attributes = [.. Patterned("streaming", 4, 1, 1).Where(attribute => attribute.Name != "window"), NodeAttribute.Int("window", 3)];
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(Inputs(), attributes).Dispose());
+        Assert.Contains("attribute window is 3 with pattern 'streaming', expected pattern 'full' or no window", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Absent_attributes_mean_the_whole_head_half_split_and_no_window()
     {
         Feed[] inputs = Inputs();
@@ -126,6 +134,43 @@ public sealed unsafe class PagedAttentionTests
         Assert.NotEqual(with, without);
         Assert.All(without, value => Assert.True(float.IsFinite(value)));
     }
+
+    [Theory]
+    [InlineData("sliding", null, null, null, "attribute pattern is 'sliding', expected 'full' or 'streaming'")]
+    [InlineData("full", 128, null, null, "attribute block_size is 128 with pattern 'full', expected none")]
+    [InlineData("full", null, null, 7, "attribute local_blocks is 7 with pattern 'full'")]
+    [InlineData("streaming", null, 1, 7, "attribute block_size is missing")]
+    [InlineData("streaming", 128, null, 7, "attribute sink_blocks is missing")]
+    [InlineData("streaming", 128, 1, null, "attribute local_blocks is missing")]
+    [InlineData("streaming", 0, 1, 7, "attribute block_size is 0, expected 1..")]
+    [InlineData("streaming", 128, -1, 7, "attribute sink_blocks is -1, expected 0..")]
+    [InlineData("streaming", 128, 1, 0, "attribute local_blocks is 0, expected 1..")]
+    public void A_bad_pattern_fails_the_session_and_names_the_value(string pattern, int? block, int? sinks, int? local, string message)
+    {
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(Inputs(), Patterned(pattern, block, sinks, local)).Dispose());
+        Assert.Contains("longcat::PagedAttention 'output': " + message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Streaming_reads_no_page_that_nothing_sees()
+    {
+        Feed[] inputs = Inputs();
+        inputs.Single(input => input.Name == "block_table").Data.SetValue(-1, 0);
+        inputs.Single(input => input.Name == "position_ids").Data.SetValue(4L, 0);
+        inputs.Single(input => input.Name == "position_ids").Data.SetValue(5L, 1);
+        inputs.Single(input => input.Name == "context_length").Data.SetValue(6, 0);
+        using OperatorSession streaming = Open(inputs, Patterned("streaming", 4, 0, 1));
+        Assert.All(streaming.Run(inputs), value => Assert.True(float.IsFinite(value)));
+        using OperatorSession sink = Open(inputs, Patterned("streaming", 4, 1, 1));
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => sink.Run(inputs));
+        Assert.Contains("longcat::PagedAttention 'output': block_table[0, 0] is page -1, expected 0..2", error.Message, StringComparison.Ordinal);
+    }
+
+    private static AttributeProto[] Patterned(string pattern, int? block, int? sinks, int? local) =>
+    [
+        .. s_attributes.Where(attribute => attribute.Name != "pattern"), NodeAttribute.String("pattern", pattern),
+        .. new[] { ("block_size", block), ("sink_blocks", sinks), ("local_blocks", local) }.Where(pair => pair.Item2 is not null).Select(pair => NodeAttribute.Int(pair.Item1, pair.Item2!.Value)),
+    ];
 
     private static OperatorSession Open(Feed?[] inputs) => Open(inputs, s_attributes);
 

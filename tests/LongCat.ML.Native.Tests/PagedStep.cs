@@ -1,3 +1,6 @@
+using LongCat.ML.Onnx;
+using LongCat.ML.Onnx.Messages;
+
 namespace LongCat.ML.Native.Tests;
 
 /// <summary>The packed inputs of a step over a paged cache, drawn at random, and how each can be spoiled.</summary>
@@ -5,6 +8,7 @@ internal sealed class PagedStep
 {
     private readonly int[] _lengths, _contexts, _table;
     private readonly int _page, _columns;
+    private readonly (int Block, int Sinks, int Local)? _streaming;
 
     public PagedStep(Random random, int page)
     {
@@ -15,7 +19,9 @@ internal sealed class PagedStep
         int[] free = [.. Enumerable.Range(0, (Sequences * _columns) + 1)];
         random.Shuffle(free);
         Pages = free.Length;
-        _table = [.. Enumerable.Range(0, Sequences * _columns).Select(i => i % _columns * page < _contexts[i / _columns] ? free[i] : -1)];
+        _streaming = random.Next(2) == 0 ? null : (random.Next(1, 12), random.Next(3), random.Next(1, 4));
+        _table = [.. Enumerable.Range(0, Sequences * _columns).Select(i =>
+            i % _columns * page >= _contexts[i / _columns] ? -1 : IsSeen(i / _columns, i % _columns) ? free[i] : random.Next(2) == 0 ? -1 : int.MaxValue)];
     }
 
     public int Tokens => _lengths.Sum();
@@ -26,6 +32,14 @@ internal sealed class PagedStep
     public int[] Lengths => _lengths;
 
     public int Pages { get; }
+
+    /// <summary>Whether the attention is a streaming one.</summary>
+    public bool IsStreaming => _streaming is not null;
+
+    /// <summary>The attributes that say so, or that it is full.</summary>
+    public AttributeProto[] Pattern => _streaming is var (block, sinks, local)
+        ? [NodeAttribute.String("pattern", "streaming"), NodeAttribute.Int("block_size", block), NodeAttribute.Int("sink_blocks", sinks), NodeAttribute.Int("local_blocks", local)]
+        : [NodeAttribute.String("pattern", "full")];
 
     /// <summary><c>position_ids</c>, <c>query_start</c>, <c>context_length</c> and <c>block_table</c>.</summary>
     public Feed[] Feeds =>
@@ -56,9 +70,14 @@ internal sealed class PagedStep
                 FuzzCases.Value("context_length", active, int.MinValue, $"context_length[{active}]"), FuzzCases.Value("position_ids", token, -1, $"position_ids[{token}]"),
                 FuzzCases.Value("position_ids", token, long.MaxValue, $"position_ids[{token}]"),
                 FuzzCases.Value("block_table", entry + used - 1, -1, $"block_table[{active}, {used - 1}]"),
-                FuzzCases.Value("block_table", entry, Pages, $"block_table[{active}, 0]"), FuzzCases.Value("block_table", entry, int.MinValue, $"block_table[{active}, 0]"),
             ]);
-            if (used > 1)
+            if (IsSeen(active, 0))
+            {
+                spoilings.Add(FuzzCases.Value("block_table", entry, Pages, $"block_table[{active}, 0]"));
+                spoilings.Add(FuzzCases.Value("block_table", entry, int.MinValue, $"block_table[{active}, 0]"));
+            }
+
+            if (used > 1 && IsSeen(active, 0))
             {
                 spoilings.Add(FuzzCases.Value("block_table", entry, _table[entry + used - 1], "block_table["));  // the page of the last token twice
             }
@@ -66,4 +85,9 @@ internal sealed class PagedStep
 
         return spoilings;
     }
+
+    // Whether a new token of the sequence sees a key of that page.
+    private bool IsSeen(int sequence, int column) => _streaming is not var (block, sinks, local) ||
+        Enumerable.Range(column * _page, Math.Min(_page, _contexts[sequence] - (column * _page))).Any(
+            key => key / block < sinks || key / block > ((_contexts[sequence] - _lengths[sequence]) / block) - local);
 }

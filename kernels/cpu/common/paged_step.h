@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "longcat/status.h"
+#include "longcat/streaming.h"
 
 namespace longcat {
 
@@ -14,22 +15,24 @@ struct PagedStep {
     const int32_t* query_start;     // [sequences + 1]
     const int32_t* context_length;  // [sequences]
     const int32_t* block_table;     // [sequences, block_table_width]
+    StreamingPattern streaming;
 };
 
 template <class Arguments>
 PagedStep StepOf(const Arguments& p) {
     return {p.tokens,       p.sequences,   p.pages,          p.page_size,  p.block_table_width,
-            p.position_ids, p.query_start, p.context_length, p.block_table};
+            p.position_ids, p.query_start, p.context_length, p.block_table, p.streaming};
 }
 
-// What a workspace's size is computed from. A dimension beside one of size 0 costs no memory, so each is bounded here (2^31 - 1): nothing
+// What a workspace's size is computed from, the pattern included. A dimension beside one of size 0 costs no memory, so each is bounded here (2^31 - 1): nothing
 // that is computed from them can overflow.
 Status CheckStepSizes(const PagedStep& step);
 
-// query_start, contexts, pages and positions; the sizes have been checked.
+// query_start, contexts, pages and positions; the sizes have been checked. Of the pages only those that hold a key which a new token sees:
+// with a streaming pattern the cost does not grow with the context, and other entries of the block table are never read.
 Status CheckStep(const PagedStep& step);
 
-// Memory for CheckWrittenPages: one bit per page of the cache.
+// Memory for CheckWrittenPages: a table of the pages that are written.
 size_t PageMarkBytes(const PagedStep& step);
 
 // A page that this step writes must appear once among the pages in use: another sequence would read or overwrite its lines, and which

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../common/numbers.h"
+#include "../common/streaming.h"
 #include "longcat/latent_attention.h"
 
 namespace longcat {

@@ -10,13 +10,17 @@ namespace {
 
 void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
     int width = p.rank + p.rope, key_width = p.nope + p.rope;
-    int64_t first = p.query_start[s], last = p.query_start[s + 1], context = p.context_length[s];
+    int64_t first = p.query_start[s], last = p.query_start[s + 1], context = p.context_length[s], sink_end = SinkEnd(p.streaming);
     Weights cache{p.cache, p.cache_type}, kv_b = KeysAndValuesOf(p, first);
     int64_t weights_row = static_cast<int64_t>(head) * (p.nope + p.v);
 
-    std::vector<double> keys(static_cast<size_t>(context * key_width)), values(static_cast<size_t>(context * p.v));
-    for (int64_t j = 0; j < context; j++) {
-        int64_t line = LineOf(p, s, j) * width;
+    // The positions that any of the new tokens sees: the sinks, and from the first token's local run on.
+    int64_t sinks = Smaller(sink_end, context), local = LocalBegin(p.streaming, context - (last - first)),
+            seen = sinks + Larger(0, context - local);
+    auto position_of = [=](int64_t j) { return j < sinks ? j : local + j - sinks; };
+    std::vector<double> keys(static_cast<size_t>(seen * key_width)), values(static_cast<size_t>(seen * p.v));
+    for (int64_t j = 0; j < seen; j++) {
+        int64_t line = LineOf(p, s, position_of(j)) * width;
         for (int i = 0; i < p.nope + p.v; i++) {
             double sum = 0;
             for (int r = 0; r < p.rank; r++) {
@@ -30,7 +34,7 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
     }
 
     std::vector<float> query(static_cast<size_t>(key_width));
-    std::vector<double> scores(static_cast<size_t>(context));
+    std::vector<double> scores(static_cast<size_t>(seen));
     for (int64_t t = first; t < last; t++) {
         float cosine[kMostRope / 2], sine[kMostRope / 2];
         Rotation(p, p.position_ids[t], cosine, sine);
@@ -40,9 +44,17 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
         }
         RotatePairs(query.data() + p.nope, p.rope, cosine, sine);
 
-        int64_t visible = p.position_ids[t] + 1;
+        int64_t own = LocalBegin(p.streaming, p.position_ids[t]);
+        auto sees = [&](int64_t j) {
+            int64_t position = position_of(j);
+            return position <= p.position_ids[t] && (position < sink_end || position >= own);
+        };
         double largest = -INFINITY;
-        for (int64_t j = 0; j < visible; j++) {
+        for (int64_t j = 0; j < seen; j++) {
+            scores[static_cast<size_t>(j)] = -INFINITY;
+            if (!sees(j)) {
+                continue;
+            }
             double sum = 0;
             for (int i = 0; i < key_width; i++) {
                 sum += query[static_cast<size_t>(i)] * keys[static_cast<size_t>(j * key_width + i)];
@@ -51,14 +63,16 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
             largest = scores[static_cast<size_t>(j)] > largest ? scores[static_cast<size_t>(j)] : largest;
         }
         double total = 0;
-        for (int64_t j = 0; j < visible; j++) {
+        for (int64_t j = 0; j < seen; j++) {
             scores[static_cast<size_t>(j)] = std::exp(scores[static_cast<size_t>(j)] - largest);
             total += scores[static_cast<size_t>(j)];
         }
         for (int i = 0; i < p.v; i++) {
             double sum = 0;
-            for (int64_t j = 0; j < visible; j++) {
-                sum += scores[static_cast<size_t>(j)] * values[static_cast<size_t>(j * p.v + i)];
+            for (int64_t j = 0; j < seen; j++) {
+                if (sees(j)) {  // a weight of 0 would not hide a value that is not finite
+                    sum += scores[static_cast<size_t>(j)] * values[static_cast<size_t>(j * p.v + i)];
+                }
             }
             p.output[(t * p.num_heads + head) * p.v + i] = static_cast<float>(sum / total);
         }

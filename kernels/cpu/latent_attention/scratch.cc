@@ -20,7 +20,7 @@ LatentAttentionPlan PlanLatentAttention(const LatentAttentionArguments& p) {
     // The lengths are not checked yet when the workspace is asked for: they are bounded by the block table here.
     int64_t longest = 1, most = p.block_table_width * p.page_size;
     for (int64_t s = 0; s < p.sequences; s++) {
-        longest = Larger(longest, Smaller(p.context_length[s], most));
+        longest = Larger(longest, MostVisibleKeys(p.streaming, Smaller(p.context_length[s], most) - 1));
     }
     // A shorter prefix can have more splits than the whole where the length has just grown.
     int64_t shorter = Smaller(longest, kMost * kShortest);

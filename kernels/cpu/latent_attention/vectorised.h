@@ -61,7 +61,7 @@ class LatentAttentionRun {
     float* State(int64_t token, int64_t head, int64_t split) const {
         return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2;
     }
-    int64_t Visible(int64_t token) const { return p.position_ids[begin_ + token] + 1; }
+    int64_t Visible(int64_t token) const { return VisibleKeys(p.streaming, p.position_ids[begin_ + token]); }
     int64_t Splits(int64_t token) const { return CeilDivide(Visible(token), SplitLength(Visible(token))); }
 
     // Stage 2, tokens counted from begin_.
@@ -171,6 +171,8 @@ class LatentAttentionRun {
         int64_t visible = Visible(token), length = SplitLength(visible), sequence = SequenceOf(begin_ + token);
         int64_t from = split * length, to = Smaller(from + length, visible);
         const C* cache = static_cast<const C*>(p.cache);
+        // The keys that a token sees are counted without those between the sinks and the local run.
+        int64_t sink_end = SinkEnd(p.streaming), gap = LocalBegin(p.streaming, p.position_ids[begin_ + token]) - sink_end;
 
         const float* query[kHeadGroup];
         for (int h = 0; h < heads; h++) {
@@ -186,7 +188,8 @@ class LatentAttentionRun {
             int keys = static_cast<int>(Smaller(kKeyBlock, to - block));
             const C* lines[kKeyBlock];
             for (int j = 0; j < keys; j++) {
-                lines[j] = cache + LineOf(p, sequence, block + j) * width_;
+                int64_t position = block + j < sink_end ? block + j : block + j + gap;
+                lines[j] = cache + LineOf(p, sequence, position) * width_;
             }
             float scores[kHeadGroup * kKeyBlock];
             Dots(query, heads, lines, keys, width_, scores, kKeyBlock);

@@ -24,6 +24,10 @@ Status CheckSizes(const PagedAttentionArguments& p) {
     if (p.window < 0) {
         return Status::Error(StatusCode::kInvalidArgument, "window is %d, expected 1 or more, or 0 for all keys", p.window);
     }
+    if (p.window > 0 && p.streaming.block_size > 0) {
+        return Status::Error(StatusCode::kInvalidArgument, "window is %d with a streaming pattern of blocks of %d: expected one of the two",
+                             p.window, p.streaming.block_size);
+    }
     return {};
 }
 

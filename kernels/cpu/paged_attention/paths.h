@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../common/numbers.h"
+#include "../common/streaming.h"
 #include "longcat/paged_attention.h"
 
 namespace longcat {
@@ -67,9 +68,9 @@ inline Slot SlotOf(const PagedAttentionArguments& p, int64_t sequence, int64_t p
     return Walk(p, sequence, position, kv_head).Next();
 }
 
-// The first key that a query at this position sees.
+// Where the keys begin that a query at this position sees, the sinks of a streaming pattern left out.
 inline int64_t FirstVisible(const PagedAttentionArguments& p, int64_t position) {
-    return p.window > 0 ? Larger(0, position - p.window + 1) : 0;
+    return p.window > 0 ? Larger(0, position - p.window + 1) : LocalBegin(p.streaming, position);
 }
 
 }  // namespace

@@ -27,7 +27,11 @@ class Places {
 }  // namespace
 
 Splits SplitsOf(const PagedAttentionArguments& p, int64_t first_position, int64_t last_position) {
-    return {FirstVisible(p, first_position) / kSplit, last_position / kSplit};
+    int64_t sink_end = SinkEnd(p.streaming), sinks = CeilDivide(Smaller(sink_end, last_position + 1), kSplit);
+    if (last_position < sink_end) {
+        return {sinks, 0, -1};
+    }
+    return {sinks, FirstVisible(p, first_position) / kSplit, last_position / kSplit};
 }
 
 PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& p, int64_t* first_item, int64_t* first_partial) {
@@ -44,8 +48,8 @@ PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& p, int64_t*
     for (int64_t s = 0; s < p.sequences; s++) {
         int64_t count = Larger(0, Smaller(int64_t{p.query_start[s + 1]} - p.query_start[s], p.tokens));
         int64_t context = Larger(count, Smaller(p.context_length[s], most_context));
-        Splits splits = count > 0 ? SplitsOf(p, context - count, context - 1) : Splits{0, 0};
-        int64_t length = splits.last - splits.first + 1, partials = count * p.num_heads * length;
+        Splits splits = count > 0 ? SplitsOf(p, context - count, context - 1) : Splits{0, 0, 0};
+        int64_t length = splits.Count(), partials = count * p.num_heads * length;
         bool spread = length > 1 && count <= Smaller(kSpreadTokens, plan.tile_tokens) &&
                       (plan.partials + partials) * (plan.stride + 2) * 4 <= kSpreadBytes;
         if (first_item != nullptr) {

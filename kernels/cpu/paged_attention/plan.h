@@ -34,9 +34,14 @@ struct PagedAttentionPlan {
 // over all splits, else its rows of sums are [token, head, split].
 PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& arguments, int64_t* first_item, int64_t* first_partial);
 
-// The splits that the tokens of sequence s see between them: [first, last].
+// The parts of the keys that a run of tokens sees between them: the splits that sinks lie in, then those of the other keys, [first, last].
+// A split that holds both is two parts, so that what a part adds up is one run of neighbours.
 struct Splits {
-    int64_t first, last;
+    int64_t sinks, first, last;
+
+    int64_t Count() const { return sinks + last - first + 1; }
+    bool IsOfSinks(int64_t part) const { return part < sinks; }
+    int64_t SplitOf(int64_t part) const { return part < sinks ? part : first + part - sinks; }
 };
 Splits SplitsOf(const PagedAttentionArguments& arguments, int64_t first_position, int64_t last_position);
 

@@ -8,16 +8,23 @@ namespace longcat {
 namespace {
 
 void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t token, int64_t head) {
-    int64_t position = p.position_ids[token], kv_head = head / (p.num_heads / p.num_kv_heads), from = FirstVisible(p, position);
+    int64_t position = p.position_ids[token], kv_head = head / (p.num_heads / p.num_kv_heads);
     int64_t line = (token * p.num_heads + head) * p.head_dim;
     Weights cache{p.cache, p.cache_type};
     float cosine[kMostHeadDim / 2], sine[kMostHeadDim / 2], query[kMostHeadDim];
     HeadRotation(p, position, cosine, sine);
     PrepareHead(p, p.query + line, p.query_norm, cosine, sine, query);
 
+    std::vector<int64_t> visible;
+    for (int64_t j = 0; j < Smaller(SinkEnd(p.streaming), position + 1); j++) {
+        visible.push_back(j);
+    }
+    for (int64_t j = FirstVisible(p, position); j <= position; j++) {
+        visible.push_back(j);
+    }
     std::vector<double> weights;
     double largest = -INFINITY;
-    for (int64_t j = from; j <= position; j++) {
+    for (int64_t j : visible) {
         Slot slot = SlotOf(p, sequence, j, kv_head);
         double score = 0;
         for (int i = 0; i < p.head_dim; i++) {
@@ -32,10 +39,10 @@ void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
         total += weight;
     }
     std::vector<double> sum(static_cast<size_t>(p.head_dim));
-    for (int64_t j = from; j <= position; j++) {
-        Slot slot = SlotOf(p, sequence, j, kv_head);
+    for (size_t j = 0; j < visible.size(); j++) {
+        Slot slot = SlotOf(p, sequence, visible[j], kv_head);
         for (int i = 0; i < p.head_dim; i++) {
-            sum[static_cast<size_t>(i)] += weights[static_cast<size_t>(j - from)] * WeightAt(cache, slot.value + i);
+            sum[static_cast<size_t>(i)] += weights[j] * WeightAt(cache, slot.value + i);
         }
     }
     for (int i = 0; i < p.head_dim; i++) {

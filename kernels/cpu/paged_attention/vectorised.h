@@ -86,7 +86,7 @@ class PagedAttentionRun {
 
         int64_t keys = 0;
         for (int64_t s = 0; s < p.sequences; s++) {
-            keys += (p.query_start[s + 1] - p.query_start[s]) * int64_t{p.context_length[s]};
+            keys += (p.query_start[s + 1] - p.query_start[s]) * MostVisibleKeys(p.streaming, p.context_length[s] - 1);
         }
         // A lane is a place to work in; whoever has one takes items until none is left.
         For(Unless(keys * p.num_heads * p.head_dim * 2 < kInlineWork, parallel_), static_cast<size_t>(plan_.lanes), [&](size_t lane) {
@@ -146,7 +146,7 @@ class PagedAttentionRun {
                 local = item - first_item_[tile.sequence];
         Splits splits = SplitsOf(p, p.position_ids[first], p.position_ids[first + count - 1]);
         bool spread = first_partial_[tile.sequence] >= 0;
-        int64_t parts = spread ? splits.last - splits.first + 1 : CeilDivide(count, plan_.tile_tokens);
+        int64_t parts = spread ? splits.Count() : CeilDivide(count, plan_.tile_tokens);
         int64_t unit = local / parts, part = local % parts, group = p.num_heads / p.num_kv_heads;
         tile.kv_head = unit / plan_.chunks;
         tile.head = tile.kv_head * group + unit % plan_.chunks * plan_.chunk;
@@ -158,16 +158,16 @@ class PagedAttentionRun {
         tile.position = p.position_ids[tile.first];
         LoadQuery(tile);
         if (spread) {
-            Split(tile, splits.first + part);
+            Split(tile, splits, part);
             KeepPartial(tile, splits, part);
         } else {
             for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
                 tile.total_state[2 * r + 1] = -1;  // nothing seen yet
             }
             Splits seen = SplitsOf(p, tile.position, tile.position + tile.tokens - 1);
-            for (int64_t split = seen.first; split <= seen.last; split++) {
-                Split(tile, split);
-                AddSplit(tile, split);
+            for (int64_t i = 0; i < seen.Count(); i++) {
+                Split(tile, seen, i);
+                AddSplit(tile, seen, i);
             }
             for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
                 Write(tile.total + r * plan_.stride, tile.total_state[2 * r + 1], tile.first + r / tile.heads, tile.head + r % tile.heads);
@@ -191,18 +191,35 @@ class PagedAttentionRun {
         }
     }
 
-    // The keys of [from, to) that token t of the tile sees, counted from `from`; none where begin >= end.
+    // The keys of [from, to), sinks or others, that token t of the tile sees, counted from `from`; none where begin >= end.
     struct Range {
         int64_t begin, end;
     };
-    Range Seen(const PagedTile& tile, int64_t t, int64_t from, int64_t to) const {
+    Range Seen(const PagedTile& tile, bool sinks, int64_t t, int64_t from, int64_t to) const {
         int64_t position = tile.position + t;
-        return {Larger(FirstVisible(p, position), from) - from, Smaller(position + 1, to) - from};
+        return {sinks ? 0 : Larger(FirstVisible(p, position), from) - from, Smaller(position + 1, to) - from};
     }
 
-    // The sums of the tile's rows over one split; rows that see none of it are left alone.
-    void Split(const PagedTile& tile, int64_t split) {
-        int64_t from = split * kSplit, to = Smaller(from + kSplit, tile.position + tile.tokens);
+    // What the tile works on: the keys [begin, to) of one part, and the end of the run that they belong to. Nothing outside the run is
+    // touched: with a streaming pattern the block table has no pages there.
+    struct KeyRun {
+        bool sinks;
+        int64_t begin, to, end;
+    };
+
+    // The sums of the tile's rows over one part; rows that see none of it are left alone.
+    void Split(const PagedTile& tile, const Splits& splits, int64_t part) {
+        KeyRun run;
+        run.sinks = splits.IsOfSinks(part);
+        run.begin = splits.SplitOf(part) * kSplit;
+        run.end = tile.position + tile.tokens;
+        if (run.sinks) {
+            run.end = Smaller(run.end, SinkEnd(p.streaming));
+        }
+        run.to = Smaller(run.begin + kSplit, run.end);
+        if (!run.sinks) {
+            run.begin = Larger(run.begin, FirstVisible(p, tile.position));
+        }
         for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
             tile.sum_state[2 * r] = kLowest;
             tile.sum_state[2 * r + 1] = 0;
@@ -211,44 +228,51 @@ class PagedAttentionRun {
                 Simd::Store(sum + i, Simd::Zero());
             }
         }
-        from = Larger(from, FirstVisible(p, tile.position) / kBlock * kBlock);
         if (p.cache_type == WeightType::kFloat32) {
-            Blocks<float>(tile, from, to);
+            Blocks<float>(tile, run);
         } else {
-            Blocks<uint16_t>(tile, from, to);
+            Blocks<uint16_t>(tile, run);
         }
     }
 
+    // The keys [skip, count) behind `from`, a multiple of kBlock. Panels wholly before them are never scored for a row that looks at them,
+    // but a tile of several panels may read them: they stand for the first one that is there.
     template <class C>
-    void Find(const PagedTile& tile, int64_t from, int64_t count, Lines<C>* lines) const {
+    void Find(const PagedTile& tile, int64_t from, int64_t skip, int64_t count, Lines<C>* lines) const {
         const C* cache = static_cast<const C*>(p.cache);
-        Walk walk(p, tile.sequence, from, tile.kv_head);
-        for (int64_t j = 0; j < count; j++) {
+        Walk walk(p, tile.sequence, from + skip, tile.kv_head);
+        for (int64_t j = skip; j < count; j++) {
             Slot slot = walk.Next();
             lines->values[j] = cache + slot.value;
-            if (j % kPanel == 0) {
-                lines->keys[j / kPanel] = cache + slot.key;
+            if (j % kPanel == 0 || j == skip) {
+                lines->keys[j / kPanel] = cache + slot.key - j % kPanel;  // pages of whole panels, no others are read in place
             }
+        }
+        for (int64_t j = 0; j < skip; j++) {
+            lines->values[j] = lines->values[skip];
+        }
+        for (int64_t x = 0; x < skip / kPanel; x++) {
+            lines->keys[x] = lines->keys[skip / kPanel];
         }
     }
 
     // Keys and values are read in place, except keys in pages that hold no whole panels, and bfloat16 that would be widened again for every
     // few rows.
     template <class C>
-    void Blocks(const PagedTile& tile, int64_t from, int64_t to) {
+    void Blocks(const PagedTile& tile, const KeyRun& run) {
         bool few = tile.tokens * tile.heads <= kMostRows, whole = p.page_size % kPanel == 0;
         Lines<C> lines[2];
-        if (from < to) {
-            Find(tile, from, Smaller(kBlock, to - from), &lines[0]);
+        int64_t from = run.begin / kBlock * kBlock, skip = run.begin - from;
+        if (run.begin < run.to) {
+            Find(tile, from, skip, Smaller(kBlock, run.to - from), &lines[0]);
         }
         // Beyond this split too: whoever works on it takes the next one, unless another thread does.
-        int64_t end = tile.position + tile.tokens;
-        for (int at = 0; from < to; from += kBlock, at = 1 - at) {
-            int64_t count = Smaller(kBlock, to - from), next = Larger(0, Smaller(kBlock, end - from - kBlock));
+        for (int at = 0; from < run.to; from += kBlock, at = 1 - at, skip = 0) {
+            int64_t count = Smaller(kBlock, run.to - from), next = Larger(0, Smaller(kBlock, run.end - from - kBlock));
             const Lines<C>& here = lines[at];
             Lines<C>& ahead = lines[1 - at];
             if (next > 0) {  // a walk looks its first page up where it begins: it must exist
-                Find(tile, from + kBlock, next, &ahead);
+                Find(tile, from + kBlock, 0, next, &ahead);
             }
             for (int64_t j = next; j < kBlock; j++) {  // nothing there: what is asked for is here already
                 ahead.values[j] = here.values[0];
@@ -257,16 +281,16 @@ class PagedAttentionRun {
                 ahead.keys[x] = here.keys[0];
             }
             if (few && whole) {
-                Block(tile, from, count, here, here, &ahead, &ahead);
+                Block(tile, run.sinks, from, count, here, here, &ahead, &ahead);
                 continue;
             }
             Lines<float> wide;
-            WidenKeys(tile, from, count, here, &wide);
+            WidenKeys(tile, from, skip, count, here, &wide);
             if (few || sizeof(C) == sizeof(float)) {
-                Block(tile, from, count, wide, here, static_cast<Lines<float>*>(nullptr), few ? &ahead : nullptr);
+                Block(tile, run.sinks, from, count, wide, here, static_cast<Lines<float>*>(nullptr), few ? &ahead : nullptr);
                 continue;
             }
-            for (int64_t j = 0; j < count; j++) {
+            for (int64_t j = skip; j < count; j++) {
                 float* line = tile.values + j * plan_.stride;
                 wide.values[j] = line;
                 int64_t i = 0;
@@ -278,14 +302,17 @@ class PagedAttentionRun {
                 }
             }
             Lines<float>* none = nullptr;
-            Block(tile, from, count, wide, wide, none, none);
+            Block(tile, run.sinks, from, count, wide, wide, none, none);
         }
     }
 
     // Panels of float32 of a block's keys; those that are that already stay where they are.
     template <class C>
-    void WidenKeys(const PagedTile& tile, int64_t from, int64_t count, const Lines<C>& lines, Lines<float>* wide) {
-        for (int64_t x = 0; x < CeilDivide(count, kPanel); x++) {
+    void WidenKeys(const PagedTile& tile, int64_t from, int64_t skip, int64_t count, const Lines<C>& lines, Lines<float>* wide) {
+        for (int64_t x = 0; x < skip / kPanel; x++) {
+            wide->keys[x] = tile.keys + skip / kPanel * kPanel * p.head_dim;
+        }
+        for (int64_t x = skip / kPanel; x < CeilDivide(count, kPanel); x++) {
             float* panel = tile.keys + x * kPanel * p.head_dim;
             wide->keys[x] = panel;
             if (p.page_size % kPanel == 0) {
@@ -298,9 +325,9 @@ class PagedAttentionRun {
                 }
                 continue;
             }
-            Walk walk(p, tile.sequence, from + x * kPanel, tile.kv_head);
+            Walk walk(p, tile.sequence, from + Larger(x * kPanel, skip), tile.kv_head);
             for (int64_t j = 0; j < kPanel; j++) {
-                bool there = x * kPanel + j < count;
+                bool there = x * kPanel + j >= skip && x * kPanel + j < count;
                 Slot slot = there ? walk.Next() : Slot{};
                 for (int64_t i = 0; i < p.head_dim; i++) {
                     panel[i * kPanel + j] = there ? WeightAt({p.cache, p.cache_type}, slot.key + i * slot.stride) : 0;
@@ -310,15 +337,15 @@ class PagedAttentionRun {
     }
 
     template <class K, class V>
-    void Block(const PagedTile& tile, int64_t from, int64_t count, const Lines<K>& keys, const Lines<V>& values, const Lines<K>* keys_ahead,
+    void Block(const PagedTile& tile, bool sinks, int64_t from, int64_t count, const Lines<K>& keys, const Lines<V>& values, const Lines<K>* keys_ahead,
                const Lines<V>* values_ahead) {
         // What the tokens see never begins or ends earlier than what their predecessors see: those that see some of it are neighbours.
         auto rows_of = [&](int64_t begin, int64_t end) {
             Range rows{0, tile.tokens};
-            while (rows.begin < rows.end && Seen(tile, rows.begin, from, from + count).end <= begin) {
+            while (rows.begin < rows.end && Seen(tile, sinks, rows.begin, from, from + count).end <= begin) {
                 rows.begin++;
             }
-            while (rows.begin < rows.end && Seen(tile, rows.end - 1, from, from + count).begin >= end) {
+            while (rows.begin < rows.end && Seen(tile, sinks, rows.end - 1, from, from + count).begin >= end) {
                 rows.end--;
             }
             return rows;
@@ -334,10 +361,10 @@ class PagedAttentionRun {
             }
         }
         for (int64_t t = 0; t < tile.tokens;) {
-            Range seen = Seen(tile, t, from, from + count);
+            Range seen = Seen(tile, sinks, t, from, from + count);
             int64_t next = t + 1;
             for (; next < tile.tokens; next++) {
-                Range other = Seen(tile, next, from, from + count);
+                Range other = Seen(tile, sinks, next, from, from + count);
                 if (other.begin != seen.begin || other.end != seen.end) {
                     break;
                 }
@@ -355,14 +382,14 @@ class PagedAttentionRun {
         }
     }
 
-    bool Sees(const PagedTile& tile, int64_t row, int64_t split) const {
-        Range seen = Seen(tile, row / tile.heads, split * kSplit, (split + 1) * kSplit);
+    bool Sees(const PagedTile& tile, int64_t row, bool sinks, int64_t split) const {
+        Range seen = Seen(tile, sinks, row / tile.heads, split * kSplit, (split + 1) * kSplit);
         return seen.begin < seen.end;
     }
 
-    void AddSplit(const PagedTile& tile, int64_t split) {
+    void AddSplit(const PagedTile& tile, const Splits& splits, int64_t part) {
         for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
-            if (Sees(tile, r, split)) {
+            if (Sees(tile, r, splits.IsOfSinks(part), splits.SplitOf(part))) {
                 float *total = tile.total + r * plan_.stride, *state = tile.total_state + 2 * r;
                 const float* sum = tile.sum + r * plan_.stride;
                 if (state[1] < 0) {
@@ -388,8 +415,7 @@ class PagedAttentionRun {
 
     void KeepPartial(const PagedTile& tile, const Splits& splits, int64_t part) {
         for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
-            int64_t row =
-                PartialRow(tile.sequence, tile.first + r / tile.heads, tile.head + r % tile.heads, splits.last - splits.first + 1) + part;
+            int64_t row = PartialRow(tile.sequence, tile.first + r / tile.heads, tile.head + r % tile.heads, splits.Count()) + part;
             Copy(tile.sum + r * plan_.stride, tile.sum_state + 2 * r, Partial(row), PartialState(row));
         }
     }
@@ -404,9 +430,14 @@ class PagedAttentionRun {
         Splits all = SplitsOf(p, p.position_ids[first], p.position_ids[p.query_start[sequence + 1] - 1]),
                own = SplitsOf(p, position, position);
         for (int64_t head = 0; head < p.num_heads; head++) {
-            int64_t row = PartialRow(sequence, token, head, all.last - all.first + 1), total = row + own.first - all.first;
-            for (int64_t other = total + 1; other <= row + own.last - all.first; other++) {
-                MergeSums(Partial(total), PartialState(total), Partial(other), PartialState(other), plan_.stride);
+            int64_t row = PartialRow(sequence, token, head, all.Count()), total = row;
+            for (int64_t part = 0; part < own.Count(); part++) {
+                int64_t other = row + (own.IsOfSinks(part) ? part : all.sinks + own.SplitOf(part) - all.first);
+                if (part == 0) {
+                    total = other;
+                } else {
+                    MergeSums(Partial(total), PartialState(total), Partial(other), PartialState(other), plan_.stride);
+                }
             }
             Write(Partial(total), PartialState(total)[1], token, head);
         }

@@ -3,7 +3,7 @@
 //   c_t   = latent_scale · RMSNorm(latent[t, :rank]; latent_norm, epsilon)        r_t = rope(latent[t, rank:])
 //   q_th  = query_scale · query[t, h] = [q_nope | q_rope]                          q_rope = rope(q_rope)
 //   kv_b  = per head [W_k (nope rows) ; W_v (v rows)], each row of length rank
-//   s_thj = softmax_scale · (q_nope · (W_k c_j) + q_rope · r_j),   j = 0..position(t)
+//   s_thj = softmax_scale · (q_nope · (W_k c_j) + q_rope · r_j),   j = 0..position(t), or those of longcat/streaming.h
 //   output[t, h] = W_v Σ_j softmax_j(s_thj) c_j
 //
 // Rotation: pairs (x0,x1), (x2,x3)… in place, angle (float)position · inv_freq[i], cosine and sine multiplied by rope_multiplier.
@@ -17,7 +17,8 @@
 //   (1) norm, rotate and store the new lines;
 //   (2) fold the query: q'_th = [W_kᵀ q_nope | q_rope], per head over blocks of tokens;
 //   (3) per token, group of heads and split of the keys: dot products with cache lines in blocks of kKeyBlock keys, softmax with a
-//       running maximum, weighted sum of the lines; splits depend on the token's own position only;
+//       running maximum, weighted sum of the lines; splits depend on the token's own position only. With a streaming pattern the keys are
+//       counted without those that the token does not see;
 //   (4) merge the splits in ascending order, divide, multiply by W_v.
 // A sequence with an adapter takes that one's matrix in the place of kv_b; its cache lines are what its own adapted projections made.
 // Invariance: the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
@@ -31,6 +32,7 @@
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
 #include "longcat/status.h"
+#include "longcat/streaming.h"
 #include "longcat/weights.h"
 
 namespace longcat {
@@ -39,6 +41,7 @@ struct LatentAttentionArguments {
     int64_t tokens = 0, sequences = 0, pages = 0, page_size = 0, block_table_width = 0;
     int num_heads = 0, nope = 0, rope = 0, v = 0, rank = 0;
     float epsilon = 0, query_scale = 1, latent_scale = 1, softmax_scale = 1, rope_multiplier = 1;
+    StreamingPattern streaming;          // default: full attention
     const float* query = nullptr;        // [tokens, num_heads · (nope + rope)]
     const float* latent = nullptr;       // [tokens, rank + rope]
     const float* latent_norm = nullptr;  // [rank]
@@ -50,7 +53,7 @@ struct LatentAttentionArguments {
     const int64_t* position_ids = nullptr;
     const int32_t* query_start = nullptr;
     const int32_t* context_length = nullptr;
-    const int32_t* block_table = nullptr;  // [sequences, block_table_width], -1 where unused
+    const int32_t* block_table = nullptr;  // [sequences, block_table_width], anything where no new token sees a key of the page
     void* cache = nullptr;                 // [pages, page_size, rank + rope], read and written
     WeightType cache_type = WeightType::kFloat32;
     float* output = nullptr;  // [tokens, num_heads · v]
@@ -59,7 +62,7 @@ struct LatentAttentionArguments {
 size_t LatentAttentionWorkspace(const LatentAttentionArguments& arguments);
 
 // kInvalidArgument: sizes, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter than its new tokens or longer
-// than its row of block_table, a page outside 0..pages-1, a page that is written and appears a second time (only pages wholly
+// than its row of block_table, a page outside 0..pages-1 among those that are seen, a page that is written and appears there twice (only pages wholly
 // before the new tokens may be shared), a position other than context_length - new tokens + index, a row_adapter outside -1..adapters-1 or
 // other than that of its sequence's first token.
 // On an error neither the cache nor the output has been touched.

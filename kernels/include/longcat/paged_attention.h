@@ -3,7 +3,8 @@
 //
 //   q_th = rope(RMSNorm(query[t, h]; query_norm, epsilon))        the norms only where their weights are given
 //   k_tg = rope(RMSNorm(key[t, g]; key_norm, epsilon))            v_tg = value[t, g]
-//   s_thj = softmax_scale · q_th · k_jg,  g = h / (num_heads / num_kv_heads),  position(t) - window < j <= position(t)
+//   s_thj = softmax_scale · q_th · k_jg,  g = h / (num_heads / num_kv_heads),  position(t) - window < j <= position(t),
+//                                                                            or those of longcat/streaming.h
 //   output[t, h] = Σ_j softmax_j(s_thj) v_jg
 //
 // Rotation of the first rotary_dim elements, angle (float)position · inv_freq[i], cosine and sine multiplied by rope_multiplier: pairs
@@ -26,7 +27,8 @@
 //       block are all that is ever stored. Keys and values are loaded once for all rows of the tile;
 //   (3) splits are merged in ascending order and divided by their sum.
 // A sequence with few new tokens spreads its splits over tasks; one with many takes a task per tile.
-// Keys outside the window are skipped, block by block; above the diagonal nothing is computed.
+// Keys outside the window are skipped, block by block; above the diagonal nothing is computed. With a streaming pattern the sinks are parts of
+// their own, before the others: a part is always one run of neighbours.
 //
 // Invariance: splits and blocks begin at multiples of 512 and 64 positions, and a row's sums run over its own visible keys in ascending
 // order, in whatever tile or task. So the output of a token is the same bit for bit whatever else is in the batch, however its sequence
@@ -39,6 +41,7 @@
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
 #include "longcat/status.h"
+#include "longcat/streaming.h"
 #include "longcat/weights.h"
 
 namespace longcat {
@@ -49,6 +52,7 @@ struct PagedAttentionArguments {
     bool interleaved = false;
     int window = 0;  // tokens that a query sees, itself included; 0: all
     float epsilon = 0, softmax_scale = 1, rope_multiplier = 1;
+    StreamingPattern streaming;          // default: full attention
     const float* query = nullptr;       // [tokens, num_heads · head_dim]
     const float* key = nullptr;         // [tokens, num_kv_heads · head_dim]
     const float* value = nullptr;       // [tokens, num_kv_heads · head_dim]
@@ -58,7 +62,7 @@ struct PagedAttentionArguments {
     const int64_t* position_ids = nullptr;
     const int32_t* query_start = nullptr;
     const int32_t* context_length = nullptr;
-    const int32_t* block_table = nullptr;  // [sequences, block_table_width], -1 where unused
+    const int32_t* block_table = nullptr;  // [sequences, block_table_width], anything where no new token sees a key of the page
     void* cache = nullptr;                 // [pages, page_size, 2 · num_kv_heads · head_dim], read and written
     WeightType cache_type = WeightType::kFloat32;
     float* output = nullptr;  // [tokens, num_heads · head_dim]
@@ -67,8 +71,8 @@ struct PagedAttentionArguments {
 size_t PagedAttentionWorkspace(const PagedAttentionArguments& arguments);
 
 // kInvalidArgument: sizes, heads that do not divide, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter
-// than its new tokens or longer than its row of block_table, a page outside 0..pages-1, a page that is written and appears a second
-// time (only pages wholly before the new tokens may be shared), a position other than context_length - new tokens + index.
+// than its new tokens or longer than its row of block_table, a page outside 0..pages-1 among those that are seen, a page that is written and
+// appears there twice (only pages wholly before the new tokens may be shared), a position other than context_length - new tokens + index.
 // On an error neither the cache nor the output has been touched.
 Status PagedAttention(CpuPath path, const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 

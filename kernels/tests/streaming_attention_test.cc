@@ -1,0 +1,517 @@
+// Streaming attention of both operators against a plain masked softmax in float64 that knows only the rule of longcat/streaming.h: sequences
+// grow in random steps over a pool of pages, and a page goes back to the pool, is overwritten with NaN and dealt out again as soon as the rule
+// lets no later token see it.
+#include "longcat/streaming.h"
+
+#include <algorithm>
+
+#include "harness.h"
+#include "longcat/latent_attention.h"
+#include "longcat/paged_attention.h"
+
+using namespace longcat;
+using namespace longcat::test;
+
+namespace {
+
+bool Visible(const StreamingPattern& p, int64_t query, int64_t key) {
+    return key <= query && (key / p.block_size < p.sink_blocks || key / p.block_size > query / p.block_size - p.local_blocks);
+}
+
+float ToBFloat16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+std::vector<float> Stored(std::vector<float> values, WeightType type) {
+    for (float& x : values) {
+        x = type == WeightType::kFloat32 ? x : ToBFloat16(x);
+    }
+    return values;
+}
+
+// Σ softmax(scores) · values over the keys that are seen.
+template <class Score, class Add>
+void Softmax(const StreamingPattern& pattern, int64_t query, Score&& score, Add&& add) {
+    std::vector<std::pair<int64_t, double>> weights;
+    double largest = -INFINITY, total = 0;
+    for (int64_t j = 0; j <= query; j++) {
+        if (Visible(pattern, query, j)) {
+            weights.emplace_back(j, score(j));
+            largest = std::max(largest, weights.back().second);
+        }
+    }
+    for (auto& [key, weight] : weights) {
+        weight = std::exp(weight - largest);
+        total += weight;
+    }
+    for (auto& [key, weight] : weights) {
+        add(key, weight / total);
+    }
+}
+
+// The tokens of one step, in the order of the batch: which token of which sequence.
+struct Batch {
+    std::vector<int32_t> start{0}, lengths, table;
+    std::vector<int64_t> positions, sequence;
+    int64_t width = 0, origin = 0;  // origin: the position of the first token that the inputs hold
+
+    std::vector<float> Gather(const std::vector<std::vector<float>>& of, int64_t row) const {
+        std::vector<float> values;
+        for (size_t i = 0; i < positions.size(); i++) {
+            const float* from = of[static_cast<size_t>(sequence[i])].data() + (positions[i] - origin) * row;
+            values.insert(values.end(), from, from + row);
+        }
+        return values;
+    }
+    template <class Arguments>
+    void Fill(Arguments* p) const {
+        p->tokens = static_cast<int64_t>(positions.size()), p->sequences = static_cast<int64_t>(lengths.size());
+        p->block_table_width = width;
+        p->position_ids = positions.data(), p->query_start = start.data(), p->context_length = lengths.data(), p->block_table = table.data();
+    }
+};
+
+// PagedAttention over whole sequences, without norms and rotation.
+struct Paged {
+    static constexpr const char* kName = "PagedAttention";
+    PagedAttentionArguments p;
+    std::vector<std::vector<float>> query, key, value, stored_keys, stored_values;
+
+    Paged(Random& random, const std::vector<int64_t>& lengths) {
+        constexpr int kShapes[][3] = {{4, 2, 24}, {6, 1, 16}, {2, 2, 7}, {40, 2, 33}, {14, 1, 64}};
+        const int* shape = kShapes[random.Below(5)];
+        p.num_heads = shape[0], p.num_kv_heads = shape[1], p.head_dim = shape[2];
+        p.softmax_scale = 2 / std::sqrt(static_cast<float>(p.head_dim));
+        for (int64_t length : lengths) {
+            query.push_back(random.Floats(length * Queries())), key.push_back(random.Floats(length * Keys()));
+            value.push_back(random.Floats(length * Keys()));
+        }
+    }
+    int64_t Queries() const { return int64_t{p.num_heads} * p.head_dim; }
+    int64_t Keys() const { return int64_t{p.num_kv_heads} * p.head_dim; }
+    int64_t Line() const { return 2 * Keys(); }
+    int64_t Outputs() const { return Queries(); }
+
+    Status Run(CpuPath path, const Batch& batch, float* output, const ParallelFor& parallel) const {
+        PagedAttentionArguments a = p;
+        batch.Fill(&a);
+        std::vector<float> q = batch.Gather(query, Queries()), k = batch.Gather(key, Keys()), v = batch.Gather(value, Keys());
+        a.query = q.data(), a.key = k.data(), a.value = v.data(), a.output = output;
+        Workspace workspace(PagedAttentionWorkspace(a));
+        return PagedAttention(path, a, workspace.get(), parallel);
+    }
+
+    // What the cache holds of each sequence.
+    void Prepare() {
+        for (size_t s = 0; s < key.size(); s++) {
+            stored_keys.push_back(Stored(key[s], p.cache_type)), stored_values.push_back(Stored(value[s], p.cache_type));
+        }
+    }
+
+    std::vector<float> Expected(size_t s, int64_t token) const {
+        const std::vector<float>&keys = stored_keys[s], &values = stored_values[s];
+        std::vector<float> result;
+        int64_t dim = p.head_dim;
+        for (int64_t h = 0; h < p.num_heads; h++) {
+            int64_t g = h / (p.num_heads / p.num_kv_heads);
+            std::vector<double> sum(static_cast<size_t>(dim));
+            Softmax(
+                p.streaming, token,
+                [&](int64_t j) {
+                    double score = 0;
+                    for (int64_t i = 0; i < dim; i++) {
+                        score += static_cast<double>(query[s][static_cast<size_t>(token * Queries() + h * dim + i)]) *
+                                 keys[static_cast<size_t>(j * Keys() + g * dim + i)];
+                    }
+                    return score * p.softmax_scale;
+                },
+                [&](int64_t j, double weight) {
+                    for (int64_t i = 0; i < dim; i++) {
+                        sum[static_cast<size_t>(i)] += weight * values[static_cast<size_t>(j * Keys() + g * dim + i)];
+                    }
+                });
+            result.insert(result.end(), sum.begin(), sum.end());
+        }
+        return result;
+    }
+};
+
+// LatentAttention over whole sequences; frequencies of 0: nothing turns.
+struct Latent {
+    static constexpr const char* kName = "LatentAttention";
+    LatentAttentionArguments p;
+    std::vector<std::vector<float>> query, latent, stored;
+    std::vector<float> norm, frequencies, kv_b;
+
+    Latent(Random& random, const std::vector<int64_t>& lengths) {
+        constexpr int kShapes[][5] = {{3, 5, 6, 7, 21}, {8, 16, 8, 16, 64}, {19, 8, 4, 8, 40}};
+        const int* shape = kShapes[random.Below(3)];
+        p.num_heads = shape[0], p.nope = shape[1], p.rope = shape[2], p.v = shape[3], p.rank = shape[4];
+        p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2, p.softmax_scale = 0.3f;
+        norm = random.Floats(p.rank), frequencies.assign(static_cast<size_t>(p.rope / 2), 0);
+        kv_b = random.Floats(int64_t{p.num_heads} * (p.nope + p.v) * p.rank, 0.2f);
+        for (int64_t length : lengths) {
+            query.push_back(random.Floats(length * Queries())), latent.push_back(random.Floats(length * Line()));
+        }
+    }
+    int64_t Queries() const { return int64_t{p.num_heads} * (p.nope + p.rope); }
+    int64_t Line() const { return p.rank + p.rope; }
+    int64_t Outputs() const { return int64_t{p.num_heads} * p.v; }
+
+    Status Run(CpuPath path, const Batch& batch, float* output, const ParallelFor& parallel) const {
+        LatentAttentionArguments a = p;
+        batch.Fill(&a);
+        std::vector<float> q = batch.Gather(query, Queries()), lines = batch.Gather(latent, Line());
+        a.query = q.data(), a.latent = lines.data(), a.output = output;
+        a.latent_norm = norm.data(), a.inv_freq = frequencies.data(), a.kv_b = {kv_b.data(), WeightType::kFloat32};
+        Workspace workspace(LatentAttentionWorkspace(a));
+        return LatentAttention(path, a, workspace.get(), parallel);
+    }
+
+    void Prepare() {
+        for (std::vector<float> lines : latent) {
+            for (int64_t at = 0; at < static_cast<int64_t>(lines.size()); at += Line()) {
+                float* line = lines.data() + at;
+                double squares = 0;
+                for (int i = 0; i < p.rank; i++) {
+                    squares += static_cast<double>(line[i]) * line[i];
+                }
+                float inverse = static_cast<float>(1.0 / std::sqrt(squares / p.rank + static_cast<double>(p.epsilon)));
+                for (int i = 0; i < p.rank; i++) {
+                    line[i] = line[i] * inverse * norm[static_cast<size_t>(i)] * p.latent_scale;
+                }
+            }
+            stored.push_back(Stored(lines, p.cache_type));
+        }
+    }
+
+    std::vector<float> Expected(size_t s, int64_t token) const {
+        const std::vector<float>& lines = stored[s];
+        std::vector<float> result;
+        for (int64_t h = 0; h < p.num_heads; h++) {
+            const float *q = query[s].data() + token * Queries() + h * (p.nope + p.rope), *w = kv_b.data() + h * (p.nope + p.v) * p.rank;
+            std::vector<double> folded(static_cast<size_t>(Line())), mean(static_cast<size_t>(p.rank));
+            for (int i = 0; i < p.nope; i++) {
+                for (int r = 0; r < p.rank; r++) {
+                    folded[static_cast<size_t>(r)] += static_cast<double>(q[i]) * p.query_scale * w[i * p.rank + r];
+                }
+            }
+            for (int i = 0; i < p.rope; i++) {
+                folded[static_cast<size_t>(p.rank + i)] = static_cast<double>(q[p.nope + i]) * p.query_scale;
+            }
+            Softmax(
+                p.streaming, token,
+                [&](int64_t j) {
+                    double score = 0;
+                    for (int64_t i = 0; i < Line(); i++) {
+                        score += folded[static_cast<size_t>(i)] * lines[static_cast<size_t>(j * Line() + i)];
+                    }
+                    return score * p.softmax_scale;
+                },
+                [&](int64_t j, double weight) {
+                    for (int i = 0; i < p.rank; i++) {
+                        mean[static_cast<size_t>(i)] += weight * lines[static_cast<size_t>(j * Line() + i)];
+                    }
+                });
+            for (int i = 0; i < p.v; i++) {
+                double sum = 0;
+                for (int r = 0; r < p.rank; r++) {
+                    sum += mean[static_cast<size_t>(r)] * w[(p.nope + i) * p.rank + r];
+                }
+                result.push_back(static_cast<float>(sum));
+            }
+        }
+        return result;
+    }
+};
+
+// A pool of pages and who holds them.
+class Pool {
+  public:
+    Pool(Random& random, int64_t page_size, int64_t pages, size_t page_bytes, size_t sequences)
+        : random_(random), page_size_(page_size), page_bytes_(page_bytes), cache(static_cast<size_t>(pages) * page_bytes, 0xff),
+          held_(sequences) {
+        for (int64_t i = 0; i < pages; i++) {
+            free_.push_back(static_cast<int32_t>(i));
+        }
+    }
+
+    // Pages for the tokens before `length`.
+    void Grow(size_t s, int64_t length) {
+        while (static_cast<int64_t>(held_[s].size()) * page_size_ < length) {
+            EXPECT(!free_.empty(), "the pool is too small");
+            size_t at = static_cast<size_t>(random_.Below(static_cast<int64_t>(free_.size())));
+            held_[s].push_back(free_[at]);
+            free_.erase(free_.begin() + static_cast<int64_t>(at));
+        }
+    }
+
+    // What no token from `next` on sees goes back; its numbers become NaN (every byte 0xff, in either type).
+    void GiveBack(size_t s, const StreamingPattern& pattern, int64_t next) {
+        for (size_t b = 0; b < held_[s].size(); b++) {
+            bool seen = false;
+            for (int64_t j = static_cast<int64_t>(b) * page_size_; j < static_cast<int64_t>(b + 1) * page_size_; j++) {
+                seen = seen || j >= next || Visible(pattern, next, j);
+            }
+            if (!seen && held_[s][b] >= 0) {
+                std::memset(cache.data() + static_cast<size_t>(held_[s][b]) * page_bytes_, 0xff, page_bytes_);
+                free_.push_back(held_[s][b]);
+                held_[s][b] = -1;
+                returned++;
+            }
+        }
+    }
+
+    // Entries without a page hold anything.
+    int32_t Entry(size_t s, size_t b) const {
+        constexpr int32_t kAnything[] = {-1, -1, INT32_MIN, INT32_MAX};
+        return b < held_[s].size() && held_[s][b] >= 0 ? held_[s][b] : kAnything[random_.Below(4)];
+    }
+    int64_t Columns(size_t s) const { return static_cast<int64_t>(held_[s].size()); }
+
+  private:
+    Random& random_;
+    int64_t page_size_;
+    size_t page_bytes_;
+
+  public:
+    std::vector<uint8_t> cache;
+    int64_t returned = 0;
+
+  private:
+    std::vector<std::vector<int32_t>> held_;
+    std::vector<int32_t> free_;
+};
+
+// Runs all sequences to their ends in steps of at most `most` tokens a sequence; the outputs by sequence.
+template <class Op>
+std::vector<std::vector<float>> Grown(Random& random, CpuPath path, Op& op, const std::vector<int64_t>& lengths, int64_t most,
+                                      const ParallelFor& parallel, int64_t* returned) {
+    size_t page_bytes = static_cast<size_t>(op.p.page_size * op.Line()) * SizeOf(op.p.cache_type), count = lengths.size();
+    op.p.pages = 1;
+    for (int64_t length : lengths) {
+        op.p.pages += (length + op.p.page_size - 1) / op.p.page_size;
+    }
+    Pool pool(random, op.p.page_size, op.p.pages, page_bytes, count);
+    op.p.cache = pool.cache.data();
+    std::vector<std::vector<float>> outputs(count);
+    std::vector<int64_t> done(count);
+    while (done != lengths) {
+        Batch batch;
+        std::vector<int64_t> fresh(count);
+        for (size_t s = 0; s < count; s++) {
+            fresh[s] = std::min(lengths[s] - done[s], random.Below(5) == 0 ? 0 : random.Between(1, most));
+            pool.Grow(s, done[s] + fresh[s]);
+            batch.width = std::max(batch.width, pool.Columns(s));
+        }
+        for (size_t s = 0; s < count; s++) {
+            for (int64_t i = 0; i < fresh[s]; i++) {
+                batch.positions.push_back(done[s] + i), batch.sequence.push_back(static_cast<int64_t>(s));
+            }
+            batch.start.push_back(static_cast<int32_t>(batch.positions.size()));
+            batch.lengths.push_back(static_cast<int32_t>(done[s] + fresh[s]));
+            for (int64_t b = 0; b < batch.width; b++) {
+                batch.table.push_back(pool.Entry(s, static_cast<size_t>(b)));
+            }
+        }
+        std::vector<float> output(batch.positions.size() * static_cast<size_t>(op.Outputs()));
+        Status status = op.Run(path, batch, output.data(), parallel);
+        EXPECT(status.ok(), "%s %s: %s", Op::kName, Name(path), status.message);
+        for (size_t s = 0; s < count; s++) {
+            int64_t width = op.Outputs();
+            outputs[s].insert(outputs[s].end(), output.begin() + batch.start[s] * width, output.begin() + batch.start[s + 1] * width);
+            done[s] += fresh[s];
+            pool.GiveBack(s, op.p.streaming, done[s]);
+        }
+    }
+    *returned += pool.returned;
+    return outputs;
+}
+
+template <class Op>
+void AgainstFormula(const std::vector<CpuPath>& paths) {
+    Comparison comparison(Text("%s, streaming, against float64", Op::kName).c_str(), 2e-5, "float32 sums and exp");
+    Random random(71);
+    int64_t returned = 0;
+    for (int round = 0; round < 36; round++) {
+        if (!Swept()) {
+            continue;
+        }
+        constexpr int kBlocks[] = {1, 3, 4, 16, 24, 64, 128};
+        constexpr int64_t kPages[] = {1, 3, 4, 16, 24, 32, 64};
+        std::vector<int64_t> lengths;
+        for (int64_t s = 0, count = random.Between(1, 3); s < count; s++) {
+            lengths.push_back(random.Below(3) == 0 ? random.Between(200, 700) : random.Between(0, 150));
+        }
+        Op op(random, lengths);
+        op.p.streaming = {kBlocks[random.Below(7)], static_cast<int>(random.Below(3)), static_cast<int>(random.Between(1, 3))};
+        if (round % 9 == 8) {  // as models have it: sinks of a whole split and more
+            op.p.streaming = {128, 1 + static_cast<int>(random.Below(5)), 7};
+            lengths = {random.Between(1500, 1900)}, op.~Op(), new (&op) Op(random, lengths);
+            op.p.streaming = {128, 1 + static_cast<int>(random.Below(5)), 7};
+        }
+        op.p.page_size = kPages[random.Below(7)];
+        op.p.cache_type = random.Below(2) == 0 ? WeightType::kFloat32 : WeightType::kBFloat16;
+        op.Prepare();
+        std::string what = Text("round %d: blocks of %d, %d sinks, %d local, pages of %d", round, op.p.streaming.block_size,
+                                op.p.streaming.sink_blocks, op.p.streaming.local_blocks, static_cast<int>(op.p.page_size));
+        int64_t most = random.Below(2) == 0 ? random.Between(1, 9) : random.Between(20, 400);
+        std::vector<std::vector<float>> want(lengths.size());
+        std::vector<std::vector<int64_t>> chosen(lengths.size());
+        for (size_t s = 0; s < lengths.size(); s++) {
+            for (int64_t t = 0; t < lengths[s]; t += lengths[s] < 80 ? 1 : random.Between(1, 23)) {
+                chosen[s].push_back(t);
+                std::vector<float> row = op.Expected(s, t);
+                want[s].insert(want[s].end(), row.begin(), row.end());
+            }
+        }
+        for (CpuPath path : paths) {
+            Threads threads(3);
+            // The reference expands all keys that it sees in every step.
+            auto cut = Grown(random, path, op, lengths, path == CpuPath::kReference ? std::max<int64_t>(most, 90) : most, {}, &returned);
+            auto whole = Grown(random, path, op, lengths, 5000, path == CpuPath::kReference ? ParallelFor{} : threads.parallel(), &returned);
+            for (size_t s = 0; s < lengths.size(); s++) {
+                EXPECT(SameBits(cut[s], whole[s]), "%s %s, %s: sequence %d of %d tokens in steps of %d", Op::kName, Name(path), what.c_str(),
+                       static_cast<int>(s), static_cast<int>(lengths[s]), static_cast<int>(most));
+                std::vector<float> got;
+                for (int64_t t : chosen[s]) {
+                    got.insert(got.end(), cut[s].begin() + t * op.Outputs(), cut[s].begin() + (t + 1) * op.Outputs());
+                }
+                comparison.Add(got, want[s], what + " " + Name(path));
+            }
+        }
+    }
+    EXPECT(returned > 100, "%d pages went back to the pool", static_cast<int>(returned));
+}
+
+// While all keys are within the pattern it is full attention; the sums are cut at the end of the sinks, so the bits may differ.
+template <class Op>
+void WithinTheSpan(CpuPath path) {
+    Comparison comparison(Text("%s %s, streaming within the span", Op::kName, Name(path)).c_str(), 1e-5, "the order of float32 sums");
+    Random random(72);
+    std::vector<int64_t> lengths = {255, 31};
+    Op op(random, lengths);
+    op.p.page_size = 16;
+    int64_t returned = 0;
+    auto full = op;
+    op.p.streaming = {64, 1, 3};
+    Batch batch;
+    int32_t page = 0;
+    for (size_t s = 0; s < 2; s++) {
+        for (int64_t t = 0; t < lengths[s]; t++) {
+            batch.positions.push_back(t), batch.sequence.push_back(static_cast<int64_t>(s));
+        }
+        batch.start.push_back(static_cast<int32_t>(batch.positions.size())), batch.lengths.push_back(static_cast<int32_t>(lengths[s]));
+        for (int b = 0; b < 16; b++) {
+            batch.table.push_back(page++);
+        }
+    }
+    batch.width = 16;
+    op.p.pages = full.p.pages = page;
+    std::vector<uint8_t> cache(static_cast<size_t>(page * 16 * op.Line()) * 4);
+    op.p.cache = full.p.cache = cache.data();
+    std::vector<float> a(batch.positions.size() * static_cast<size_t>(op.Outputs())), b = a;
+    EXPECT(op.Run(path, batch, a.data(), {}).ok() && full.Run(path, batch, b.data(), {}).ok() && returned == 0, "both run");
+    comparison.Add(a, b, "within the span");
+}
+
+// The memory asked for does not grow with the context, and of a million tokens only the entries that are seen need a page.
+template <class Op, class Size>
+void AMillionTokens(CpuPath path, Size&& size) {
+    Random random(73);
+    Op op(random, {1});
+    op.p.streaming = {128, 1, 7}, op.p.page_size = 16, op.p.pages = 64;
+    std::vector<uint8_t> cache(static_cast<size_t>(64 * 16 * op.Line()) * 4, 0);
+    op.p.cache = cache.data();
+    size_t bytes = 0;
+    for (int64_t context : {2048, 131'072, 1'000'448}) {
+        Batch batch;
+        batch.start = {0, 1}, batch.lengths = {static_cast<int32_t>(context)}, batch.width = context / 16, batch.origin = context - 1;
+        batch.positions = {context - 1}, batch.sequence = {0};
+        batch.table.assign(static_cast<size_t>(batch.width), -1);
+        int32_t page = 0;
+        for (int64_t b = 0; b < batch.width; b++) {
+            if (Visible(op.p.streaming, context - 1, b * 16)) {
+                batch.table[static_cast<size_t>(b)] = page++;
+            }
+        }
+        std::vector<float> output(static_cast<size_t>(op.Outputs()));
+        Status status = op.Run(path, batch, output.data(), {});
+        EXPECT(status.ok() && page <= 64, "%s %s: %s", Op::kName, Name(path), status.message);
+        auto arguments = op.p;
+        batch.Fill(&arguments);
+        EXPECT(bytes == 0 || bytes == size(arguments), "%s %s: %zu bytes with a context of %d, %zu before", Op::kName, Name(path), size(arguments),
+               static_cast<int>(context), bytes);
+        bytes = size(arguments);
+    }
+}
+
+template <class Op>
+void Errors(CpuPath path) {
+    Random random(74);
+    std::vector<int64_t> lengths = {40};
+    // Tokens 38 and 39 of pages of 4 and blocks of 8: they see block 0 (pages 0, 1) and block 4 (pages 8, 9).
+    auto expect = [&](auto&& change, const char* part) {
+        Op op(random, lengths);
+        op.p.streaming = {8, 1, 1}, op.p.page_size = 4, op.p.pages = 5;
+        Batch batch;
+        batch.start = {0, 2}, batch.lengths = {40}, batch.width = 10, batch.positions = {38, 39}, batch.sequence = {0, 0};
+        batch.table = {0, 1, -1, -1, -1, -1, -1, -1, 2, 3};
+        change(op, batch);
+        std::vector<uint8_t> cache(static_cast<size_t>(5 * 4 * op.Line()) * 4, 1), before = cache;
+        op.p.cache = cache.data();
+        std::vector<float> output(static_cast<size_t>(2 * op.Outputs()));
+        Status status = op.Run(path, batch, output.data(), {});
+        if (part == nullptr) {
+            EXPECT(status.ok(), "%s: %s", Op::kName, status.message);
+        } else {
+            EXPECT_ERROR(status, part);
+            EXPECT(before == cache, "%s: an error must leave the cache alone", part);
+        }
+    };
+    expect([](Op&, Batch&) {}, nullptr);
+    expect([](Op&, Batch& b) { b.table[2] = INT32_MAX, b.table[7] = 3; }, nullptr);  // never looked at
+    expect([](Op&, Batch& b) { b.table[0] = -1; }, "block_table[0, 0] is page -1, expected 0..4 (the cache has 5 pages)");
+    expect([](Op&, Batch& b) { b.table[1] = 5; }, "block_table[0, 1] is page 5");
+    expect([](Op&, Batch& b) { b.table[8] = -1; }, "block_table[0, 8] is page -1");
+    expect([](Op&, Batch& b) { b.table[1] = b.table[9]; }, "block_table[0, 1] is page 3, which this step writes for other tokens too");
+    expect([](Op&, Batch& b) { b.table[8] = b.table[9]; }, "block_table[0, 8] is page 3, which this step writes");
+    expect([](Op& op, Batch&) { op.p.streaming.block_size = -1; }, "block_size is -1, sink_blocks 1, local_blocks 1");
+    expect([](Op& op, Batch&) { op.p.streaming.block_size = 0; }, "block_size is 0, sink_blocks 1, local_blocks 1");
+    expect([](Op& op, Batch&) { op.p.streaming.sink_blocks = -1; }, "sink_blocks -1");
+    expect([](Op& op, Batch&) { op.p.streaming.local_blocks = 0; }, "local_blocks 0");
+    expect([](Op& op, Batch&) { op.p.streaming = {INT32_MAX, INT32_MAX, INT32_MAX}; }, "block_table[0, 2] is page -1");
+}
+
+void WithWindow() {
+    Random random(75);
+    Paged op(random, {1});
+    op.p.streaming = {8, 1, 1}, op.p.window = 3, op.p.page_size = 4, op.p.pages = 1;
+    Batch batch;
+    batch.start = {0, 1}, batch.lengths = {1}, batch.width = 1, batch.positions = {0}, batch.sequence = {0}, batch.table = {0};
+    std::vector<float> output(static_cast<size_t>(op.Outputs()));
+    EXPECT_ERROR(op.Run(CpuPath::kReference, batch, output.data(), {}), "window is 3 with a streaming pattern of blocks of 8: expected one of the two");
+}
+
+}  // namespace
+
+int main() {
+    std::vector<CpuPath> paths = FastPaths();
+    paths.push_back(CpuPath::kReference);
+    AgainstFormula<Paged>(paths);
+    AgainstFormula<Latent>(paths);
+    WithWindow();
+    for (CpuPath path : paths) {
+        WithinTheSpan<Paged>(path);
+        WithinTheSpan<Latent>(path);
+        AMillionTokens<Paged>(path, PagedAttentionWorkspace);
+        AMillionTokens<Latent>(path, LatentAttentionWorkspace);
+        Errors<Paged>(path);
+        Errors<Latent>(path);
+    }
+    return Report();
+}
