@@ -35,6 +35,16 @@ public sealed class ModelManifestTests : IDisposable
     }
 
     [Fact]
+    public void Streaming_caches_are_read_back()
+    {
+        StreamingAttentionConfig streaming = new() { BlockSize = 64, SinkBlocks = 2, LocalBlocks = 5, AttentionLayers = [1] };
+        (Sample() with { Streaming = streaming }).Write(Folder());
+        Assert.Equal(streaming, ModelManifest.Read(Folder()).Streaming);
+        CheckpointException refused = Assert.Throws<CheckpointException>(() => (Sample() with { Streaming = streaming, Operators = OperatorSet.Standard }).Write(Folder()));
+        Assert.Contains("streaming is present; expected none in an export with standard operators", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_content_hash_is_the_one_of_the_documented_lines()
     {
         // printf 'draft.onnx %s\nmodel.onnx %s\n' $h $h | sha256sum, h = sha256 of "abc"
@@ -79,6 +89,15 @@ public sealed class ModelManifestTests : IDisposable
     [InlineData("caches", "[{\"width\": 8, \"heads\": 2}]", "caches[0].heads")]
     [InlineData("draft_caches", "[]", "draft_caches")]
     [InlineData("cache_type", "\"float16\"", "float32 or bfloat16")]
+    [InlineData("streaming", "[]", "streaming is []; expected an object with the keys block_size, sink_blocks, local_blocks and caches")]
+    [InlineData("streaming", "null", "streaming is null; expected an object")]
+    [InlineData("streaming", "{}", "the key block_size is missing")]
+    [InlineData("streaming", "{\"block_size\": 4, \"sink_blocks\": 1, \"local_blocks\": 2, \"caches\": []}", "streaming is {\"block_size\"")]
+    [InlineData("streaming", "{\"block_size\": 4, \"sink_blocks\": 1, \"local_blocks\": 2, \"caches\": [1, 0]}", "entry 1 is 0, expected more than the entry before it (1)")]
+    [InlineData("streaming", "{\"block_size\": 4, \"sink_blocks\": 1, \"local_blocks\": 2, \"caches\": [0, 2]}", "streaming.caches is 2; expected indexes of the 2 caches")]
+    [InlineData("streaming", "{\"block_size\": 0, \"sink_blocks\": 1, \"local_blocks\": 2, \"caches\": [0]}", "expected a whole number from 1 to 65536")]
+    [InlineData("streaming", "{\"block_size\": \"4\", \"sink_blocks\": 1, \"local_blocks\": 2, \"caches\": [0]}", "streaming.block_size is \"4\"")]
+    [InlineData("streaming", "{\"block_size\": 4, \"sink_blocks\": 1, \"local_blocks\": 2, \"caches\": [0], \"heads\": 2}", "unknown key streaming.heads")]
     [InlineData("files", "[]", "files")]
     [InlineData("files", "{}", "model.onnx")]
     [InlineData("content_hash", "\"00\"", "content_hash")]

@@ -42,6 +42,24 @@ public sealed class LongCatVerbTests(ExportedFolder folder) : IClassFixture<Expo
     }
 
     [Fact]
+    public void Export_of_streaming_attentions_and_bfloat16_caches_is_shown_by_inspect()
+    {
+        string streaming = folder.File("streaming"), target = folder.File("streaming-exported");
+        Directory.CreateDirectory(streaming);
+        File.Copy(Path.Combine(folder.Checkpoint, "model.safetensors"), Path.Combine(streaming, "model.safetensors"), overwrite: true);
+        ConfigEditor editor = ConfigEditor.Load(folder.Checkpoint);
+        editor.SetStreaming(new StreamingAttentionConfig { BlockSize = 64, AttentionLayers = [1] });
+        editor.Save(streaming);
+        ToolProcess export = ToolProcess.LongCat("export", streaming, "--output", target, "--cache", "bf16");
+        Assert.True(export.ExitCode == 0, export.Error);
+        ToolProcess inspect = ToolProcess.LongCat("inspect", target);
+        Assert.Contains(" in bfloat16, ", inspect.Output, StringComparison.Ordinal);
+        Assert.Contains("streaming   1 of the caches: 1 first and 7 latest blocks of 64, at most 512 tokens", inspect.Output, StringComparison.Ordinal);
+        Assert.Contains("streaming   1 of ", ToolProcess.LongCat("inspect", streaming).Output, StringComparison.Ordinal);
+        Assert.Contains("'f16' not recognized", ToolProcess.LongCat("export", streaming, "--output", target, "--cache", "f16").Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Inspect_shows_what_the_checkpoint_holds()
     {
         ToolProcess run = ToolProcess.LongCat("inspect", folder.Checkpoint, "--check-finite");

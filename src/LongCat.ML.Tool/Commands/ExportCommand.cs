@@ -25,13 +25,14 @@ internal static class ExportCommand
             Description = "With --precision int4: how many weights share a scale, 16, 32, 64, 128 or 256.",
             DefaultValueFactory = _ => 32,
         };
+        Option<string> cache = CacheArgument.Create();
         Option<string?> adapter = AdapterArgument.Create();
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
         Option<string?> adapterInputs = AdapterArgument.CreateInputs();
         Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, operators, precision, blockSize, adapter, adapterInputs, noDraft, overwrite,
+            checkpoint, output, operators, precision, blockSize, cache, adapter, adapterInputs, noDraft, overwrite,
         };
         QuantizationArguments quantization = new();
         quantization.AddTo(command);
@@ -49,6 +50,7 @@ internal static class ExportCommand
                     _ => null,
                 },
                 Int4BlockSize = result.GetValue(blockSize),
+                CacheType = CacheArgument.Type(result, cache),
                 Adapter = AdapterArgument.Folder(result, adapter),
                 AdapterInputs = AdapterArgument.Inputs(result, adapterInputs),
                 IncludeDraft = !result.GetValue(noDraft),
