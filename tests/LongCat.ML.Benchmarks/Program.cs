@@ -5,6 +5,7 @@ using LongCat.ML.Benchmarks.Lora;
 using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
 using LongCat.ML.Benchmarks.W4A8;
+using LongCat.ML.Benchmarks.ZigZag;
 
 if (args.Contains("--help"))
 {
@@ -43,7 +44,7 @@ try
         return QualityBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch(""));
     }
 
-    if (options.Parts is ["lora"])
+    if (options.Parts is ["lora" or "lora-longer"])
     {
         return StudyBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch("lora"));
     }
@@ -67,8 +68,11 @@ try
         options.Parts.Contains("w4a8") ? ProductBenchmark.Run(models, options) : [],
         options.Parts.Contains("w4a8-experts") ? ExpertMixtureBenchmark.Run(models, options) : [],
         options.Parts.Contains("lora-throughput") ? ThroughputBenchmark.Run(models, options) : [],
+        options.Parts.Contains("lora-cost") ? StudyBenchmark.Costs(models, options) : [],
         options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
         options.Parts.Contains("adapters") ? AdaptersBenchmark.Run(models, options) : [],
+        options.Parts.Contains("zigzag") ? LongContextBenchmark.Run(models, options) : [],
+        options.Parts.Contains("million") ? MillionBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];
     foreach (Figure figure in parts.SelectMany(part => part))
@@ -80,7 +84,7 @@ try
 
     Report report = new(MachineFacts.Read(), options.Quick, $"{DateTime.UtcNow:yyyy-MM-dd}", time.Elapsed.TotalSeconds, others.Cores(), figures);
     Console.WriteLine(report.ToMarkdown());
-    return !options.Save || report.TrySave(options.Suffix) ? 0 : 1;
+    return !options.Save || report.TrySave(options.Suffix, options.Parts is ["zigzag"] ? LongContextBenchmark.Picture(figures) : null) ? 0 : 1;
 }
 catch (Exception error) when (error is ArgumentException or InvalidOperationException or IOException)
 {

@@ -44,8 +44,9 @@ internal sealed record Report(MachineFacts Machine, bool Quick, string Date, dou
 
     /// <summary>Writes the two files of this machine.</summary>
     /// <param name="suffix">What their name ends with, for a part that is kept by itself.</param>
+    /// <param name="picture">An SVG picture that is kept beside them.</param>
     /// <returns>False when the machine was too busy, which is said on standard error.</returns>
-    public bool TrySave(string suffix)
+    public bool TrySave(string suffix, string? picture = null)
     {
         if (!Quiet)
         {
@@ -59,6 +60,11 @@ internal sealed record Report(MachineFacts Machine, bool Quick, string Date, dou
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, name + ".json"), JsonSerializer.Serialize(this, Json) + "\n");
         File.WriteAllText(Path.Combine(folder, name + ".md"), ToMarkdown());
+        if (picture is not null)
+        {
+            File.WriteAllText(Path.Combine(folder, name + ".svg"), picture);
+        }
+
         Console.Error.WriteLine($"saved results/{name}.json and .md");
         return true;
     }

@@ -6,6 +6,7 @@ using LongCat.ML.Checkpoints;
 using LongCat.ML.Modules;
 using LongCat.ML.Training;
 using LongCat.ML.Training.FineTuning;
+using ProcessMemory = LongCat.ML.Benchmarks.Scale.ProcessMemory;
 
 namespace LongCat.ML.Benchmarks.Lora;
 
@@ -88,13 +89,13 @@ internal static class StudyChild
         StudyMethod method = StudyMethod.All.First(one => one.Name == job.Method);
         StudyPlan plan = job.Plan;
         List<StudyRate> rates = [];
-        foreach (double rate in method.Rates)
+        foreach (double rate in plan.Rate is null ? method.Rates : [])
         {
             Try(rate);
         }
 
         // Where the best rate is an end of the grid, the next one beyond may be better.
-        for (int extension = 0; extension < plan.Extensions; extension++)
+        for (int extension = 0; extension < plan.Extensions && plan.Rate is null; extension++)
         {
             double best = rates.MinBy(rate => rate.Loss)!.Rate, least = rates.Min(rate => rate.Rate), most = rates.Max(rate => rate.Rate);
             if (best != least && best != most)
@@ -105,7 +106,7 @@ internal static class StudyChild
             Try(best == most ? Third(best, up: true) : Third(best, up: false));
         }
 
-        double chosen = rates.MinBy(rate => rate.Loss)!.Rate;
+        double chosen = plan.Rate ?? rates.MinBy(rate => rate.Loss)!.Rate;
         List<StudyRunFigures> runs = [];
         long trainable = 0;
         foreach (ulong seed in plan.Seeds)

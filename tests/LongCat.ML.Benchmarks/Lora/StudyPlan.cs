@@ -29,5 +29,14 @@ internal sealed record StudyPlan
     /// <summary>Steps whose times and memory are measured, without two that warm up.</summary>
     public int TimedSteps { get; init; } = 15;
 
+    /// <summary>The methods; null: all.</summary>
+    public IReadOnlyList<string>? Methods { get; init; }
+
+    /// <summary>The learning rate of every run, where it is not chosen from the grid.</summary>
+    public double? Rate { get; init; }
+
+    /// <summary>What is left of the differences between AFA-LoRA and LoRA in three times as many steps, with the rate that the grid gave all of them.</summary>
+    public static StudyPlan Longer { get; } = new() { Steps = 360, Seeds = [1, 2, 3], Rate = 3e-3, Methods = ["LoRA", "AFA-LoRA ReLU, linear", "AFA-LoRA GELU, cosine"] };
+
     public static StudyPlan Quick { get; } = new() { TrainingRows = 60, HeldOutRows = 20, Steps = 3, Seeds = [1, 2], Extensions = 0, TimedSteps = 2 };
 }

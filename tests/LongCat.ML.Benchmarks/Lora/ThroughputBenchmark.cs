@@ -7,6 +7,7 @@ using LongCat.ML.Training;
 using LongCat.ML.Training.FineTuning;
 using TorchSharp;
 using static TorchSharp.torch;
+using ProcessMemory = LongCat.ML.Benchmarks.Scale.ProcessMemory;
 
 namespace LongCat.ML.Benchmarks.Lora;
 

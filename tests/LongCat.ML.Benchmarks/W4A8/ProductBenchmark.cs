@@ -36,11 +36,12 @@ internal static class ProductBenchmark
             ProductKind.LongCat, ProductKind.LongCatMapped, ProductKind.FourBits(32), ProductKind.FourBits(64), ProductKind.FourBits(128), ProductKind.FourBits(256), ProductKind.EightBits,
         ];
         Dictionary<int, double> one = [];
+        ReadBandwidth shared = new(options.Quick);
         using (ProductWeights weights = new(probe, side, side, group: 128, eightBits: true, least))
         {
             foreach (int threads in Environment.ProcessorCount > 1 ? new[] { 1, 2 } : [1])
             {
-                foreach (Figure figure in Compare($"{side} x {side}", models, probe, weights, square, threads, [.. Gates.Select(gate => gate.Rows)], one, options))
+                foreach (Figure figure in Compare($"{side} x {side}", models, probe, weights, square, threads, [.. Gates.Select(gate => gate.Rows)], one, shared, options))
                 {
                     yield return figure;
                 }
@@ -51,7 +52,7 @@ internal static class ProductBenchmark
         foreach ((string model, int width, int inner) in options.Quick ? Shapes[..1] : Shapes)
         {
             using ProductWeights weights = new(probe, width, inner, group: 128, eightBits: false, least);
-            foreach (Figure figure in Compare($"{model}, {width} x {inner}", models, probe, weights, shaped, threads: 1, [1, 4, 16, 256], [], options))
+            foreach (Figure figure in Compare($"{model}, {width} x {inner}", models, probe, weights, shaped, threads: 1, [1, 4, 16, 256], [], shared, options))
             {
                 yield return figure;
             }
@@ -59,7 +60,8 @@ internal static class ProductBenchmark
     }
 
     private static IEnumerable<Figure> Compare(
-        string name, BenchmarkModels models, KernelProbe probe, ProductWeights weights, ProductKind[] kinds, int threads, int[] rowCounts, Dictionary<int, double> oneThread, BenchmarkOptions options)
+        string name, BenchmarkModels models, KernelProbe probe, ProductWeights weights, ProductKind[] kinds, int threads, int[] rowCounts, Dictionary<int, double> oneThread,
+        ReadBandwidth shared, BenchmarkOptions options)
     {
         Console.Error.WriteLine($"w4a8: {name}, threads {threads}");
         using PinnedThread? pin = threads == 1 ? new PinnedThread(Environment.ProcessorCount - 1) : null;
@@ -74,7 +76,7 @@ internal static class ProductBenchmark
             bool gated = weights.Width == weights.Inner && weights.Width >= 4096;
             foreach (int rows in rowCounts)
             {
-                foreach (Figure figure in Rows(name, probe, weights, chains, threads, rows, gated, oneThread, options))
+                foreach (Figure figure in Rows(name, probe, weights, chains, threads, rows, gated, oneThread, shared, options))
                 {
                     yield return figure;
                 }
@@ -87,7 +89,8 @@ internal static class ProductBenchmark
     }
 
     private static List<Figure> Rows(
-        string name, KernelProbe probe, ProductWeights weights, List<ProductChain> chains, int threads, int rows, bool gated, Dictionary<int, double> oneThread, BenchmarkOptions options)
+        string name, KernelProbe probe, ProductWeights weights, List<ProductChain> chains, int threads, int rows, bool gated, Dictionary<int, double> oneThread, ReadBandwidth shared,
+        BenchmarkOptions options)
     {
         Gate gate = Gates.First(gate => gate.Rows >= rows);
         int turns = options.Quick ? 2 : rows switch { <= 4 => 20, <= 16 => 10, <= 64 => 5, _ => 2 };
@@ -104,6 +107,11 @@ internal static class ProductBenchmark
                 bandwidth = turn % 5 == 0 ? Math.Max(bandwidth, probe.Read()) : bandwidth;
                 double kernel = Bare(probe, weights, rows, x, output, scratch);
                 bare = turn == 0 ? bare : Math.Min(bare, kernel);
+            }
+            else
+            {
+                // Two threads together may read no faster than one: whatever links their cores with memory is shared.
+                bandwidth = Math.Max(bandwidth, shared.Measure(threads));
             }
 
             for (int i = 0; i < chains.Count; i++)
@@ -138,11 +146,11 @@ internal static class ProductBenchmark
         }
         else
         {
-            double times = oneThread[rows] / ours;
-            more.Add(("times one thread", times));
+            double times = oneThread[rows] / ours, allowed = oneThread[rows] * bandwidth / bytes;
+            more.AddRange([("times one thread", times), ("share of B", bytes / ours / bandwidth), ("B, GB/s", bandwidth / 1e9)]);
             if (rows >= 4)
             {
-                Ask("1.85 times one thread", times, 1.85);
+                Ask(string.Create(CultureInfo.InvariantCulture, $"1.85 times one thread{(allowed < 1.85 ? $" (B of {threads} threads allows {allowed:F2})" : "")}"), times, 1.85);
             }
         }
 
@@ -151,7 +159,7 @@ internal static class ProductBenchmark
         if (gated)
         {
             // However fast the kernel, it reads its weights.
-            double most = threads == 1 ? four * Math.Min(bandwidth / bytes, peak / operations) : double.PositiveInfinity;
+            double most = four * (threads == 1 ? Math.Min(bandwidth / bytes, peak / operations) : bandwidth / bytes);
             Ask(string.Create(CultureInfo.InvariantCulture, $"{gate.Times} times MatMulNBits{(most < gate.Times ? $" (the limits of this processor allow {most:F2})" : "")}"), four / ours, gate.Times);
         }
 

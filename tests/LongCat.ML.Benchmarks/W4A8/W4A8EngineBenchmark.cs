@@ -21,7 +21,7 @@ internal static class W4A8EngineBenchmark
     private static readonly Case[] Cases =
     [
         new("prompt of 128", contestant => contestant.Prompt(128), 2.3, Turns: 3, Slow: false),
-        new("decode of one", contestant => contestant.Decode(1, 32), 1.4, Turns: 4, Slow: false),
+        new("decode of one", contestant => contestant.Decode(1, 32), 1.4, Turns: 4, Slow: false, Sequences: 1),
         new("prompt of 512", contestant => contestant.Prompt(512), 2.3, Turns: 2, Slow: true),
         new("decode of eight", contestant => contestant.Decode(EngineContestants.Sequences, 16), 3, Turns: 2, Slow: true),
     ];
@@ -37,6 +37,7 @@ internal static class W4A8EngineBenchmark
             Console.Error.WriteLine($"w4a8-engine: {library!.Version}");
         }
 
+        ReadBandwidth bandwidth = new(options.Quick);
         foreach (BenchmarkShape shape in models.Shapes)
         {
             Console.Error.WriteLine($"w4a8-engine: exporting {shape.Name}");
@@ -55,7 +56,7 @@ internal static class W4A8EngineBenchmark
                     contestants.Add(new OwnEngine(small, "standard int4, block 32", threads));
                     contestants.Add(new OwnEngine(large, "standard int4, block 128", threads));
                     contestants.AddRange(files.Select(file => new Peer(library!, file.File, $"llama.cpp {file.Type}", shape.VocabSize, threads)));
-                    foreach (Figure figure in Compare(shape, contestants, threads, options))
+                    foreach (Figure figure in Compare(shape, contestants, DecodeBytes(ours), bandwidth, threads, options))
                     {
                         yield return figure;
                     }
@@ -81,7 +82,15 @@ internal static class W4A8EngineBenchmark
 
     private static ExportOptions StandardInt4(int block) => new() { Operators = OperatorSet.Standard, Precision = WeightPrecision.Int4, Int4BlockSize = block };
 
-    private static IEnumerable<Figure> Compare(BenchmarkShape shape, List<IEngineContestant> contestants, int threads, BenchmarkOptions options)
+    /// <summary>
+    /// Bytes of weights that one decoding step of one sequence reads: all of them but an embedding table of its own, which stays bfloat16 and of which a step reads a row. 0 where experts make it a matter of chance.
+    /// </summary>
+    private static double DecodeBytes(BenchmarkModel model) => model.Config is not DecoderConfig { Experts: null } config
+        ? 0
+        : Directory.EnumerateFiles(model.Folder, "*.data*").Sum(file => new FileInfo(file).Length) - (config.TieWordEmbeddings ? 0 : 2.0 * config.VocabSize * config.HiddenSize);
+
+    private static IEnumerable<Figure> Compare(
+        BenchmarkShape shape, List<IEngineContestant> contestants, double decodeBytes, ReadBandwidth bandwidth, int threads, BenchmarkOptions options)
     {
         IEngineContestant? slower = null;
         foreach (Case measured in Cases)
@@ -90,11 +99,22 @@ internal static class W4A8EngineBenchmark
 
             // Minutes go to the block size that was faster with the short prompt.
             IEngineContestant[] chosen = [.. contestants.Where(contestant => !measured.Slow || contestant != slower)];
-            (Series[] series, _) = Series.InTurns(options.Quick ? 1 : measured.Turns, chosen.Length, i => measured.Measure(chosen[i]), warmUp: false);
+            double machine = 0, floor = 0;
+            (Series[] series, _) = Series.InTurns(options.Quick ? 1 : measured.Turns, chosen.Length, i =>
+            {
+                machine = measured.Sequences == 1 ? Math.Max(machine, bandwidth.Measure(threads)) : 0;
+                return measured.Measure(chosen[i]);
+            }, warmUp: false);
             slower ??= series[2].Best < series[3].Best ? contestants[2] : contestants[3];
             double standard = Best(series, chosen, "standard"), llama = Best(series, chosen, "llama.cpp"), own = series[0].Best;
             List<string> missed = [];
             List<(string, double)> more = [("times standard", own / standard)];
+            if (machine > 0 && decodeBytes > 0)
+            {
+                floor = machine / decodeBytes;
+                more.AddRange([("MB/step", decodeBytes / 1e6), ("machine GB/s", machine / 1e9), ("share of the floor", own / floor)]);
+            }
+
             Ask("standard", own / standard, TimesStandard);
             if (llama > 0)
             {
@@ -112,7 +132,8 @@ internal static class W4A8EngineBenchmark
             {
                 if (times < least)
                 {
-                    missed.Add(string.Create(CultureInfo.InvariantCulture, $"{times:F2} times {peer}, {least} asked"));
+                    string allowed = floor > 0 && floor < least * own / times ? string.Create(CultureInfo.InvariantCulture, $" (reading its weights at this machine's bandwidth allows {floor * times / own:F2})") : "";
+                    missed.Add(string.Create(CultureInfo.InvariantCulture, $"{times:F2} times {peer}, {least} asked") + allowed);
                 }
             }
         }
@@ -143,5 +164,5 @@ internal static class W4A8EngineBenchmark
     private static double Best(Series[] series, IEngineContestant[] contestants, string prefix) =>
         series.Where((_, i) => contestants[i].Name.StartsWith(prefix, StringComparison.Ordinal)).Select(each => each.Best).DefaultIfEmpty(0).Max();
 
-    private sealed record Case(string Name, Func<IEngineContestant, double> Measure, double TimesLlama, int Turns, bool Slow);
+    private sealed record Case(string Name, Func<IEngineContestant, double> Measure, double TimesLlama, int Turns, bool Slow, int Sequences = 0);
 }
