@@ -14,10 +14,13 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
     /// <summary>Entries of the block table, of which there is one for each page that each of the sequences could have: 1 GiB.</summary>
     private const long TableEntries = 1L << 28;
 
+    /// <param name="manifest">The model.</param>
+    /// <param name="options">The engine's options.</param>
+    /// <param name="draft">What proposes tokens, with caches in pages of the same ids; null for none.</param>
     /// <exception cref="InferenceException">Not one page fits the budget, or the block table would be too large.</exception>
-    public static EngineCapacity Compute(ModelManifest manifest, EngineOptions options)
+    public static EngineCapacity Compute(ModelManifest manifest, EngineOptions options, ModelManifest? draft = null)
     {
-        long tokenBytes = manifest.Caches.Sum(cache => (long)cache.Width) * (manifest.CacheType == CacheType.BFloat16 ? 2 : 4);
+        long tokenBytes = TokenBytes(manifest) + (draft is null ? 0 : TokenBytes(draft));
         long pageBytes = tokenBytes * options.PageSize;
         long pagesPerSequence = (manifest.MaxPositions + (long)options.PageSize - 1) / options.PageSize;
         long pages = Math.Min(options.MemoryBudgetBytes / pageBytes, pagesPerSequence * options.MaxSequences);
@@ -25,7 +28,7 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
         {
             throw new InferenceException(
                 $"EngineOptions.MemoryBudgetBytes is {options.MemoryBudgetBytes}, and one page of {options.PageSize} tokens takes {pageBytes} bytes "
-                + $"over the model's {manifest.Caches.Count} caches. Give at least that, better {pageBytes * pagesPerSequence} bytes: one sequence of the model's longest length.");
+                + $"over the model's {manifest.Caches.Count} caches{(draft is null ? "" : $" and the draft's {draft.Caches.Count}")}. Give at least that, better {pageBytes * pagesPerSequence} bytes: one sequence of the model's longest length.");
         }
 
         pages = Math.Min(pages, int.MaxValue / options.PageSize);
@@ -63,4 +66,6 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
             new EngineCapacity(options.MaxSequences, 1, (int)Math.Max(rows, options.MaxSequences)),
             options with { PageSize = (int)longest });
     }
+
+    private static long TokenBytes(ModelManifest manifest) => manifest.Caches.Sum(cache => (long)cache.Width) * (manifest.CacheType == CacheType.BFloat16 ? 2 : 4);
 }

@@ -41,6 +41,9 @@ public sealed record EngineOptions
     /// </summary>
     public IReadOnlyDictionary<string, string> Adapters { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>Speculative decoding; null for none. It changes no token, only how many a step gives. Default null.</summary>
+    public SpeculativeOptions? Speculation { get; init; }
+
     /// <exception cref="ArgumentException">A value is outside its range, or an adapter has no name or no folder.</exception>
     internal void Check()
     {
@@ -56,6 +59,7 @@ public sealed record EngineOptions
             throw new ArgumentOutOfRangeException(nameof(WeightPages), WeightPages, $"{nameof(WeightPages)} is {WeightPages}, expected {WeightPages.Mapped} or {WeightPages.Huge}");
         }
 
+        Speculation?.Check();
         ArgumentNullException.ThrowIfNull(Adapters);
         foreach ((string name, string adapter) in Adapters)
         {

@@ -44,4 +44,7 @@ public sealed record EngineStatistics
 
     /// <summary>Bytes of memory that the adapters take beside the model: the sum of <see cref="LoadedAdapter.Bytes"/>.</summary>
     public long AdapterBytes { get; init; }
+
+    /// <summary>Counters of speculative decoding; null where the engine was loaded without it (<see cref="EngineOptions.Speculation"/>).</summary>
+    public SpeculativeStatistics? Speculation { get; init; }
 }

@@ -44,6 +44,11 @@ public sealed record GenerationOptions
     /// </summary>
     public int LogProbabilities { get; init; }
 
+    /// <summary>
+    /// Whether the request takes part in the engine's speculation (<see cref="EngineOptions.Speculation"/>). Null: when the engine has one. True is refused by an engine without. Default null.
+    /// </summary>
+    public bool? Speculate { get; init; }
+
     /// <summary>What happens to a prompt that is too long. Default: the request fails.</summary>
     public PromptOverflow Overflow { get; init; } = PromptOverflow.Fail;
 

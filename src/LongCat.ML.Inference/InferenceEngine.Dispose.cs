@@ -14,6 +14,7 @@ public sealed partial class InferenceEngine
     {
         _disposing = true;
         _runner.Abort();
+        _speculator?.Abort();
         _incoming.Writer.TryComplete();
         _thread.Join();
         lock (_disposal)
@@ -21,6 +22,7 @@ public sealed partial class InferenceEngine
             if (!_released)
             {
                 _released = true;
+                _speculator?.Dispose();
                 _runner.Dispose();
             }
         }

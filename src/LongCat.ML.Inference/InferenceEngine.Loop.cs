@@ -139,6 +139,7 @@ public sealed partial class InferenceEngine
         PagesUsed = _pool.InUse,
         PagesTotal = _pool.PageCount,
         AdapterBytes = AdapterBytes(),
+        Speculation = _speculator?.Statistics(_scheduler.Running),
     });
 
     private void FailAll()

@@ -1,5 +1,6 @@
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Requests;
+using LongCat.ML.Inference.Speculation;
 
 namespace LongCat.ML.Inference;
 
@@ -17,6 +18,12 @@ public sealed partial class InferenceEngine
         ArgumentNullException.ThrowIfNull(request);
         GenerationOptions options = request.Options ?? throw new ArgumentException("GenerationRequest.Options is null.", nameof(request));
         options.Check();
+        if (options.Speculate == true && _speculator is null)
+        {
+            throw new InferenceException(
+                "GenerationOptions.Speculate is true, and the engine was loaded without speculation. Set EngineOptions.Speculation when it is loaded, or leave Speculate out.");
+        }
+
         if (options.StopStrings.Count > 0 && _codec is null)
         {
             throw new InferenceException("GenerationOptions.StopStrings needs a tokenizer, and the model folder holds no tokenizer.json.");
@@ -160,6 +167,9 @@ public sealed partial class InferenceEngine
         CheckFits(tokens.Count, $"logits over {tokens.Count} tokens", "ask for fewer tokens");
         return tokens;
     }
+
+    /// <summary>What a request needs to speculate; null when it does not.</summary>
+    private DraftState? NewDrafts(GenerationOptions options) => options.Speculate == false ? null : _speculator?.NewState();
 
     /// <summary>Where the adapter of a request lies among those of the engine; -1 for none.</summary>
     private int AdapterIndex(string? name)

@@ -32,7 +32,7 @@ public sealed partial class InferenceEngine
         }
 
         TaskCompletionSource<GenerationResult> task = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(request.Options.SpecialTokensInText), _sampler, task, stream: null, adapter, cancellationToken), cancellationToken);
+        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(request.Options.SpecialTokensInText), _sampler, task, stream: null, adapter, cancellationToken) { Speculation = NewDrafts(request.Options) }, cancellationToken);
         return await task.Task.ConfigureAwait(false);
     }
 
@@ -60,7 +60,7 @@ public sealed partial class InferenceEngine
 
         Channel<GenerationUpdate> updates = Channel.CreateUnbounded<GenerationUpdate>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         using CancellationTokenSource left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(request.Options.SpecialTokensInText), _sampler, task: null, updates.Writer, adapter, left.Token), left.Token);
+        Submit(new GenerationSequence(prompt, request.Options, limits, _codec?.CreateDecoder(request.Options.SpecialTokensInText), _sampler, task: null, updates.Writer, adapter, left.Token) { Speculation = NewDrafts(request.Options) }, left.Token);
         try
         {
             await foreach (GenerationUpdate update in updates.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))

@@ -2,6 +2,7 @@ using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Paging;
 using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Speculation;
 using LongCat.ML.Inference.Text;
 
 namespace LongCat.ML.Inference;
@@ -24,12 +25,16 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
     private readonly PagePool _pool;
     private readonly Scheduler _scheduler;
     private readonly StepExecutor _executor;
-    private readonly Sampler _sampler = new();
+    private readonly Sampler _sampler;
+    private readonly Speculator? _speculator;
     private readonly Dictionary<string, int> _adapters;
 
-    /// <summary>Starts the loop. The engine owns the runner from here on.</summary>
-    internal InferenceEngine(ModelManifest manifest, ITextCodec? codec, IModelRunner runner, EngineOptions options, EngineCapacity capacity)
+    /// <summary>Starts the loop. The engine owns the runner and the proposer from here on.</summary>
+    internal InferenceEngine(
+        ModelManifest manifest, ITextCodec? codec, IModelRunner runner, EngineOptions options, EngineCapacity capacity, Speculator? speculator = null, Sampler? sampler = null)
     {
+        _speculator = speculator;
+        _sampler = sampler ?? new Sampler();
         Manifest = manifest;
         Tokenizer = (codec as TokenizerCodec)?.Tokenizer;
         _codec = codec;
@@ -37,10 +42,10 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
         _adapters = runner.Adapters.Select((adapter, index) => (adapter.Name, index)).ToDictionary(pair => pair.Name, pair => pair.index, StringComparer.Ordinal);
         _pagesPerSequence = capacity.PagesPerSequence;
         _pool = new PagePool(capacity.Pages, options.PageSize);
-        _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows));
+        _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows)) { Speculator = speculator };
         _executor = new StepExecutor(
             _scheduler, runner, new PackedStep(options.MaxStepTokens, options.MaxSequences, capacity.PagesPerSequence, options.PageSize, manifest.NgramNeighbors));
-        _statistics = new EngineStatistics { PagesTotal = capacity.Pages, AdapterBytes = AdapterBytes() };
+        _statistics = new EngineStatistics { PagesTotal = capacity.Pages, AdapterBytes = AdapterBytes(), Speculation = speculator?.Statistics([]) };
         _thread = new Thread(Loop) { IsBackground = true, Name = "LongCat.ML engine" };
         _thread.Start();
     }

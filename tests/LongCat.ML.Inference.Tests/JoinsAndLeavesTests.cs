@@ -1,4 +1,5 @@
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Tests.Speculation;
 using Xunit.Abstractions;
 
 namespace LongCat.ML.Inference.Tests;
@@ -11,11 +12,13 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     private static readonly string[] s_adapters = ["red", "green", "blue"];
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
-    [Fact]
-    public void The_scheduler_owns_every_page_once_at_every_step_and_gets_all_of_them_back()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_scheduler_owns_every_page_once_at_every_step_and_gets_all_of_them_back(bool speculates)
     {
         Random random = new(2026);
-        SchedulerHarness harness = new(pages: 60, maxSequences: 12, maxTokens: 24, Poison);
+        SchedulerHarness harness = new(pages: 60, maxSequences: 12, maxTokens: 24, Poison, speculator: speculates ? ToyProposer.Speculator(7, Poison) : null);
         Dictionary<Sequence, Action> open = [];
         int submitted = 0, finished = 0, failed = 0, steps = 0;
         int[] left = new int[3];
@@ -73,15 +76,26 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
             + $"{harness.Scheduler.Preemptions} preemptions, {harness.Scheduler.PrefixHitTokens} tokens shared");
         Assert.Equal(Requests, finished + failed + left.Sum());
         Assert.Equal((0, harness.Pool.PageCount), (harness.Pool.InUse, harness.Pool.Available));
+        Assert.Equal(0, harness.Model.Faults);
+        if (speculates)
+        {
+            SpeculativeStatistics statistics = harness.Speculator!.Statistics([]);
+            output.WriteLine($"{statistics}");
+            Assert.All([statistics.FullAcceptRounds, statistics.PartialAcceptRounds, statistics.ZeroAcceptRounds, statistics.DraftFailures], count => Assert.True(count > 0));
+            Assert.Null(statistics.Stopped);
+        }
+
         Assert.All([finished, failed, left[0], left[1], left[2], harness.Scheduler.Preemptions, harness.Scheduler.PrefixHitTokens], count => Assert.True(count > 0));
     }
 
-    [Fact]
-    public async Task The_engine_gives_every_caller_its_own_output_whoever_else_comes_cancels_or_stops_reading()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task The_engine_gives_every_caller_its_own_output_whoever_else_comes_cancels_or_stops_reading(bool speculates)
     {
         ToyModel model = new(60, 4) { PoisonToken = Poison - 1, Adapters = ToyModel.Named(s_adapters) };
         EngineOptions options = new() { MaxSequences = 12, MaxStepTokens = 24, PageSize = 4 };
-        await using InferenceEngine engine = ToyModel.Engine(model, options, 60);
+        await using InferenceEngine engine = ToyModel.Engine(model, options, 60, speculator: speculates ? ToyProposer.Speculator(11, Poison - 1) : null);
         List<IAsyncEnumerator<GenerationUpdate>> unread = [];
         int[] outcomes = new int[4];
         int next = -1;

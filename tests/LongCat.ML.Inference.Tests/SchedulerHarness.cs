@@ -2,6 +2,7 @@ using LongCat.ML.Inference.Paging;
 using LongCat.ML.Inference.Requests;
 using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Speculation;
 
 namespace LongCat.ML.Inference.Tests;
 
@@ -12,16 +13,26 @@ internal sealed class SchedulerHarness
 
     private readonly Sampler _sampler = new();
     private readonly List<int[]> _prefixes = [];
+    private int _generations;
 
-    public SchedulerHarness(int pages, int maxSequences, int maxTokens, int? poison = null)
+    /// <param name="pages">Pages of the pool.</param>
+    /// <param name="maxSequences">Requests that run at once.</param>
+    /// <param name="maxTokens">Tokens of a step.</param>
+    /// <param name="poison">A token that makes steps fail.</param>
+    /// <param name="repetition">See <see cref="ToyModel.Repetition"/>.</param>
+    /// <param name="speculator">Makes the speculator from the harness's sampler; requests then all take part but every fourth.</param>
+    public SchedulerHarness(int pages, int maxSequences, int maxTokens, int? poison = null, int repetition = 0, Func<Sampler, Speculator>? speculator = null)
     {
         Pool = new PagePool(pages, PageSize);
-        Model = new ToyModel(pages, PageSize) { PoisonToken = poison };
-        Scheduler = new Scheduler(Pool, new SchedulerLimits(maxSequences, maxTokens, maxSequences + 2));
+        Model = new ToyModel(pages, PageSize) { PoisonToken = poison, Repetition = repetition };
+        Speculator = speculator?.Invoke(_sampler);
+        Scheduler = new Scheduler(Pool, new SchedulerLimits(maxSequences, maxTokens, maxSequences + 2)) { Speculator = Speculator };
         Executor = new StepExecutor(Scheduler, Model, new PackedStep(maxTokens, maxSequences, pages, PageSize, ngramNeighbors: 3));
     }
 
     public PagePool Pool { get; }
+
+    public Speculator? Speculator { get; }
 
     public ToyModel Model { get; }
 
@@ -33,14 +44,17 @@ internal sealed class SchedulerHarness
     {
         GenerationOptions options = new() { MaxNewTokens = newTokens, Seed = seed, Temperature = temperature };
         TaskCompletionSource<GenerationResult> task = new();
-        GenerationSequence sequence = new(prompt, options, new GenerationLimits(newTokens, []), null, _sampler, task, null, adapter, default);
+        GenerationSequence sequence = new(prompt, options, new GenerationLimits(newTokens, []), null, _sampler, task, null, adapter, default)
+        {
+            Speculation = _generations++ % 4 == 3 ? null : Speculator?.NewState(),
+        };
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
             List<int> tokens = [.. prompt];
             for (int i = 0; i < newTokens; i++)
             {
-                tokens.Add(new Sampler().Sample(ToyModel.Expected(tokens, adapter), options, seed, tokens.Count));
+                tokens.Add(new Sampler().Sample(ToyModel.Expected(tokens, adapter, Model.Repetition), options, seed, tokens.Count));
             }
 
             Assert.Equal(tokens[prompt.Length..], task.Task.Result.Ids);
@@ -57,7 +71,7 @@ internal sealed class SchedulerHarness
             List<int> tokens = [.. prompt];
             foreach ((int id, double actual) in continuation.Zip(task.Task.Result.TokenLogLikelihoods))
             {
-                float[] logits = ToyModel.Expected(tokens, adapter);
+                float[] logits = ToyModel.Expected(tokens, adapter, Model.Repetition);
                 Assert.Equal(logits[id] - LogSoftmax.LogSumExp(logits), actual);
                 tokens.Add(id);
             }
@@ -73,7 +87,7 @@ internal sealed class SchedulerHarness
         {
             for (int t = 0; t < ids.Length; t++)
             {
-                Assert.Equal(ToyModel.Expected(ids[..(t + 1)], adapter), task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
+                Assert.Equal(ToyModel.Expected(ids[..(t + 1)], adapter, Model.Repetition), task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
             }
         });
     }

@@ -1,5 +1,8 @@
+using System.Runtime.InteropServices;
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Speculation;
 using LongCat.ML.Inference.Text;
 
 namespace LongCat.ML.Inference.Tests;
@@ -32,6 +35,15 @@ internal sealed class ToyModel : IModelRunner
     public int VocabSize => Vocabulary;
 
     public int HiddenSize { get; init; } = Hidden;
+
+    /// <summary>
+    /// Above 0: the token that followed the last so many tokens at their latest earlier occurrence is made likely (but not always the likeliest), as models tend to repeat
+    /// themselves: gives proposals something to be right about.
+    /// </summary>
+    public int Repetition { get; init; }
+
+    /// <summary>Above 0: one row in so many, by its hash, is turned around, as a draft that is wrong now and then.</summary>
+    public int WrongEvery { get; init; }
 
     public int LargestStep { get; private set; }
 
@@ -72,14 +84,31 @@ internal sealed class ToyModel : IModelRunner
     };
 
     /// <summary>An engine over this model.</summary>
-    public static InferenceEngine Engine(ToyModel model, EngineOptions options, int pages, ModelManifest? manifest = null, ITextCodec? codec = null)
+    public static InferenceEngine Engine(ToyModel model, EngineOptions options, int pages, ModelManifest? manifest = null, ITextCodec? codec = null, Func<Sampler, Speculator>? speculator = null)
     {
+        Sampler sampler = new();
         manifest ??= Manifest();
         int perSequence = Math.Min(pages, (manifest.MaxPositions + options.PageSize - 1) / options.PageSize);
-        return new InferenceEngine(manifest, codec, model, options, new EngineCapacity(pages, perSequence, Math.Max(options.MaxSequences, 8)));
+        return new InferenceEngine(manifest, codec, model, options, new EngineCapacity(pages, perSequence, Math.Max(options.MaxSequences, 8)), speculator?.Invoke(sampler), sampler);
     }
 
+    /// <summary>Steps that failed for another reason than a poisoned token or the end of the engine: the engine repeats such a step, so its results alone would not show them.</summary>
+    public int Faults { get; private set; }
+
     public void Run(PackedStep step)
+    {
+        try
+        {
+            RunStep(step);
+        }
+        catch (Exception exception) when (exception is not InvalidOperationException)
+        {
+            Faults++;
+            throw;
+        }
+    }
+
+    private void RunStep(PackedStep step)
     {
         _gate.Wait();
         if (_aborted)
@@ -124,6 +153,7 @@ internal sealed class ToyModel : IModelRunner
             }
 
             ulong hash = Start(adapter);
+            List<int> read = [];
             for (int position = 0; position < step.ContextLength[s]; position++)
             {
                 (int token, int written, int writer) = Slot(step, s, position);
@@ -133,6 +163,7 @@ internal sealed class ToyModel : IModelRunner
                 }
 
                 hash = Mix(hash + (ulong)token + 1);
+                read.Add(token);
                 if (step.WantsHidden && position >= first)
                 {
                     _hidden.Add(HiddenRow(hash));
@@ -140,7 +171,8 @@ internal sealed class ToyModel : IModelRunner
 
                 if (next < step.Rows && step.LogitsIndex[next] == start + position - first)
                 {
-                    _rows.Add(Row(hash));
+                    float[] row = Repeat(Row(hash), read, Repetition, hash);
+                    _rows.Add(WrongEvery > 0 && hash % (ulong)WrongEvery == 0 ? [.. row.Select(value => -value)] : row);
                     next++;
                 }
             }
@@ -159,15 +191,17 @@ internal sealed class ToyModel : IModelRunner
     public void Dispose() => Disposed = true;
 
     /// <summary>The logits after a list of tokens, computed without caches, pages or batches.</summary>
-    public static float[] Expected(IEnumerable<int> tokens, int adapter = -1)
+    public static float[] Expected(IEnumerable<int> tokens, int adapter = -1, int repetition = 0)
     {
         ulong hash = Start(adapter);
+        List<int> read = [];
         foreach (int token in tokens)
         {
             hash = Mix(hash + (ulong)token + 1);
+            read.Add(token);
         }
 
-        return Row(hash);
+        return Repeat(Row(hash), read, repetition, hash);
     }
 
     /// <summary>The hidden state of the last of a list of tokens, computed without caches, pages or batches.</summary>
@@ -220,7 +254,7 @@ internal sealed class ToyModel : IModelRunner
         return ref _cache[(page * _pageSize) + (position % _pageSize)];
     }
 
-    private static float[] Row(ulong hash)
+    public static float[] Row(ulong hash)
     {
         float[] row = new float[Vocabulary];
         for (int id = 0; id < Vocabulary; id++)
@@ -234,7 +268,34 @@ internal sealed class ToyModel : IModelRunner
         return row;
     }
 
-    private static float[] HiddenRow(ulong hash) => [.. Enumerable.Range(1, Hidden).Select(i => ((long)(Mix(hash + (ulong)i) >> 40) - (1 << 23)) * (2f / (1 << 24)))];
+    private static float[] Repeat(float[] row, List<int> tokens, int repetition, ulong hash)
+    {
+        for (int place = tokens.Count - 1; repetition > 0 && place >= repetition; place--)
+        {
+            if (CollectionsMarshal.AsSpan(tokens).Slice(place - repetition, repetition).SequenceEqual(CollectionsMarshal.AsSpan(tokens)[^repetition..]))
+            {
+                // Four times in five above every other token.
+                row[tokens[place]] += hash % 5 == 0 ? 1 : 4;
+                break;
+            }
+        }
+
+        return row;
+    }
+
+    /// <summary>The hash itself in three numbers of 24, 24 and 16 bits, so that a head can go on from it, and two more of noise.</summary>
+    public static float[] HiddenRow(ulong hash) =>
+        [Bits(hash & 0xFFFFFF), Bits((hash >> 24) & 0xFFFFFF), Bits(hash >> 48), Bits(Mix(hash + 1) >> 40), Bits(Mix(hash + 2) >> 40)];
+
+    /// <summary>The hash in a hidden state.</summary>
+    public static ulong HashOf(ReadOnlySpan<float> hidden) => Bits(hidden[0]) | (Bits(hidden[1]) << 24) | (Bits(hidden[2]) << 48);
+
+    /// <summary>The hash after one more token.</summary>
+    public static ulong Next(ulong hash, int token) => Mix(hash + (ulong)token + 1);
+
+    private static float Bits(ulong value) => ((long)value - (1 << 23)) * (1f / (1 << 23));
+
+    private static ulong Bits(float value) => (ulong)((long)(value * (1 << 23)) + (1 << 23));
 
     private static ulong Mix(ulong value)
     {

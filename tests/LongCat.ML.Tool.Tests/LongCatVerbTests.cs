@@ -82,6 +82,33 @@ public sealed class LongCatVerbTests(ExportedFolder folder) : IClassFixture<Expo
     }
 
     [Fact]
+    public void Speculation_changes_no_token_and_is_counted()
+    {
+        string[] prompt = ["generate", folder.Onnx, "--prompt", "abcabcabc", "--max-new-tokens", "20", "--temperature", "0.8", "--seed", "7", "--ignore-eos", "--json"];
+        using JsonDocument plain = JsonDocument.Parse(ToolProcess.LongCat(prompt).Output);
+        Assert.False(plain.RootElement.TryGetProperty("speculation", out _));
+        foreach (string proposer in new[] { "lookup", folder.Onnx })
+        {
+            ToolProcess run = ToolProcess.LongCat([.. prompt, "--speculate", proposer]);
+            Assert.True(run.ExitCode == 0, run.Error);
+            using JsonDocument document = JsonDocument.Parse(run.Output);
+            Assert.Equal(plain.RootElement.GetProperty("ids").ToString(), document.RootElement.GetProperty("ids").ToString());
+            JsonElement statistics = document.RootElement.GetProperty("speculation");
+            long rounds = statistics.GetProperty("rounds").GetInt64();
+            Assert.True(proposer == "lookup" || rounds > 0);
+            Assert.True(statistics.GetProperty("draft_tokens_proposed").GetInt64() >= rounds);
+            Assert.True(statistics.GetProperty("is_lossless").GetBoolean());
+        }
+
+        Assert.Contains("holds no draft.onnx", ToolProcess.LongCat([.. prompt, "--speculate", "mtp"]).Error, StringComparison.Ordinal);
+        ToolProcess missing = ToolProcess.LongCat([.. prompt, "--speculate", folder.Onnx + "-nowhere"]);
+        Assert.True(missing.ExitCode != 0);
+        Assert.Contains("does not exist", missing.Error, StringComparison.Ordinal);
+        ToolProcess empty = ToolProcess.LongCat([.. prompt, "--speculate", ""]);
+        Assert.Contains("--speculate is empty", empty.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Streamed_text_is_the_text_of_the_JSON()
     {
         string[] prompt = ["--prompt", "abc", "--max-new-tokens", "12", "--temperature", "0.8", "--seed", "7", "--ignore-eos"];

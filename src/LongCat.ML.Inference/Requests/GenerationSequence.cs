@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Speculation;
 using LongCat.ML.Inference.Text;
 
 namespace LongCat.ML.Inference.Requests;
@@ -56,6 +57,20 @@ internal sealed class GenerationSequence : Sequence
     /// <summary>The last new token is not computed, so it needs no place.</summary>
     public override int MaxCachedTokens => PromptTokens + _limits.MaxNewTokens - 1;
 
+    public override int MostDrafts => _limits.MaxNewTokens - (Tokens.Count - PromptTokens) - 1;
+
+    /// <summary>What speculation remembers of this request; null when it takes no part.</summary>
+    public DraftState? Speculation { get; init; }
+
+    /// <summary>
+    /// The token that a draft's logits stand for at a position: chosen as the model's own would be, with the draw that the model will have there. Where both agree about the
+    /// distribution they then agree about the token, at any temperature.
+    /// </summary>
+    public int Propose(ReadOnlySpan<float> row, int position) => _sampler.Sample(row, _options, _seed, position);
+
+    /// <summary>Whether a token ends the request: nothing is worth proposing behind it.</summary>
+    public bool Ends(int id) => (!_options.IgnoreEos && _limits.EosTokenIds.Contains(id)) || _options.StopTokenIds.Contains(id);
+
     public override bool Accept(int position, ReadOnlySpan<float> row)
     {
         int id = _sampler.Sample(row, _options, _seed, Tokens.Count);
@@ -66,7 +81,7 @@ internal sealed class GenerationSequence : Sequence
             _firstToken = Stopwatch.GetElapsedTime(_submitted);
         }
 
-        bool ended = (!_options.IgnoreEos && _limits.EosTokenIds.Contains(id)) || _options.StopTokenIds.Contains(id);
+        bool ended = Ends(id);
         string text = ended || _decoder is null ? "" : _matcher.Append(_decoder.Append(id));
         if (ended || _matcher.Matched)
         {

@@ -64,55 +64,96 @@ internal sealed class PackedStep
     public int[] RowAdapter { get; }
 
     /// <summary>Writes the inputs of a step. The rows of logits are in the order of the entries and of their positions.</summary>
-    public void Fill(ReadOnlySpan<StepEntry> entries)
+    /// <param name="entries">What to compute.</param>
+    /// <param name="hidden">Whether hidden states are wanted even where no request takes them.</param>
+    public void Fill(ReadOnlySpan<StepEntry> entries, bool hidden = false)
     {
-        Sequences = entries.Length;
-        Blocks = 1;
-        foreach (StepEntry entry in entries)
+        Begin(entries.Length, LongestEnd(entries));
+        WantsHidden = hidden;
+        for (int s = 0; s < entries.Length; s++)
         {
-            Blocks = Math.Max(Blocks, (entry.Start + entry.Count + _pageSize - 1) / _pageSize);
+            StepEntry entry = entries[s];
+            int end = entry.Start + entry.Count;
+            WantsHidden |= entry.Sequence.Rows == RowKind.Hidden && entry.FirstRow < end;
+            Add(s, entry, entry.Sequence.Rows == RowKind.Logits ? entry.FirstRow : end, shift: 0);
         }
 
+        KeepOneRow();
+    }
+
+    /// <summary>Writes the inputs of a run of a draft head or draft model over the same pages.</summary>
+    /// <param name="entries">What to compute.</param>
+    /// <param name="rows">For each of them, whether the logits of its last token are wanted.</param>
+    /// <param name="shift">The token of position p is that of position p + shift: 1 for a head that reads the token after its hidden state. A text's last token stands in for the one after it.</param>
+    public void FillDraft(ReadOnlySpan<StepEntry> entries, ReadOnlySpan<bool> rows, int shift)
+    {
+        Begin(entries.Length, LongestEnd(entries));
+        for (int s = 0; s < entries.Length; s++)
+        {
+            int end = entries[s].Start + entries[s].Count;
+            Add(s, entries[s], rows[s] ? end - 1 : end, shift);
+        }
+
+        KeepOneRow();
+    }
+
+    private static int LongestEnd(ReadOnlySpan<StepEntry> entries)
+    {
+        int longest = 1;
+        foreach (StepEntry entry in entries)
+        {
+            longest = Math.Max(longest, entry.Start + entry.Count);
+        }
+
+        return longest;
+    }
+
+    private void Begin(int sequences, int longest)
+    {
+        Sequences = sequences;
+        Blocks = (longest + _pageSize - 1) / _pageSize;
         Tokens = 0;
         Rows = 0;
         WantsHidden = false;
         QueryStart[0] = 0;
-        for (int s = 0; s < entries.Length; s++)
+    }
+
+    private void Add(int s, StepEntry entry, int firstLogit, int shift)
+    {
+        Sequence sequence = entry.Sequence;
+        int end = entry.Start + entry.Count;
+        int last = sequence.Tokens.Count + sequence.Drafts.Count - 1;
+        for (int position = entry.Start; position < end; position++)
         {
-            StepEntry entry = entries[s];
-            List<int> tokens = entry.Sequence.Tokens;
-            int end = entry.Start + entry.Count;
-            int firstLogit = entry.Sequence.Rows == RowKind.Logits ? entry.FirstRow : end;
-            WantsHidden |= entry.Sequence.Rows == RowKind.Hidden && entry.FirstRow < end;
-            for (int position = entry.Start; position < end; position++)
+            if (position >= firstLogit)
             {
-                if (position >= firstLogit)
-                {
-                    LogitsIndex[Rows++] = Tokens;
-                }
-
-                InputIds[Tokens] = tokens[position];
-                RowAdapter[Tokens] = entry.Sequence.Adapter;
-                PositionIds[Tokens] = position;
-                Tokens++;
+                LogitsIndex[Rows++] = Tokens;
             }
 
-            QueryStart[s + 1] = Tokens;
-            ContextLength[s] = end;
-            int used = (end + _pageSize - 1) / _pageSize;
-            Span<int> blocks = BlockTable.AsSpan(s * Blocks, Blocks);
-            for (int block = 0; block < Blocks; block++)
-            {
-                blocks[block] = block < used ? entry.Sequence.Pages[block] : -1;
-            }
-
-            for (int k = 0; k < _context; k++)
-            {
-                int position = entry.Start - _context + k;
-                NgramContext[(s * _context) + k] = position >= 0 ? tokens[position] : -1;
-            }
+            InputIds[Tokens] = sequence.TokenAt(Math.Min(position + shift, last));
+            RowAdapter[Tokens] = sequence.Adapter;
+            PositionIds[Tokens] = position;
+            Tokens++;
         }
 
+        QueryStart[s + 1] = Tokens;
+        ContextLength[s] = end;
+        int used = (end + _pageSize - 1) / _pageSize;
+        Span<int> blocks = BlockTable.AsSpan(s * Blocks, Blocks);
+        for (int block = 0; block < Blocks; block++)
+        {
+            blocks[block] = block < used ? sequence.Pages[block] : -1;
+        }
+
+        for (int k = 0; k < _context; k++)
+        {
+            int position = entry.Start - _context + k;
+            NgramContext[(s * _context) + k] = position >= 0 ? sequence.TokenAt(position) : -1;
+        }
+    }
+
+    private void KeepOneRow()
+    {
         if (Rows == 0)
         {
             LogitsIndex[Rows++] = Tokens - 1;

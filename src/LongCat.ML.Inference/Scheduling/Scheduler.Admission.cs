@@ -93,6 +93,7 @@ internal sealed partial class Scheduler
 
         sequence.PublishedPages = sequence.Pages.Count;
         sequence.Computed = sequence.Pages.Count * _pool.PageSize;
+        sequence.DraftComputed = sequence.Computed;
         return sequence.Pages.Count;
     }
 

@@ -7,7 +7,7 @@ internal sealed partial class Scheduler
     /// <summary>Chooses the next step: empty when nothing can run.</summary>
     /// <remarks>
     /// Requests with one token to compute go first, prompts share what is left in equal parts (a short one takes only what it needs),
-    /// so a long prompt delays nobody by more than its part. The span is valid until the next call.
+    /// so a long prompt delays nobody by more than its part. Proposed tokens take what is left of the part of the first ones. The span is valid until the next call.
     /// </remarks>
     public ReadOnlySpan<StepEntry> Plan()
     {
@@ -50,13 +50,15 @@ internal sealed partial class Scheduler
             LeastRecentlyServed(limit);
         }
 
+        // Every request that runs keeps a row of its own: a prompt that is cut by rows must advance too.
+        Draft(limit - _candidates.Count, rows - _running.Count);
         foreach (Sequence sequence in _candidates)
         {
-            _entries.Add(new StepEntry(sequence, sequence.Computed, 1));
+            StepEntry entry = new(sequence, sequence.Computed, 1 + sequence.Drafts.Count);
+            _entries.Add(entry);
+            tokens -= entry.Count;
+            rows -= entry.Count;
         }
-
-        tokens -= _candidates.Count;
-        rows -= _candidates.Count;
     }
 
     private void PlanPrefill(int tokens, int rows)

@@ -65,11 +65,13 @@ internal sealed partial class Scheduler
         FreePages(sequence);
     }
 
-    /// <summary>Records that a planned part was computed, and makes its whole pages findable.</summary>
-    public void Computed(StepEntry entry)
+    /// <summary>Records how far a request is computed, makes its whole pages findable, and gives back what proposed tokens took beyond.</summary>
+    /// <param name="sequence">The request; its tokens are those it has after the step.</param>
+    /// <param name="computed">Leading tokens in the cache.</param>
+    public void Computed(Sequence sequence, int computed)
     {
-        Sequence sequence = entry.Sequence;
-        sequence.Computed = entry.Start + entry.Count;
+        sequence.Computed = computed;
+        sequence.DraftComputed = Math.Min(sequence.DraftComputed, computed);
         ReadOnlySpan<int> tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
         while ((sequence.PublishedPages + 1) * _pool.PageSize <= sequence.Computed)
         {
@@ -79,6 +81,8 @@ internal sealed partial class Scheduler
             sequence.Pages[index] = page;
             sequence.PublishedPages++;
         }
+
+        GiveBackDraftPages(sequence);
     }
 
     /// <summary>Gives the pages back, last page first: of a chain that is kept for its content, the end is given up before the beginning.</summary>
@@ -91,6 +95,8 @@ internal sealed partial class Scheduler
 
         sequence.Pages.Clear();
         sequence.Computed = 0;
+        sequence.DraftComputed = 0;
+        sequence.Drafts.Clear();
         sequence.PublishedPages = 0;
         sequence.Content = PagePool.RootOf(sequence.Adapter);
     }

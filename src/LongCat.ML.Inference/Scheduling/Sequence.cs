@@ -22,6 +22,9 @@ internal abstract class Sequence
     /// <summary>Prompt and, for generations, the new tokens; for scores, the continuation.</summary>
     public List<int> Tokens { get; }
 
+    /// <summary>Tokens proposed to follow <see cref="Tokens"/> in the step being planned or run; empty between steps.</summary>
+    public List<int> Drafts { get; } = [];
+
     /// <summary>How many of <see cref="Tokens"/> came with the request as its prompt.</summary>
     public int PromptTokens { get; }
 
@@ -46,6 +49,9 @@ internal abstract class Sequence
     /// <summary>Leading tokens that are in the cache.</summary>
     public int Computed { get; set; }
 
+    /// <summary>Leading tokens that are in a draft model's cache too, whose pages have the same ids.</summary>
+    public int DraftComputed { get; set; }
+
     /// <summary>The pages of the leading tokens, in order; the same ids in every layer.</summary>
     public List<int> Pages { get; } = [];
 
@@ -62,6 +68,12 @@ internal abstract class Sequence
     public ulong[] PrefixHashes { get; private set; } = [];
 
     public int Remaining => Target - Computed;
+
+    /// <summary>The most tokens that may be proposed to follow <see cref="Tokens"/>: none beyond what the request may still get, less one that it gets anyway.</summary>
+    public virtual int MostDrafts => 0;
+
+    /// <summary>The token at a position, among <see cref="Tokens"/> or behind them among <see cref="Drafts"/>.</summary>
+    public int TokenAt(int position) => position < Tokens.Count ? Tokens[position] : Drafts[position - Tokens.Count];
 
     public bool CancellationRequested => _cancellationRequested;
 

@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using LongCat.ML.Inference.Requests;
+using LongCat.ML.Inference.Speculation;
 
 namespace LongCat.ML.Inference.Scheduling;
 
@@ -7,6 +9,8 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
 {
     private readonly List<Sequence> _finished = [];
     private readonly List<(Sequence Sequence, Exception Error)> _failed = [];
+    private readonly List<StepOutcome> _outcomes = [];
+    private readonly Speculator? _speculator = scheduler.Speculator;
 
     public long Steps { get; private set; }
 
@@ -41,7 +45,7 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
         }
         catch (Exception exception)
         {
-            if (entries.Length == 1)
+            if (entries.Length == 1 && entries[0].Sequence.Drafts.Count == 0)
             {
                 Fail(entries[0], exception);
             }
@@ -54,67 +58,108 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
         return true;
     }
 
-    /// <summary>A step failed and does not say whose fault it was: computing a token twice changes nothing, so each request gets a step of its own and only the guilty fail.</summary>
+    /// <summary>
+    /// A step failed and does not say whose fault it was: computing a token twice changes nothing, so each request gets a step of its own and only the guilty fail. Proposed tokens stay
+    /// out of it: a token that the request would never have had must not fail it.
+    /// </summary>
     private void RunEachAlone(StepEntry[] entries)
     {
         foreach (StepEntry entry in entries)
         {
+            StepEntry own = entry with { Count = entry.Count - entry.Sequence.Drafts.Count };
+            entry.Sequence.Drafts.Clear();
             try
             {
-                Run([entry]);
+                Run([own]);
             }
             catch (Exception exception)
             {
-                Fail(entry, exception);
+                Fail(own, exception);
             }
         }
     }
 
     private void Run(ReadOnlySpan<StepEntry> entries)
     {
-        step.Fill(entries);
+        _outcomes.Clear();
+        step.Fill(entries, hidden: _speculator?.ReadsHidden ?? false);
+        long start = Stopwatch.GetTimestamp();
         runner.Run(step);
+        double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         Steps++;
         int row = 0;
         int token = 0;
         foreach (StepEntry entry in entries)
         {
             int rows = entry.LogitRows;
-            Accept(entry, row, token);
+            _outcomes.Add(Accept(entry, row, token));
             row += rows;
             token += entry.Count;
         }
+
+        _speculator?.Follow(_outcomes, runner, milliseconds);
+        foreach (StepOutcome outcome in _outcomes)
+        {
+            Settle(outcome);
+        }
     }
 
+    /// <summary>Hands a request its rows, until it is done or chooses another token than the proposed one.</summary>
     /// <param name="entry">What was computed.</param>
     /// <param name="row">The first of its rows of logits.</param>
     /// <param name="token">The first of its tokens in the step.</param>
-    private void Accept(StepEntry entry, int row, int token)
+    private StepOutcome Accept(StepEntry entry, int row, int token)
     {
         Sequence sequence = entry.Sequence;
         int first = entry.FirstRow;
-        int end = entry.Start + entry.Count;
-        bool decoding = sequence is GenerationSequence && entry.Count == 1 && entry.Start >= sequence.PromptTokens;
-        PrefillTokens += decoding ? 0 : entry.Count;
-        scheduler.Computed(entry);
+        int own = entry.Count - sequence.Drafts.Count;
+        int known = sequence.Tokens.Count;
+        bool finished = false;
+        bool decoding = sequence is GenerationSequence && own == 1 && entry.Start >= sequence.PromptTokens;
+        PrefillTokens += decoding ? 0 : own;
         try
         {
-            for (int position = first; position < end; position++)
+            for (int position = first; position < entry.Start + entry.Count && !finished; position++)
             {
-                bool finished = sequence.Accept(
-                    position, sequence.Rows == RowKind.Hidden ? runner.Hidden(token + position - entry.Start) : runner.Logits(row + position - first));
-                GeneratedTokens += sequence is GenerationSequence ? 1 : 0;
-                if (finished)
+                finished = sequence.Accept(position, sequence.Rows == RowKind.Hidden ? runner.Hidden(token + position - entry.Start) : runner.Logits(row + position - first));
+                int accepted = position + 1 - known;
+                if (accepted >= 0 && accepted < sequence.Drafts.Count && sequence.Tokens[position + 1] != sequence.Drafts[accepted])
                 {
-                    scheduler.Remove(sequence);
-                    _finished.Add(sequence);
                     break;
                 }
             }
         }
         catch (Exception exception)
         {
-            Fail(entry, exception);
+            return new StepOutcome(entry, token, own, Emitted: 0, Finished: false, exception);
+        }
+
+        int emitted = sequence.Tokens.Count - known;
+        GeneratedTokens += emitted;
+        int kept = own;
+        while (kept - own < Math.Min(emitted, sequence.Drafts.Count) && sequence.Tokens[known + kept - own] == sequence.Drafts[kept - own])
+        {
+            kept++;
+        }
+
+        return new StepOutcome(entry, token, kept, emitted, finished, Error: null);
+    }
+
+    private void Settle(StepOutcome outcome)
+    {
+        Sequence sequence = outcome.Entry.Sequence;
+        if (outcome.Error is not null)
+        {
+            Fail(outcome.Entry, outcome.Error);
+            return;
+        }
+
+        scheduler.Computed(sequence, outcome.Computed);
+        sequence.Drafts.Clear();
+        if (outcome.Finished)
+        {
+            scheduler.Remove(sequence);
+            _finished.Add(sequence);
         }
     }
 

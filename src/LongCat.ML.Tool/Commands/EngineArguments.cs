@@ -28,6 +28,31 @@ internal static class EngineArguments
         return engine;
     }
 
+    public static Option<string?> Speculate()
+    {
+        Option<string?> option = new("--speculate")
+        {
+            Description = "Propose tokens and verify them together, which changes none: lookup (from the text itself), mtp (the model's own draft head), or the ONNX folder of a smaller model with the same tokenizer.",
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var value }] && string.IsNullOrWhiteSpace(value))
+            {
+                result.AddError("--speculate is empty, expected lookup, mtp or the folder of a draft model");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>What <c>--speculate</c> stands for; null where it is not given.</summary>
+    public static SpeculativeOptions? Speculation(string? value) => value switch
+    {
+        null => null,
+        "lookup" => new SpeculativeOptions { Proposer = SpeculativeProposer.PromptLookup },
+        "mtp" => new SpeculativeOptions { Proposer = SpeculativeProposer.Mtp },
+        _ => new SpeculativeOptions { Proposer = SpeculativeProposer.DraftModel, DraftFolder = value },
+    };
+
     public static Option<int> MaxNewTokens(string description) =>
         Number("--max-new-tokens", description, 128, value => value >= 0, "0 or more");
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using LongCat.ML.CommandLine;
 using LongCat.ML.Inference;
 
@@ -8,7 +9,7 @@ namespace LongCat.ML.Tool.Commands;
 /// <summary><c>longcat generate</c>: one prompt, one completion, streamed to standard output.</summary>
 internal static class GenerateCommand
 {
-    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
 
     public static Command Create()
     {
@@ -23,13 +24,14 @@ internal static class GenerateCommand
         Option<ulong?> seed = new("--seed") { Description = "The same seed gives the same text." };
         Option<string[]> stop = EngineArguments.Stop("Stop before this text; may be given several times.");
         Option<bool> ignoreEos = new("--ignore-eos") { Description = "Go on after the end-of-sequence token." };
-        Option<bool> json = new("--json") { Description = "Only JSON on standard output: ids, text, finish_reason, timings." };
+        Option<bool> json = new("--json") { Description = "Only JSON on standard output: ids, text, finish_reason, timings, speculation." };
         Option<int> threads = EngineArguments.Threads();
         Option<WeightPages> pages = EngineArguments.WeightPages();
+        Option<string?> speculate = EngineArguments.Speculate();
         AdapterArguments adapters = new(rows: false);
         Command command = new("generate", "Complete a prompt.")
         {
-            folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads, pages,
+            folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads, pages, speculate,
         };
         adapters.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
@@ -60,7 +62,13 @@ internal static class GenerateCommand
             };
             await using InferenceEngine engine = EngineArguments.Load(
                 result.GetRequiredValue(folder),
-                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages), Adapters = selection.Adapters },
+                new EngineOptions
+                {
+                    Threads = result.GetValue(threads),
+                    WeightPages = result.GetValue(pages),
+                    Adapters = selection.Adapters,
+                    Speculation = EngineArguments.Speculation(result.GetValue(speculate)),
+                },
                 result.InvocationConfiguration.Error);
             TextWriter output = result.InvocationConfiguration.Output;
             if (result.GetValue(json))
@@ -79,6 +87,7 @@ internal static class GenerateCommand
                             ElapsedSeconds = done.Elapsed.TotalSeconds,
                             TokensPerSecond = done.Ids.Count / Math.Max(done.Elapsed.TotalSeconds, 1e-9),
                         },
+                        engine.Statistics.Speculation,
                     },
                     Json)).ConfigureAwait(false);
                 return CommandHost.Success;

@@ -31,6 +31,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             Threads = settings.Threads,
             Device = device,
             WeightPages = settings.WeightPages,
+            Speculation = settings.Speculation,
             Adapters = settings.Adapters,
         };
         if (settings.CacheBytes is { } bytes)

@@ -35,18 +35,25 @@ public sealed record EngineSettings
     [JsonIgnore]
     public IReadOnlyDictionary<string, string> Adapters { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>
+    /// Speculative decoding of completions, or null for none. It changes no value of a row, only how many tokens a step of the model gives; therefore a saved pipeline does not keep it.
+    /// </summary>
+    [JsonIgnore]
+    public SpeculativeOptions? Speculation { get; init; }
+
     /// <summary>Whether all settings are equal, adapters by name and folder.</summary>
     /// <param name="other">Other settings.</param>
     /// <returns>True where they are.</returns>
     public bool Equals(EngineSettings? other) =>
         other is not null
         && (CacheBytes, MaxSequences, Threads, Device, VerifyWeights, WeightPages) == (other.CacheBytes, other.MaxSequences, other.Threads, other.Device, other.VerifyWeights, other.WeightPages)
+        && Speculation == other.Speculation
         && Adapters.Count == other.Adapters.Count
         && Adapters.All(pair => other.Adapters.TryGetValue(pair.Key, out string? folder) && folder == pair.Value);
 
     /// <summary>A number that equal settings have in common.</summary>
     /// <returns>The number.</returns>
-    public override int GetHashCode() => HashCode.Combine(CacheBytes, MaxSequences, Threads, Device, VerifyWeights, WeightPages, Adapters.Count);
+    public override int GetHashCode() => HashCode.Combine(CacheBytes, MaxSequences, Threads, Device, VerifyWeights, WeightPages, Speculation, Adapters.Count);
 
     internal void Validate()
     {
