@@ -89,13 +89,16 @@ public static class MergedCheckpoint
     }
 
     /// <summary>Configuration, tokenizer, templates, remote code and licences; no weights of other formats, no model card, which speaks of the base.</summary>
-    private static bool IsCopied(string name) =>
+    internal static bool IsCopied(string name) =>
         CopiedNames.Any(n => name.StartsWith(n, StringComparison.OrdinalIgnoreCase))
         || (CopiedExtensions.Contains(Path.GetExtension(name), StringComparer.OrdinalIgnoreCase)
             && (!name.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase) || name == ShardIndex.FileName)
             && name is not (PeftConfig.FileName or AfaState.FileName));
 
-    private static void CheckOutput(string final)
+    /// <summary>Refuses an output folder that could not be created.</summary>
+    /// <param name="final">Its full path.</param>
+    /// <exception cref="CheckpointException">A file, a root, or a folder with files.</exception>
+    internal static void CheckOutput(string final)
     {
         if (File.Exists(final))
         {

@@ -170,7 +170,7 @@ public sealed class LoraEstimator : IEstimator<LoraTransformer>
     public SchemaShape GetOutputSchema(SchemaShape inputSchema)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
-        StepSchema.Check(TrainingColumns.Reader, columns.Inputs, inputSchema);
+        StepSchema.Check(columns.Reader, columns.Inputs, inputSchema);
 
         // Names and number of the labels are no part of a shape.
         return ShapeProbe.Output(context, Step(options.CheckpointFolder, ["a", "b"], []), inputSchema);
@@ -178,21 +178,7 @@ public sealed class LoraEstimator : IEstimator<LoraTransformer>
 
     private FineTuningOptions Settings(IChannel channel)
     {
-        string device = options.FineTuning.Device;
-        if (device == "cpu" && context.GpuDeviceId is { } gpu)
-        {
-            try
-            {
-                TrainingDevice.Check($"cuda:{gpu}");
-                device = $"cuda:{gpu}";
-            }
-            catch (FineTuningException error) when (context.FallbackToCpu)
-            {
-                channel.Warning(MessageSensitivity.None, $"Training runs on the CPU: {error.Message}");
-            }
-        }
-
-        return options.FineTuning with { Device = device, Seed = seed, Lora = options.FineTuning.Lora! with { Seed = seed } };
+        return options.FineTuning with { Device = ContextDevice.Of(context, channel, options.FineTuning.Device), Seed = seed, Lora = options.FineTuning.Lora! with { Seed = seed } };
     }
 
     private RowStep Step(string modelFolder, IReadOnlyList<string> labels, IReadOnlyList<string> texts)

@@ -10,16 +10,17 @@ namespace LongCat.ML.Training.Estimators;
 /// <remarks>Immutable and thread-safe.</remarks>
 internal sealed class TrainingColumns
 {
-    /// <summary>How the trainer is called in messages.</summary>
-    public const string Reader = "Lora";
-
-    private TrainingColumns(RowKind kind, StepInput first, StepInput? second)
+    private TrainingColumns(RowKind kind, StepInput first, StepInput? second, string reader = "Lora")
     {
+        Reader = reader;
         Kind = kind;
         First = first.Name;
         Second = second?.Name;
         Inputs = second is { } also ? [first, also] : [first];
     }
+
+    /// <summary>How the trainer is called in messages.</summary>
+    public string Reader { get; }
 
     public RowKind Kind { get; }
 
@@ -30,6 +31,9 @@ internal sealed class TrainingColumns
     public string? Second { get; }
 
     public IReadOnlyList<StepInput> Inputs { get; }
+
+    /// <summary>One column of texts.</summary>
+    public static TrainingColumns Texts(string column, string reader) => new(RowKind.Text, new StepInput(column, InputKind.Text), null, reader);
 
     /// <summary>Which columns the options name.</summary>
     /// <exception cref="ArgumentException">None, or more than one kind of row.</exception>

@@ -71,9 +71,9 @@ internal static class TunedFolder
         }
     }
 
-    /// <summary>Exports the checkpoint with the adapter merged.</summary>
+    /// <summary>Exports the checkpoint with the adapter merged, where there is one.</summary>
     public static ExportResult Export(
-        MLContext context, string checkpoint, string adapter, string folder, ExportOptions? options, Func<CalibrationData>? calibration, CancellationToken cancellationToken)
+        MLContext context, string checkpoint, string? adapter, string folder, ExportOptions? options, Func<CalibrationData>? calibration, CancellationToken cancellationToken)
     {
         // The draft head was not adapted, and drafts for another model.
         options = (options ?? new ExportOptions { IncludeDraft = false }) with { Adapter = adapter };

@@ -66,7 +66,7 @@ public sealed partial class FineTuner
             ("most memory", string.Create(CultureInfo.InvariantCulture, $"{ProcessMemory.Peak() / 1048576.0:N0} MiB")),
         ]);
         var settings = Settings.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(": ", 2)).Select(parts => (parts[0], parts[1]));
-        return FineTuningReport.Html("Fine-tuning", figures, settings, _weights.ByModule, _history);
+        return FineTuningReport.Html(_weights.Title, figures, settings, _weights.ByModule, _history, _weights.Section);
 
         static string Loss(double value) => double.IsFinite(value) ? value.ToString("F4", CultureInfo.InvariantCulture) : "not measured";
     }

@@ -154,6 +154,11 @@ public sealed partial class FineTuner
         Add("device", Options.Device);
         Add("seed", Options.Seed);
         Add("trained", _weights.Description);
+        if (Model.Config.Streaming is { } streaming)
+        {
+            Add("streaming", $"{streaming.SinkBlocks} + {streaming.LocalBlocks} blocks of {streaming.BlockSize} in attentions {string.Join(", ", streaming.AttentionLayers)}");
+        }
+
         Add("parameters", Hash(hash =>
         {
             foreach (var (name, value) in _masters.Parameters)

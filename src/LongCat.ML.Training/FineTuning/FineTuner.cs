@@ -32,7 +32,9 @@ public sealed partial class FineTuner : IDisposable
     private TimeSpan _before;
     private bool _failed;
 
-    private FineTuner(CausalLanguageModel model, bool ownsModel, string? folder, ExampleSelection train, ExampleSelection? validation, FineTuningOptions options, bool copyMasters)
+    private FineTuner(
+        CausalLanguageModel model, bool ownsModel, string? folder, ExampleSelection train, ExampleSelection? validation, FineTuningOptions options, bool copyMasters,
+        Func<CausalLanguageModel, TunedWeights>? weights)
     {
         Model = model;
         Options = options;
@@ -43,7 +45,7 @@ public sealed partial class FineTuner : IDisposable
         _validation = validation is null ? null : PackedRows.Pack(validation.Documents, options.Columns, seed: null);
         Counts = train.Counts with { Validation = validation?.Examples.Count ?? 0 };
         Adapted = options.Lora is null ? null : AdaptedModel.Attach(model, options.Lora);
-        _weights = Adapted is null ? new ModelWeights(model, folder) : new AdapterWeights(Adapted, options.Lora!);
+        _weights = weights?.Invoke(model) ?? (Adapted is null ? new ModelWeights(model, folder) : new AdapterWeights(Adapted, options.Lora!));
         model.GradientCheckpointing = options.GradientCheckpointing;
         _masters = new MasterWeights(_weights.Parameters, copied: copyMasters || model.Device.type != DeviceType.CPU);
         var masters = _masters.Parameters.ToDictionary(p => p.Name, p => p.Value);
@@ -99,7 +101,12 @@ public sealed partial class FineTuner : IDisposable
     /// <exception cref="FineTuningException">The examples hold nothing to train, do not fit the model, or the device is not there.</exception>
     /// <exception cref="CheckpointException">The checkpoint is malformed.</exception>
     /// <exception cref="AdapterException">The adapter's targets do not fit the model.</exception>
-    public static FineTuner Create(string checkpointFolder, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable = 0)
+    public static FineTuner Create(string checkpointFolder, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable = 0) =>
+        Create(checkpointFolder, train, validation, options, unreadable, weights: null);
+
+    /// <summary>The same, where something other than an adapter or the model's weights may be trained.</summary>
+    internal static FineTuner Create(
+        string checkpointFolder, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable, Func<CausalLanguageModel, TunedWeights>? weights)
     {
         ArgumentException.ThrowIfNullOrEmpty(checkpointFolder);
         ArgumentNullException.ThrowIfNull(options);
@@ -114,7 +121,7 @@ public sealed partial class FineTuner : IDisposable
                 model.MoveTo(new Device(options.Device));
             }
 
-            return Prepare(model, ownsModel: true, checkpointFolder, train, validation, options, unreadable);
+            return Prepare(model, ownsModel: true, checkpointFolder, train, validation, options, unreadable, weights: weights);
         }
         catch
         {
@@ -133,13 +140,18 @@ public sealed partial class FineTuner : IDisposable
     /// <exception cref="ArgumentException">A setting is out of range.</exception>
     /// <exception cref="FineTuningException">The examples hold nothing to train, do not fit the model, or the device is not there.</exception>
     /// <exception cref="AdapterException">The adapter's targets do not fit the model.</exception>
-    public static FineTuner Create(CausalLanguageModel model, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable = 0)
+    public static FineTuner Create(CausalLanguageModel model, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable = 0) =>
+        Create(model, train, validation, options, unreadable, weights: null);
+
+    /// <summary>The same, where something other than an adapter or the model's weights may be trained.</summary>
+    internal static FineTuner Create(
+        CausalLanguageModel model, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable, Func<CausalLanguageModel, TunedWeights>? weights)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         TrainingDevice.Check(options.Device);
-        return Prepare(model, ownsModel: false, folder: null, train, validation, options, unreadable);
+        return Prepare(model, ownsModel: false, folder: null, train, validation, options, unreadable, weights: weights);
     }
 
     /// <summary>Takes the adapter off a model that is the caller's, and frees a model that is not.</summary>
@@ -160,7 +172,7 @@ public sealed partial class FineTuner : IDisposable
 
     private static FineTuner Prepare(
         CausalLanguageModel model, bool ownsModel, string? folder, IEnumerable<TrainingExample> train, IEnumerable<TrainingExample>? validation, FineTuningOptions options, int unreadable,
-        bool copyMasters = false)
+        bool copyMasters = false, Func<CausalLanguageModel, TunedWeights>? weights = null)
     {
         ArgumentNullException.ThrowIfNull(train);
         if (options.Columns > model.Config.MaxPositions)
@@ -171,6 +183,6 @@ public sealed partial class FineTuner : IDisposable
         var chosen = ExampleSelection.Of(train, "training", model.Config.VocabSize, options);
         chosen = chosen with { Counts = chosen.Counts with { Unreadable = unreadable } };
         var held = validation is null ? null : ExampleSelection.Of(validation, "validation", model.Config.VocabSize, options);
-        return new FineTuner(model, ownsModel, folder, chosen, held, options, copyMasters);
+        return new FineTuner(model, ownsModel, folder, chosen, held, options, copyMasters, weights);
     }
 }

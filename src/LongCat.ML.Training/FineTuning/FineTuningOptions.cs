@@ -81,6 +81,9 @@ public sealed record FineTuningOptions
     /// <summary>Steps between two states; 0 saves one only when the run is cancelled.</summary>
     public int SaveEvery { get; init; } = 100;
 
+    /// <summary>Whether neither an adapter nor the model's own weights are trained, but something else that comes with the trainer.</summary>
+    internal bool FrozenModel { get; init; }
+
     /// <summary>Checks everything that can be checked without a model.</summary>
     /// <exception cref="ArgumentException">A setting is out of range; the message names it.</exception>
     public void Validate()
@@ -106,8 +109,8 @@ public sealed record FineTuningOptions
         Check(Patience == 0 || EvaluateEvery > 0, nameof(Patience), Patience, "0 where EvaluateEvery is 0: stopping early needs evaluations on the way");
         Check(Threads >= 0, nameof(Threads), Threads, "0 or more");
         Check(SaveEvery >= 0, nameof(SaveEvery), SaveEvery, "0 or more");
-        Check(Lora is not null || Base == BaseWeights.Float32, nameof(Base), Base, "Float32 in full fine-tuning, which changes these weights");
-        Check(Lora is not null || Device == "cpu", nameof(Device), Device, "cpu in full fine-tuning; adapters train on other devices");
+        Check(Lora is not null || FrozenModel || Base == BaseWeights.Float32, nameof(Base), Base, "Float32 in full fine-tuning, which changes these weights");
+        Check(Lora is not null || FrozenModel || Device == "cpu", nameof(Device), Device, "cpu in full fine-tuning; adapters train on other devices");
         Check(Enum.IsDefined(Schedule), nameof(Schedule), Schedule, "Cosine, Linear or Constant");
         Check(Enum.IsDefined(Overlong), nameof(Overlong), Overlong, "Truncate, Skip or Fail");
     }

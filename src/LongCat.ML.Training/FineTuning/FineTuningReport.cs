@@ -24,17 +24,20 @@ internal sealed class FineTuningReport
     /// <param name="settings">Names and values of the settings.</param>
     /// <param name="modules">Trainable parameters by module.</param>
     /// <param name="history">The steps.</param>
+    /// <param name="section">XHTML that follows the figures, or nothing.</param>
     public static string Html(
         string title,
         IEnumerable<(string Name, string Value)> figures,
         IEnumerable<(string Name, string Value)> settings,
         IEnumerable<(string Module, long Parameters)> modules,
-        IReadOnlyList<HistoryPoint> history)
+        IReadOnlyList<HistoryPoint> history,
+        string section = "")
     {
         var report = new FineTuningReport();
         report._html.Append("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n")
             .Append(CultureInfo.InvariantCulture, $"<title>{Text(title)}</title>\n<style>\n{Style}\n</style>\n</head>\n<body>\n<h1>{Text(title)}</h1>\n");
         report.Table(figures);
+        report._html.Append(section);
         report.Charts(history);
         report._html.Append("<h2>Settings</h2>\n");
         report.Table(settings);

@@ -1,3 +1,5 @@
+using LongCat.ML.Training.ZigZag;
+
 namespace LongCat.ML.Training.FineTuning;
 
 /// <summary>A folder that is written whole or not at all.</summary>
@@ -18,7 +20,7 @@ internal static class OutputFolder
             return;
         }
 
-        bool ours = File.Exists(Path.Combine(folder, "adapter_config.json"))
+        bool ours = File.Exists(Path.Combine(folder, "adapter_config.json")) || File.Exists(Path.Combine(folder, ZigZagCalibration.FileName))
             || (File.Exists(Path.Combine(folder, "config.json")) && File.Exists(Path.Combine(folder, "model.safetensors")) && File.Exists(Path.Combine(folder, "report.html")));
         if (!ours)
         {

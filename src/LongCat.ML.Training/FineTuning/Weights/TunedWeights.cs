@@ -16,6 +16,12 @@ internal abstract class TunedWeights : IDisposable
     /// <summary>What identifies the weights besides their names and shapes, for a state's settings.</summary>
     public abstract string Description { get; }
 
+    /// <summary>What a report is called.</summary>
+    public virtual string Title => "Fine-tuning";
+
+    /// <summary>What a report shows first besides figures, as XHTML; may be empty.</summary>
+    public virtual string Section => "";
+
     /// <summary>Trainable parameters by module, for reports.</summary>
     public abstract IReadOnlyList<(string Module, long Parameters)> ByModule { get; }
 
