@@ -49,6 +49,12 @@ public sealed record GenerationOptions
     /// </summary>
     public bool? Speculate { get; init; }
 
+    /// <summary>
+    /// What the completion may look like, such as JSON of a schema; made for the engine's own tokenizer. Null: anything. Temperature, top-k and top-p choose among the tokens that
+    /// are allowed; an end-of-sequence token is where the text may end.
+    /// </summary>
+    public OutputConstraint? Constraint { get; init; }
+
     /// <summary>What happens to a prompt that is too long. Default: the request fails.</summary>
     public PromptOverflow Overflow { get; init; } = PromptOverflow.Fail;
 

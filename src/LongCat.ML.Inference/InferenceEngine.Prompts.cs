@@ -29,6 +29,11 @@ public sealed partial class InferenceEngine
             throw new InferenceException("GenerationOptions.StopStrings needs a tokenizer, and the model folder holds no tokenizer.json.");
         }
 
+        if (options.Constraint is { } constraint && !ReferenceEquals(constraint.Tokenizer, Tokenizer))
+        {
+            throw new InferenceException("GenerationOptions.Constraint was made for another tokenizer than the engine's. Make it with InferenceEngine.Tokenizer.");
+        }
+
         Checked(options.StopTokenIds, "GenerationOptions.StopTokenIds");
         IReadOnlyList<int> prompt = Prompt(request.Prompt, request.PromptIds, nameof(GenerationRequest));
 

@@ -27,6 +27,7 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     private readonly byte[]?[] _bytes;
     private readonly Dictionary<string, int> _special;
     private readonly HashSet<int> _specialIds;
+    private readonly HashSet<int> _addedIds;
 
     private readonly string _file;
 
@@ -62,6 +63,7 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
 
         _special = added.Where(token => token.Special).DistinctBy(token => token.Content).ToDictionary(token => token.Content, token => token.Id, StringComparer.Ordinal);
         _specialIds = [.. _special.Values];
+        _addedIds = [.. added.Select(token => token.Id)];
     }
 
     /// <summary>The number of ids, unused ones between used ones included: the largest id plus one. Models may have more rows than that.</summary>
@@ -110,6 +112,19 @@ public sealed partial class HuggingFaceTokenizer : Tokenizer
     /// <param name="id">Any number.</param>
     /// <returns>True for the ids of <see cref="SpecialTokens"/>.</returns>
     public bool IsSpecial(int id) => _specialIds.Contains(id);
+
+    /// <summary>Whether tokens are bytes (GPT-2, Qwen, Llama 3, LongCat) rather than characters (Llama 2, Mistral): then a text's bytes are those of its tokens, one after another.</summary>
+    public bool IsByteLevel => _decoder is null;
+
+    /// <summary>Whether an id is an added token's: one that is found in a text before anything else, and that merges never make.</summary>
+    /// <param name="id">Any number.</param>
+    /// <returns>True for special tokens and other added ones.</returns>
+    public bool IsAdded(int id) => _addedIds.Contains(id);
+
+    /// <summary>The bytes that a token adds to a decoded text, special tokens included.</summary>
+    /// <param name="id">Any number.</param>
+    /// <returns>The bytes, UTF-8 once all tokens are put together; empty where there is no token, and always empty where <see cref="IsByteLevel"/> is false.</returns>
+    public ReadOnlySpan<byte> TokenBytes(int id) => BytesOf(id, skipSpecialTokens: false);
 
     /// <summary>Pieces in the encoding cache; for tests.</summary>
     internal int CachedPieces => _model.CachedPieces;

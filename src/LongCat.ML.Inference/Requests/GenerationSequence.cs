@@ -1,5 +1,7 @@
+using System.Buffers;
 using System.Diagnostics;
 using System.Threading.Channels;
+using LongCat.ML.Inference.Constraints;
 using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
 using LongCat.ML.Inference.Speculation;
@@ -22,6 +24,8 @@ internal sealed class GenerationSequence : Sequence
     private readonly long _submitted = Stopwatch.GetTimestamp();
     private readonly System.Text.StringBuilder _text = new();
     private readonly List<TokenLogProbability>? _logProbabilities;
+    private readonly int[] _ends;
+    private ConstraintState? _constraint;
     private GenerationUpdate? _last;
     private FinishReason? _finish;
     private TimeSpan _firstToken;
@@ -47,6 +51,8 @@ internal sealed class GenerationSequence : Sequence
         _task = task;
         _stream = stream;
         _cancellationToken = cancellationToken;
+        _constraint = options.Constraint?.Start;
+        _ends = [.. (options.IgnoreEos ? [] : limits.EosTokenIds).Union(options.StopTokenIds)];
         _logProbabilities = options.LogProbabilities != 0 && task is not null ? [] : null;
     }
 
@@ -64,16 +70,16 @@ internal sealed class GenerationSequence : Sequence
 
     /// <summary>
     /// The token that a draft's logits stand for at a position: chosen as the model's own would be, with the draw that the model will have there. Where both agree about the
-    /// distribution they then agree about the token, at any temperature.
+    /// distribution they then agree about the token, at any temperature. A constraint is not asked: what it forbids is proposed in vain and rejected.
     /// </summary>
     public int Propose(ReadOnlySpan<float> row, int position) => _sampler.Sample(row, _options, _seed, position);
 
     /// <summary>Whether a token ends the request: nothing is worth proposing behind it.</summary>
-    public bool Ends(int id) => (!_options.IgnoreEos && _limits.EosTokenIds.Contains(id)) || _options.StopTokenIds.Contains(id);
+    public bool Ends(int id) => _ends.Contains(id);
 
     public override bool Accept(int position, ReadOnlySpan<float> row)
     {
-        int id = _sampler.Sample(row, _options, _seed, Tokens.Count);
+        int id = _constraint is { } constraint ? Choose(row, constraint) : _sampler.Sample(row, _options, _seed, Tokens.Count);
         TokenLogProbability? logProbability = _options.LogProbabilities == 0 ? null : Probability(row, id);
         Tokens.Add(id);
         if (Tokens.Count == PromptTokens + 1)
@@ -82,8 +88,9 @@ internal sealed class GenerationSequence : Sequence
         }
 
         bool ended = Ends(id);
+        _constraint = ended ? _constraint : _constraint?.Advance(id);
         string text = ended || _decoder is null ? "" : _matcher.Append(_decoder.Append(id));
-        if (ended || _matcher.Matched)
+        if (ended || _matcher.Matched || _constraint?.IsComplete == true)
         {
             _finish = FinishReason.Stop;
         }
@@ -150,6 +157,25 @@ internal sealed class GenerationSequence : Sequence
     {
         _stream?.TryComplete(exception);
         _task?.TrySetException(exception);
+    }
+
+    /// <summary>A token that the constraint allows.</summary>
+    private int Choose(ReadOnlySpan<float> row, ConstraintState constraint)
+    {
+        float[] rented = ArrayPool<float>.Shared.Rent(row.Length);
+        try
+        {
+            Span<float> masked = rented.AsSpan(0, row.Length);
+            constraint.Apply(row, _ends, masked);
+            int id = _sampler.Sample(masked, _options, _seed, Tokens.Count);
+
+            // Where sums of weights round, a draw may fall behind the last weight, on a token of weight 0.
+            return float.IsNegativeInfinity(masked[id]) ? Sampler.Greedy(masked, Tokens.Count - 1) : id;
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(rented);
+        }
     }
 
     private TokenLogProbability Probability(ReadOnlySpan<float> logits, int id)

@@ -10,6 +10,8 @@ namespace LongCat.ML.Inference.Chat.Prompts;
 /// <summary>Makes a request of a chat and its options. What the engine cannot do is refused by name, never dropped in silence. Thread-safe.</summary>
 internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceTokenizer tokenizer, ChatTemplate template, LongCatChatClientOptions defaults, string modelId)
 {
+    private readonly ConstraintCache _constraints = new(tokenizer);
+
     public ReplyFormat Format { get; } = ReplyFormat.Of(template, tokenizer);
 
     public ChatPrompt Build(IEnumerable<AIMessage> messages, ChatOptions? options, IChatClient client)
@@ -54,6 +56,13 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
         string? adapter = Adapter(options.ModelId, properties.Adapter);
         GenerationOptions generation = Generation(options, properties, client);
 
+        string? openThought = Format.OpenThought(text);
+        if (options.ResponseFormat is ChatResponseFormatJson json)
+        {
+            OutputConstraint constraint = _constraints.Get(json.Schema);
+            generation = generation with { Constraint = openThought is null ? constraint : constraint.After(openThought) };
+        }
+
         // What was asked for at most is an upper bound: the model's longest sequence ends a reply too, with the finish reason Length.
         int room = engine.LongestSequence - ids.Count;
         generation = generation with { MaxNewTokens = room >= 1 ? Math.Min(generation.MaxNewTokens, room) : generation.MaxNewTokens };
@@ -61,11 +70,11 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
             new GenerationRequest { PromptIds = ids, Adapter = adapter, Options = generation },
             ids.Count,
             adapter ?? modelId,
-            Format.OpenThought(text),
+            openThought,
             schemas,
             options.AllowMultipleToolCalls == false,
             options.Reasoning?.Output == ReasoningOutput.None,
-            Data: false);
+            generation.Constraint is not null);
     }
 
     private static void Refuse(ChatOptions options)
@@ -90,9 +99,9 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
             throw new NotSupportedException("ChatOptions.ToolMode requires a call of a tool; the engine cannot force one. Use ChatToolMode.Auto or None.");
         }
 
-        if (options.ResponseFormat is ChatResponseFormatJson)
+        if (options.ResponseFormat is ChatResponseFormatJson && options.Tools is { Count: > 0 } && options.ToolMode is not NoneChatToolMode)
         {
-            throw new NotSupportedException("ChatOptions.ResponseFormat asks for JSON; the engine has no constrained output. Use ChatResponseFormat.Text.");
+            throw new NotSupportedException("ChatOptions.ResponseFormat asks for JSON and ChatOptions.Tools holds tools; a reply is either constrained or may call. Ask for one of the two.");
         }
     }
 

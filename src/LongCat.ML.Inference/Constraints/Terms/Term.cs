@@ -1,0 +1,33 @@
+namespace LongCat.ML.Inference.Constraints.Terms;
+
+/// <summary>
+/// A set of byte strings, never the empty set except <see cref="FailTerm"/>, and at the same time a state of the automaton that accepts it: what may follow a byte is another term
+/// (Brzozowski, Derivatives of Regular Expressions, J. ACM 11(4), 1964). Equal terms of one pool are one object.
+/// </summary>
+internal abstract class Term(TermPool pool, bool nullable)
+{
+    private Term?[]? _next;
+    private bool? _final;
+
+    /// <summary>Place in the pool; makes the order of alternatives one and the same.</summary>
+    public int Id { get; } = pool.NextId();
+
+    /// <summary>Whether the empty string is in the set: the text may end here.</summary>
+    public bool Nullable { get; } = nullable;
+
+    /// <summary>Which tokens may follow, one bit for each id; null while nobody asked.</summary>
+    public ulong[]? Mask { get; set; }
+
+    /// <summary>Whether the text must end here.</summary>
+    public bool Final => _final ??= Nullable && Enumerable.Range(0, 256).All(value => Next((byte)value) is FailTerm);
+
+    protected TermPool Pool { get; } = pool;
+
+    /// <summary>What may follow once a byte was read; <see cref="FailTerm"/> where the byte cannot come.</summary>
+    public Term Next(byte value) => (_next ??= new Term?[256])[value] ??= Derive(value);
+
+    /// <summary>Gives the memory of derived values back; they are computed again when needed.</summary>
+    public void Forget() => (_next, Mask) = (null, null);
+
+    protected abstract Term Derive(byte value);
+}

@@ -1,0 +1,147 @@
+using System.Globalization;
+using System.Text;
+
+namespace LongCat.ML.Inference.Constraints.Terms;
+
+/// <summary>
+/// Makes terms, each only once, in a normal form: no alternative among alternatives, sequences nested to the right, nothing that cannot be completed inside anything. So a term that is
+/// not <see cref="Fail"/> always has a completion. Not thread-safe: its automaton locks.
+/// </summary>
+internal sealed class TermPool
+{
+    private readonly Dictionary<string, Term> _terms = new(StringComparer.Ordinal);
+    private int _ids;
+
+    public TermPool()
+    {
+        Fail = new FailTerm(this);
+        Empty = new EmptyTerm(this);
+    }
+
+    /// <summary>No string at all.</summary>
+    public Term Fail { get; }
+
+    /// <summary>The empty string only.</summary>
+    public Term Empty { get; }
+
+    public int Count => _terms.Count;
+
+    public int NextId() => _ids++;
+
+    /// <summary>Forgets which terms exist. Those in use go on working; terms made later are other objects.</summary>
+    public void Clear()
+    {
+        foreach (Term term in _terms.Values)
+        {
+            term.Forget();
+        }
+
+        _terms.Clear();
+    }
+
+    public Term Byte(byte value) => Bytes(value, value);
+
+    /// <summary>One byte of a range.</summary>
+    public Term Bytes(byte first, byte last) => Bytes(ByteSet.Range(first, last));
+
+    public Term Bytes(ByteSet set) => set.IsEmpty ? Fail : Intern($"b{set}", () => new BytesTerm(this, set));
+
+    /// <summary>One of some ASCII characters.</summary>
+    public Term AnyOf(string characters) => Bytes(ByteSet.Of(characters));
+
+    /// <summary>A text as it stands, in UTF-8.</summary>
+    public Term Literal(string text) => Encoding.UTF8.GetBytes(text).Reverse().Aggregate(Empty, (rest, value) => Sequence(Byte(value), rest));
+
+    public Term Sequence(params ReadOnlySpan<Term> parts)
+    {
+        Term result = Empty;
+        for (int i = parts.Length - 1; i >= 0; i--)
+        {
+            result = Pair(parts[i], result);
+        }
+
+        return result;
+    }
+
+    public Term Choice(params IEnumerable<Term> options)
+    {
+        SortedDictionary<int, Term> distinct = [];
+        foreach (Term option in options)
+        {
+            foreach (Term part in option is ChoiceTerm choice ? choice.Options : [option])
+            {
+                distinct[part.Id] = part;
+            }
+        }
+
+        distinct.Remove(Fail.Id);
+        return distinct.Count switch
+        {
+            0 => Fail,
+            1 => distinct.Values.First(),
+            _ => Intern($"c{string.Join(',', distinct.Keys)}", () => new ChoiceTerm(this, [.. distinct.Values])),
+        };
+    }
+
+    public Term Optional(Term term) => Choice(Empty, term);
+
+    /// <summary>From <paramref name="least"/> to <paramref name="most"/> repetitions (null for any number) of a term that does not contain the empty string.</summary>
+    public Term Repeat(Term term, int least, int? most)
+    {
+        if (most < least)
+        {
+            return Fail;
+        }
+
+        return most == 0 || term == Empty ? Empty
+            : term == Fail ? (least == 0 ? Empty : Fail)
+            : Intern(string.Create(CultureInfo.InvariantCulture, $"r{term.Id},{least},{most}"), () => new RepeatTerm(this, term, least, most));
+    }
+
+    /// <summary>A whole number's digits, without a sign, from <paramref name="least"/> to <paramref name="most"/>.</summary>
+    public Term Digits(long least, long most) => Digits(least, most, value: null);
+
+    /// <summary>The rest of a number's digits, of which those that make <paramref name="value"/> were read.</summary>
+    public Term Digits(long least, long most, long? value) => DigitsTerm.CanReach(least, most, value)
+        ? Intern(string.Create(CultureInfo.InvariantCulture, $"d{least},{most},{value}"), () => new DigitsTerm(this, least, most, value))
+        : Fail;
+
+    /// <summary>The strings of a term but some. There are others: the term holds infinitely many.</summary>
+    public Term Except(Term term, IReadOnlyList<byte[]> strings)
+    {
+        if (strings.Count == 0 || term == Fail)
+        {
+            return term;
+        }
+
+        string key = string.Join(',', strings.Select(System.Convert.ToHexString).Order(StringComparer.Ordinal));
+        return Intern($"e{term.Id},{key}", () => new ExceptTerm(this, term, strings));
+    }
+
+    /// <summary>Any bytes up to a mark, then a term.</summary>
+    public Term Until(byte[] mark, int matched, Term then) =>
+        Intern(string.Create(CultureInfo.InvariantCulture, $"u{System.Convert.ToHexString(mark)},{matched},{then.Id}"), () => new UntilTerm(this, mark, matched, then));
+
+    private Term Pair(Term first, Term then)
+    {
+        if (first == Fail || then == Fail)
+        {
+            return Fail;
+        }
+
+        return first == Empty ? then
+            : then == Empty ? first
+            : first is SequenceTerm pair ? Pair(pair.First, Pair(pair.Then, then))
+            : Intern($"s{first.Id},{then.Id}", () => new SequenceTerm(this, first, then));
+    }
+
+    private Term Intern(string key, Func<Term> make)
+    {
+        if (!_terms.TryGetValue(key, out Term? term))
+        {
+            _terms[key] = term = make();
+        }
+
+        return term;
+    }
+}

@@ -1,0 +1,215 @@
+using System.Text;
+using System.Text.Json;
+using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Constraints;
+using LongCat.ML.Inference.Tests.Chat;
+using LongCat.ML.TestShared;
+using Xunit.Abstractions;
+
+namespace LongCat.ML.Inference.Tests.Constraints;
+
+/// <summary>Constraints allow what their schema accepts, token by token, over a tokenizer with merges.</summary>
+public sealed class OutputConstraintTests(ITestOutputHelper output)
+{
+    private static readonly HuggingFaceTokenizer s_tokenizer = HuggingFaceTokenizer.Load(Path.Combine(Repository.Root, "samples", "models", "longcat-nano"));
+
+    [Fact]
+    public void Random_completions_of_random_schemas_parse_and_satisfy_them()
+    {
+        int schemas = 0, ended = 0, longest = 0;
+        for (int seed = 0; seed < 120; seed++)
+        {
+            Random random = new(seed);
+            JsonElement schema = JsonSerializer.SerializeToElement(new RandomSchema(random).Next());
+            OutputConstraint constraint;
+            try
+            {
+                constraint = OutputConstraint.JsonSchema(schema, s_tokenizer);
+            }
+            catch (InferenceException error) when (error.Message.Contains("no value satisfies", StringComparison.Ordinal))
+            {
+                continue;
+            }
+
+            schemas++;
+            for (int round = 0; round < 3; round++)
+            {
+                if (Complete(constraint.Start, random, 1500) is not { } text)
+                {
+                    continue;
+                }
+
+                ended++;
+                longest = Math.Max(longest, text.Length);
+                using JsonDocument document = JsonDocument.Parse(text);
+                Assert.True(SchemaValidator.Accepts(schema, schema, document.RootElement), $"seed {seed}: {text} is not {schema.GetRawText()}");
+            }
+        }
+
+        output.WriteLine($"{schemas} schemas, {ended} completions ended, the longest with {longest} characters");
+        Assert.True(schemas >= 100 && ended >= schemas * 2, $"{schemas} schemas, {ended} completions");
+    }
+
+    [Fact]
+    public void Free_objects_parse()
+    {
+        OutputConstraint constraint = OutputConstraint.Json(s_tokenizer);
+        int ended = 0;
+        for (int seed = 0; seed < 40; seed++)
+        {
+            if (Complete(constraint.Start, new Random(seed), 1500) is { } text)
+            {
+                ended++;
+                using JsonDocument document = JsonDocument.Parse(text);
+                Assert.Equal(JsonValueKind.Object, document.RootElement.ValueKind);
+            }
+        }
+
+        Assert.True(ended > 20, $"{ended} ended");
+    }
+
+    [Theory]
+    [InlineData("""{"type": "integer", "minimum": -12, "maximum": 105}""", "-12|-9|0|7|99|100|105|-0.5|-13|106|007|-0|1e1")]
+    [InlineData("""{"type": "integer", "exclusiveMinimum": 9.5, "exclusiveMaximum": 11}""", "10|9|11")]
+    [InlineData("""{"type": "string", "minLength": 1, "maxLength": 2}""", "\"a\"|\"日本\"|\"\\u00e9\\ud83d\\ude00\"|\"\"|\"abc\"|\"\\ud83d\"|\"a\nb\"|\"\\x\"")]
+    [InlineData("""{"type": "string", "format": "date"}""", "\"2024-02-29\"|\"2000-02-29\"|\"1999-12-31\"|\"2023-02-29\"|\"1900-02-29\"|\"2024-13-01\"|\"0000-01-01\"|\"2024-04-31\"")]
+    [InlineData("""{"properties": {"a": {"type": "null"}, "b": {"type": "null"}}, "required": ["b"]}""", "{\"a\": null, \"b\": null}|{\"b\":null}|{\n  \"b\": null\n}|{\"a\": null}|{\"b\": null, \"a\": null}|{\"b\": null,}|{}")]
+    [InlineData("""{"type": "object", "properties": {"a": {"type": "null"}}, "additionalProperties": {"type": "boolean"}}""", "{\"a\": null, \"ab\": true}|{\"ab\": true}|{\"\": true}|{\"a\": true}|{\"b\": null}")]
+    [InlineData("""{"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "items": {"const": 3}, "minItems": 1, "maxItems": 3}""", "[1]|[1, 2]|[1,2,3]|[]|[2]|[1, 2, 3, 3]|[1, 3]")]
+    [InlineData("""{"type": "number"}""", "0|-1.5|2e10|3.25E-7|01|.5|1.|1e999|+1|NaN")]
+    [InlineData("""{"type": ["string", "null"], "enum": ["a", null, 3]}""", "\"a\"|null|3")]
+    public void What_is_allowed(string schema, string candidates)
+    {
+        OutputConstraint constraint = OutputConstraint.JsonSchema(Json(schema), s_tokenizer);
+        foreach (string candidate in candidates.Split('|'))
+        {
+            bool expected;
+            try
+            {
+                using JsonDocument document = JsonDocument.Parse(candidate);
+                expected = SchemaValidator.Accepts(Json(schema), Json(schema), document.RootElement);
+
+                // Narrower than the schema on purpose: the order of properties, no minus zero, exponents of two digits.
+                expected &= candidate is not ("{\"b\": null, \"a\": null}" or "-0");
+            }
+            catch (Exception error) when (error is JsonException or InvalidOperationException)
+            {
+                expected = false;
+            }
+
+            Assert.True(expected == Accepts(constraint.Start, candidate), $"{candidate} under {schema}: expected {expected}");
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"type": "string", "pattern": "a+"}""", "'#': the keyword 'pattern'")]
+    [InlineData("""{"properties": {"a": {"multipleOf": 2}}}""", "'#/properties/a': the keyword 'multipleOf'")]
+    [InlineData("""{"type": "number", "minimum": 2}""", "'minimum' is supported for the type 'integer' only")]
+    [InlineData("""{"type": "word"}""", "got 'word'")]
+    [InlineData("""{"$ref": "other.json"}""", "'other.json' is not supported")]
+    [InlineData("""{"$ref": "#/$defs/x"}""", "names nothing")]
+    [InlineData("""{"$ref": "#"}""", "refers to itself")]
+    [InlineData("""{"anyOf": [{"type": "null"}], "type": "null"}""", "'anyOf' beside 'type'")]
+    [InlineData("""{"oneOf": [{"type": "number"}, {"type": "integer"}]}""", "'oneOf' is supported where")]
+    [InlineData("""{"allOf": [{}, {}]}""", "'allOf' of 2")]
+    [InlineData("""{"type": "string", "format": "email"}""", "the format 'email'")]
+    [InlineData("""{"type": "string", "maxLength": -1}""", "got -1")]
+    [InlineData("""{"type": "object", "required": ["a"], "additionalProperties": false}""", "no value satisfies")]
+    [InlineData("""{"$defs": {"t": {"type": "object", "properties": {"t": {"$ref": "#/$defs/t"}}, "required": ["t"]}}, "$ref": "#/$defs/t"}""", "no value satisfies")]
+    [InlineData("""[1]""", "expected a schema")]
+    [InlineData("""{"properties": 3}""", "expected an object of schemas, got Number")]
+    public void What_is_not_supported_is_named_with_its_place(string schema, string expected)
+    {
+        InferenceException error = Assert.Throws<InferenceException>(() => OutputConstraint.JsonSchema(Json(schema), s_tokenizer));
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Free_text_comes_before_the_mark_and_marks_of_the_format_only_there()
+    {
+        ScriptedModel model = new(8, 8);
+        int close = model.Tokenizer.TokenToId("</longcat_think>")!.Value;
+        ConstraintState state = OutputConstraint.JsonSchema(Json("""{"type": "null"}"""), model.Tokenizer).After("</longcat_think>").Start;
+        foreach (int id in model.Tokenizer.Encode("Any {text}, </longcat_thin", addSpecialTokens: false))
+        {
+            Assert.True(state.Allows(id) && !state.CanEnd);
+            state = state.Advance(id);
+        }
+
+        Assert.True(state.Allows(close) && state.Allows(RandomCheckpoint.FirstByteToken + 0xFF));
+        state = state.Advance(close);
+        Assert.False(state.Allows(close));
+        foreach (int id in model.Tokenizer.Encode("\n\nnull", addSpecialTokens: false))
+        {
+            Assert.False(state.IsComplete);
+            Assert.True(state.Allows(id));
+            state = state.Advance(id);
+        }
+
+        Assert.True(state.IsComplete && state.CanEnd);
+    }
+
+    [Fact]
+    public void A_mask_holds_just_the_tokens_that_can_follow()
+    {
+        // The mask walks the vocabulary in order; the other opinion tries every token alone.
+        ConstraintState state = OutputConstraint.JsonSchema(Json("""{"type": "object", "properties": {"description": {"type": "string"}, "n": {"type": "integer"}}}"""), s_tokenizer).Start;
+        Random random = new(5);
+        for (int step = 0; step < 40 && !state.IsComplete; step++)
+        {
+            List<int> allowed = [];
+            for (int id = 0; id < s_tokenizer.VocabularySize; id++)
+            {
+                bool follows = s_tokenizer.TokenBytes(id).Length > 0 && !s_tokenizer.IsAdded(id) && state.Advance(id).IsPossible;
+                Assert.True(follows == state.Allows(id), $"step {step}, token {id}");
+                if (follows)
+                {
+                    allowed.Add(id);
+                }
+            }
+
+            state = state.Advance(allowed[random.Next(allowed.Count)]);
+        }
+    }
+
+    private static JsonElement Json(string text) => JsonDocument.Parse(text).RootElement;
+
+    private static bool Accepts(ConstraintState state, string text)
+    {
+        foreach (int id in s_tokenizer.Encode(text, addSpecialTokens: false))
+        {
+            if (!state.Allows(id))
+            {
+                return false;
+            }
+
+            state = state.Advance(id);
+        }
+
+        return state.CanEnd;
+    }
+
+    /// <summary>A random text that the constraint allows; every other token is one that closes something, or texts would be endless. Null where it did not end.</summary>
+    private static string? Complete(ConstraintState state, Random random, int steps)
+    {
+        List<int> ids = [];
+        float[] flat = new float[s_tokenizer.VocabularySize], masked = new float[flat.Length];
+        while (!state.IsComplete && !(state.CanEnd && random.Next(4) == 0))
+        {
+            state.Apply(flat, [], masked);
+            int[] allowed = [.. Enumerable.Range(0, masked.Length).Where(id => masked[id] == 0)];
+            int[] closing = [.. allowed.Where(id => s_tokenizer.TokenBytes(id)[^1] is (byte)'"' or (byte)'}' or (byte)']')];
+            int[] from = closing.Length > 0 && random.Next(2) == 0 ? closing : allowed;
+            int chosen = from[random.Next(from.Length)];
+            ids.Add(chosen);
+            state = state.Advance(chosen);
+            if (ids.Count == steps)
+            {
+                return null;
+            }
+        }
+
+        byte[] bytes = [.. ids.SelectMany(id => s_tokenizer.TokenBytes(id).ToArray())];
+        return new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(bytes);
+    }
+}
