@@ -56,24 +56,6 @@ public sealed class ConstrainedGenerationTests
     }
 
     [Fact]
-    public async Task Speculation_changes_nothing()
-    {
-        // Repetitions give prompt lookup something to propose, inside the schema and outside of it.
-        ScriptedModel model = new(512, 8) { Reply = _ => string.Concat(Enumerable.Repeat("{\"a\": \"bcd\"},", 20)) };
-        OutputConstraint constraint = OutputConstraint.JsonSchema(JsonDocument.Parse("""{"type": "array", "items": {"properties": {"a": {"type": "string"}}}, "maxItems": 9}""").RootElement, model.Tokenizer);
-        GenerationRequest request = new() { PromptIds = [ScriptedModel.Turn], Options = new GenerationOptions { Constraint = constraint, MaxNewTokens = 300 } };
-        await using InferenceEngine plain = model.Engine();
-        await using InferenceEngine speculating = model.Engine(options: new EngineOptions { PageSize = 8, Speculation = new SpeculativeOptions { NGramSize = 2 } });
-
-        GenerationResult expected = await plain.GenerateAsync(request), found = await speculating.GenerateAsync(request);
-
-        Assert.Equal(expected.Ids, found.Ids);
-        Assert.Equal(expected.FinishReason, found.FinishReason);
-        Assert.True(speculating.Statistics.Steps < plain.Statistics.Steps, $"{speculating.Statistics.Steps} steps, {plain.Statistics.Steps} without drafts");
-        using JsonDocument document = JsonDocument.Parse(found.Text);
-    }
-
-    [Fact]
     public async Task A_constraint_of_another_tokenizer_is_refused()
     {
         await using InferenceEngine engine = new ScriptedModel(16, 8).Engine();
