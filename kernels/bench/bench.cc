@@ -372,7 +372,7 @@ void PagedAttentions(CpuPath path, WeightType type, const ParallelFor& parallel)
         PagedAttentionArguments p;
         p.num_heads = s.heads, p.num_kv_heads = s.kv_heads, p.head_dim = p.rotary_dim = s.dim, p.window = s.window, p.softmax_scale = 0.09f;
         p.tokens = s.sequences * s.fresh, p.sequences = s.sequences, p.page_size = kPage, p.block_table_width = s.context / kPage;
-        p.pages = s.sequences * p.block_table_width, p.cache_type = type;
+        p.pages = s.sequences * p.block_table_width, p.cache_type = type == WeightType::kFloat32 ? CacheType::kFloat32 : CacheType::kBFloat16;
         std::vector<int64_t> positions;
         std::vector<int32_t> start{0}, length, table;
         double keys = 0;

@@ -239,7 +239,7 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     d.interleaved = random.Below(2) == 0, d.norms = random.Below(2) == 0;
     d.streaming = Streaming(random);
     d.window = d.streaming.block_size > 0 || random.Below(2) == 0 ? 0 : static_cast<int>(random.Between(1, random.Below(2) == 0 ? 10 : 700));
-    *owner = std::make_unique<PagedFuzz>(random, d, Sequences(random), kPages[random.Below(8)], Type(random));
+    *owner = std::make_unique<PagedFuzz>(random, d, Sequences(random), kPages[random.Below(8)], Cached(random));
     PagedFuzz* c = owner->get();
     step->what =
         Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
@@ -272,7 +272,7 @@ struct LatentCase {
 
     LatentCase(Random& random, int64_t page)
         : step(std::make_unique<PagedCase>(random, PagedShape{1, 1, 1, 0, false, false, 0, Streaming(random)}, Sequences(random), page,
-                                           WeightType::kFloat32)),
+                                           CacheType::kFloat32)),
           start(step->start),
           lengths(step->lengths),
           table(step->table),
@@ -291,7 +291,7 @@ struct LatentCase {
         kv_b = std::make_unique<Tensor>(Type(random), random.Floats(int64_t{p.num_heads} * (p.nope + p.v) * p.rank, 0.2f));
         p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.kv_b = kv_b->weights(),
         p.inv_freq = frequencies.data();
-        p.cache_type = Type(random);
+        p.cache_type = Cached(random);
         p.adapters = random.Below(4);
         adapted = random.Floats(p.adapters * p.num_heads * (p.nope + p.v) * p.rank, 0.2f);
         for (int64_t s = 0; s < p.sequences; s++) {
@@ -317,9 +317,7 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
         return LatentAttention(path, c->p, workspace.get(), parallel);
     };
     step->reset = [=] {
-        Tensor pool(c->p.cache_type, c->cache);
-        const uint8_t* data = static_cast<const uint8_t*>(pool.weights().data);
-        c->bytes.assign(data, data + c->cache.size() * SizeOf(c->p.cache_type));
+        c->bytes = CacheBytes(c->p.cache_type, c->cache, c->p.rank + c->p.rope, 2);
         c->output.assign(c->positions.size() * static_cast<size_t>(c->p.num_heads * c->p.v), 0);
         c->p.output = c->output.data(), c->p.cache = c->bytes.data();
     };

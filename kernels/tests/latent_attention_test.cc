@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cache_bytes.h"
 #include "harness.h"
 
 using namespace longcat;
@@ -27,7 +28,7 @@ struct Case {
     std::vector<float> cache;
 
     Case(Random& random, const Dimensions& d, const std::vector<Sequence>& sequences, int64_t page, WeightType weights,
-         WeightType cache_type)
+         CacheType cache_type)
         : kv_b(weights, random.Floats(int64_t{d.heads} * (d.nope + d.v) * d.rank, 0.2f)) {
         p.num_heads = d.heads, p.nope = d.nope, p.rope = d.rope, p.v = d.v, p.rank = d.rank;
         p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2, p.softmax_scale = 0.3f, p.rope_multiplier = 1.1f;
@@ -71,17 +72,7 @@ struct Case {
     Case(const Case&) = delete;
 
     // A fresh copy of the cache in its type.
-    std::vector<uint8_t> Pool() const {
-        std::vector<uint8_t> bytes(cache.size() * SizeOf(p.cache_type));
-        for (size_t i = 0; i < cache.size(); i++) {
-            if (p.cache_type == WeightType::kFloat32) {
-                std::memcpy(&bytes[i * 4], &cache[i], 4);
-            } else {
-                std::memcpy(&bytes[i * 2], reinterpret_cast<const char*>(&cache[i]) + 2, 2);
-            }
-        }
-        return bytes;
-    }
+    std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, p.rank + p.rope, 2); }
 };
 
 struct Result {
@@ -106,7 +97,7 @@ Result Run(CpuPath path, const Case& c, const ParallelFor& parallel = {}) {
 
 const Dimensions kOdd = {3, 5, 6, 7, 21}, kEven = {8, 16, 8, 16, 64}, kMany = {19, 8, 4, 8, 40};
 
-void Parity(CpuPath path, WeightType weights, WeightType cache) {
+void Parity(CpuPath path, WeightType weights, CacheType cache) {
     Comparison comparison(Text("LatentAttention %s %s, cache %s", Name(path), Name(weights), Name(cache)).c_str(), 2e-5,
                           "float32 sums and exp; the absorbed form adds in another order");
     Random random(31);
@@ -132,7 +123,7 @@ void Parity(CpuPath path, WeightType weights, WeightType cache) {
 }
 
 // However the same sequences are put into steps, every bit is the same.
-void Invariance(CpuPath path, WeightType cache) {
+void Invariance(CpuPath path, CacheType cache) {
     Random random(32);
     Case c(random, kMany, {{90, 90}, {40, 40}, {1200, 150}}, 16, WeightType::kBFloat16, cache);
     Result whole = Run(path, c);
@@ -169,7 +160,7 @@ void Invariance(CpuPath path, WeightType cache) {
 // Scores of ±500: the running maximum keeps the exponentials finite. A line nobody may see holds NaN.
 void Extremes(CpuPath path) {
     Random random(33);
-    Case c(random, kEven, {{80, 8}, {3, 3}}, 4, WeightType::kFloat32, WeightType::kFloat32);
+    Case c(random, kEven, {{80, 8}, {3, 3}}, 4, WeightType::kFloat32, CacheType::kFloat32);
     for (float& x : c.query) {
         x *= 200;
     }
@@ -196,7 +187,7 @@ void Extremes(CpuPath path) {
 // Two sequences over the same whole pages: what precedes the new tokens may be shared.
 void SharedPages(CpuPath path) {
     Random random(35);
-    Case c(random, kOdd, {{9, 1}, {9, 1}}, 4, WeightType::kFloat32, WeightType::kFloat32);
+    Case c(random, kOdd, {{9, 1}, {9, 1}}, 4, WeightType::kFloat32, CacheType::kFloat32);
     c.table[3] = c.table[0], c.table[4] = c.table[1];
     Result both = Run(path, c);
     c.p.tokens = c.p.sequences = 1;
@@ -211,7 +202,7 @@ void Adapters(CpuPath path, WeightType weights) {
     Random random(36);
     const std::vector<Sequence> sequences = {{40, 1}, {9, 9}, {70, 2}, {0, 0}, {33, 33}, {5, 1}, {1, 1}};
     const std::vector<int32_t> adapters = {1, -1, 0, 0, 2, -1, 1};
-    Case c(random, kMany, sequences, 4, weights, WeightType::kFloat32);
+    Case c(random, kMany, sequences, 4, weights, CacheType::kFloat32);
     int64_t matrix = int64_t{kMany.heads} * (kMany.nope + kMany.v) * kMany.rank, out = c.p.num_heads * c.p.v;
     std::vector<float> adapted = random.Floats(3 * matrix, 0.2f);
     std::vector<int32_t> rows;
@@ -260,7 +251,7 @@ void Adapters(CpuPath path, WeightType weights) {
 void Errors(CpuPath path) {
     Random random(34);
     auto expect = [&](auto&& change, const char* part) {
-        Case c(random, kOdd, {{9, 2}, {3, 3}}, 4, WeightType::kFloat32, WeightType::kFloat32);
+        Case c(random, kOdd, {{9, 2}, {3, 3}}, 4, WeightType::kFloat32, CacheType::kFloat32);
         change(c);
         Result result{{}, c.Pool()};
         std::vector<uint8_t> before = result.cache;
@@ -299,9 +290,9 @@ int main() {
         Adapters(path, WeightType::kFloat32);
         Adapters(path, WeightType::kBFloat16);
         Extremes(path);
-        for (WeightType cache : {WeightType::kFloat32, WeightType::kBFloat16}) {
-            Parity(path, cache == WeightType::kFloat32 ? WeightType::kBFloat16 : WeightType::kFloat32, cache);
-            Parity(path, cache, cache);
+        for (CacheType cache : {CacheType::kFloat32, CacheType::kBFloat16, CacheType::kInt8}) {
+            Parity(path, WeightType::kFloat32, cache);
+            Parity(path, WeightType::kBFloat16, cache);
             Invariance(path, cache);
         }
     }

@@ -30,7 +30,7 @@ const PagedShape kShapes[] = {{4, 4, 24, 24, false, true, 0},   {6, 3, 64, 32, t
                               {8, 1, 128, 128, false, true, 0}, {5, 1, 7, 4, false, false, 3},   {100, 1, 16, 16, false, false, 130},
                               {9, 3, 33, 2, true, true, 1},     {2, 2, 16, 16, false, false, 64}};
 
-void Parity(CpuPath path, WeightType cache) {
+void Parity(CpuPath path, CacheType cache) {
     Comparison comparison(Text("PagedAttention %s, cache %s", Name(path), Name(cache)).c_str(), 2e-5, "float32 sums and exp");
     Random random(51);
     for (const PagedShape& shape : kShapes) {
@@ -60,7 +60,7 @@ void Parity(CpuPath path, WeightType cache) {
 }
 
 // However the same sequences are put into steps, every bit is the same.
-void Invariance(CpuPath path, const PagedShape& shape, WeightType cache) {
+void Invariance(CpuPath path, const PagedShape& shape, CacheType cache) {
     Random random(52);
     PagedCase c(random, shape, {{90, 90}, {40, 40}, {1200, 250}}, 16, cache);
     PagedResult whole = Run(path, c);
@@ -99,7 +99,7 @@ void Invariance(CpuPath path, const PagedShape& shape, WeightType cache) {
 // value: the tokens before it do not see it.
 void Extremes(CpuPath path) {
     Random random(53);
-    PagedCase c(random, {8, 2, 48, 48, false, false, 0}, {{83, 9}, {3, 3}}, 16, WeightType::kFloat32);
+    PagedCase c(random, {8, 2, 48, 48, false, false, 0}, {{83, 9}, {3, 3}}, 16, CacheType::kFloat32);
     for (float& x : c.query) {
         x *= 200;
     }
@@ -144,10 +144,44 @@ void ByHand(CpuPath path) {
     }
 }
 
+// The bytes of an int8 cache: one head of four elements, pages of two slots: keys [4, 2], values [2, 4], scales of two keys, of two values.
+void Int8ByHand(CpuPath path) {
+    std::vector<float> key = {127, -63.5f, 0.5f, 1.5f, 0, 0, 0, 0}, value = {254, 3, 1, -5, 1e-39f, 0, 0, 0}, query(8), output(8);
+    std::vector<int64_t> positions = {0, 1};
+    std::vector<int32_t> start = {0, 2}, length = {2}, table = {0};
+    std::vector<uint8_t> cache(static_cast<size_t>(2 * PagedLineBytes(CacheType::kInt8, 1, 4)), 0xee);
+    EXPECT(cache.size() == 32, "%zu bytes", cache.size());
+    PagedAttentionArguments p;
+    p.tokens = 2, p.sequences = 1, p.pages = 1, p.page_size = 2, p.block_table_width = 1, p.cache_type = CacheType::kInt8;
+    p.num_heads = p.num_kv_heads = 1, p.head_dim = 4, p.softmax_scale = 1;
+    p.query = query.data(), p.key = key.data(), p.value = value.data();
+    p.position_ids = positions.data(), p.query_start = start.data(), p.context_length = length.data(), p.block_table = table.data();
+    p.cache = cache.data(), p.output = output.data();
+    Workspace workspace(PagedAttentionWorkspace(p));
+    auto run = [&] {
+        Status status = PagedAttention(path, p, workspace.get(), {});
+        EXPECT(status.ok(), "%s", status.message);
+    };
+    run();
+    std::vector<int8_t> integers(16), want = {127, 0, -64, 0, 0, 0, 2, 0, 127, 2, 0, -2, 0, 0, 0, 0};  // ties to even: -63.5, 0.5, 1.5, -2.5, 0.5
+    float scales[4], factors[4] = {1, 0, 2, 0};
+    std::memcpy(integers.data(), cache.data(), 16), std::memcpy(scales, cache.data() + 16, 16);
+    EXPECT(integers == want, "%s: the integers of an int8 cache", Name(path));
+    EXPECT(std::equal(scales, scales + 4, factors), "%s: scales %g, %g, %g, %g", Name(path), scales[0], scales[1], scales[2], scales[3]);
+    // No query: every visible key weighs the same.
+    EXPECT(output == std::vector<float>({254, 4, 0, -4, 127, 2, 0, -2}), "%s: means of the values", Name(path));
+    // A key with a NaN or an infinity spoils what sees it and nothing else.
+    for (float bad : {NAN, INFINITY}) {
+        key[5] = bad, query[0] = query[4] = 1;
+        run();
+        EXPECT(output[0] == 254 && std::isnan(output[4]), "%s: %g and %g behind a key of %g", Name(path), output[0], output[4], bad);
+    }
+}
+
 // Two sequences over the same whole pages: what precedes the new tokens may be shared.
 void SharedPages(CpuPath path) {
     Random random(55);
-    PagedCase c(random, kShapes[0], {{9, 1}, {9, 1}}, 4, WeightType::kFloat32);
+    PagedCase c(random, kShapes[0], {{9, 1}, {9, 1}}, 4, CacheType::kFloat32);
     c.table[3] = c.table[0], c.table[4] = c.table[1];
     PagedResult both = Run(path, c);
     c.p.tokens = c.p.sequences = 1;
@@ -159,7 +193,7 @@ void SharedPages(CpuPath path) {
 void Errors(CpuPath path) {
     Random random(54);
     auto expect = [&](auto&& change, const char* part) {
-        PagedCase c(random, kShapes[1], {{9, 2}, {3, 3}}, 4, WeightType::kFloat32);
+        PagedCase c(random, kShapes[1], {{9, 2}, {3, 3}}, 4, CacheType::kFloat32);
         change(c);
         PagedResult result{{}, c.Pool()};
         std::vector<uint8_t> before = result.cache;
@@ -197,12 +231,14 @@ void Errors(CpuPath path) {
 int main() {
     Errors(CpuPath::kReference);
     ByHand(CpuPath::kReference);
+    Int8ByHand(CpuPath::kReference);
     for (CpuPath path : FastPaths()) {
         Errors(path);
         ByHand(path);
+        Int8ByHand(path);
         SharedPages(path);
         Extremes(path);
-        for (WeightType cache : {WeightType::kFloat32, WeightType::kBFloat16}) {
+        for (CacheType cache : {CacheType::kFloat32, CacheType::kBFloat16, CacheType::kInt8}) {
             Parity(path, cache);
             for (const PagedShape& shape : {kShapes[0], kShapes[2], kShapes[5]}) {
                 Invariance(path, shape, cache);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cache_bytes.h"
 #include "harness.h"
 #include "longcat/paged_attention.h"
 
@@ -33,7 +34,7 @@ struct PagedCase {
     std::vector<int32_t> start{0}, lengths, table;
     std::vector<float> cache;
 
-    PagedCase(Random& random, const PagedShape& d, const std::vector<PagedSequence>& sequences, int64_t page, WeightType cache_type) {
+    PagedCase(Random& random, const PagedShape& d, const std::vector<PagedSequence>& sequences, int64_t page, CacheType cache_type) {
         p.num_heads = d.heads, p.num_kv_heads = d.kv_heads, p.head_dim = d.dim, p.rotary_dim = d.rotary, p.interleaved = d.interleaved;
         p.window = d.window, p.streaming = d.streaming, p.epsilon = 1e-6f, p.softmax_scale = 2 / std::sqrt(static_cast<float>(d.dim)), p.rope_multiplier = 1.1f;
         p.page_size = page, p.cache_type = cache_type, p.pages = 1;
@@ -96,17 +97,7 @@ struct PagedCase {
     }
 
     // A fresh copy of the cache in its type.
-    std::vector<uint8_t> Pool() const {
-        std::vector<uint8_t> bytes(cache.size() * SizeOf(p.cache_type));
-        for (size_t i = 0; i < cache.size(); i++) {
-            if (p.cache_type == WeightType::kFloat32) {
-                std::memcpy(&bytes[i * 4], &cache[i], 4);
-            } else {
-                std::memcpy(&bytes[i * 2], reinterpret_cast<const char*>(&cache[i]) + 2, 2);
-            }
-        }
-        return bytes;
-    }
+    std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, 2 * p.page_size * p.head_dim, 2 * p.page_size); }
 
     // NaN in every slot that holds no token of any sequence. The layout is the one in longcat/paged_attention.h.
     void SpoilUnused() {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cache_bytes.h"
 #include "harness.h"
 #include "longcat/latent_attention.h"
 #include "longcat/paged_attention.h"
@@ -18,17 +19,10 @@ bool Visible(const StreamingPattern& p, int64_t query, int64_t key) {
     return key <= query && (key / p.block_size < p.sink_blocks || key / p.block_size > query / p.block_size - p.local_blocks);
 }
 
-float ToBFloat16(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
-    std::memcpy(&value, &bits, 4);
-    return value;
-}
-
-std::vector<float> Stored(std::vector<float> values, WeightType type) {
-    for (float& x : values) {
-        x = type == WeightType::kFloat32 ? x : ToBFloat16(x);
+// Rows of `width`, as the cache gives them back.
+std::vector<float> Stored(std::vector<float> values, CacheType type, int64_t width) {
+    for (size_t i = 0; i < values.size(); i += static_cast<size_t>(width)) {
+        RoundTrip(type, &values[i], width);
     }
     return values;
 }
@@ -94,6 +88,7 @@ struct Paged {
     int64_t Queries() const { return int64_t{p.num_heads} * p.head_dim; }
     int64_t Keys() const { return int64_t{p.num_kv_heads} * p.head_dim; }
     int64_t Line() const { return 2 * Keys(); }
+    int64_t LineBytes() const { return PagedLineBytes(p.cache_type, p.num_kv_heads, p.head_dim); }
     int64_t Outputs() const { return Queries(); }
 
     Status Run(CpuPath path, const Batch& batch, float* output, const ParallelFor& parallel) const {
@@ -108,7 +103,8 @@ struct Paged {
     // What the cache holds of each sequence.
     void Prepare() {
         for (size_t s = 0; s < key.size(); s++) {
-            stored_keys.push_back(Stored(key[s], p.cache_type)), stored_values.push_back(Stored(value[s], p.cache_type));
+            stored_keys.push_back(Stored(key[s], p.cache_type, p.head_dim));
+            stored_values.push_back(Stored(value[s], p.cache_type, p.head_dim));
         }
     }
 
@@ -160,6 +156,7 @@ struct Latent {
     }
     int64_t Queries() const { return int64_t{p.num_heads} * (p.nope + p.rope); }
     int64_t Line() const { return p.rank + p.rope; }
+    int64_t LineBytes() const { return LatentLineBytes(p.cache_type, p.rank, p.rope); }
     int64_t Outputs() const { return int64_t{p.num_heads} * p.v; }
 
     Status Run(CpuPath path, const Batch& batch, float* output, const ParallelFor& parallel) const {
@@ -185,7 +182,11 @@ struct Latent {
                     line[i] = line[i] * inverse * norm[static_cast<size_t>(i)] * p.latent_scale;
                 }
             }
-            stored.push_back(Stored(lines, p.cache_type));
+            for (int64_t at = 0; at < static_cast<int64_t>(lines.size()); at += Line()) {
+                RoundTrip(p.cache_type, &lines[static_cast<size_t>(at)], p.rank);
+                RoundTrip(p.cache_type, &lines[static_cast<size_t>(at + p.rank)], p.rope);
+            }
+            stored.push_back(lines);
         }
     }
 
@@ -291,7 +292,7 @@ class Pool {
 template <class Op>
 std::vector<std::vector<float>> Grown(Random& random, CpuPath path, Op& op, const std::vector<int64_t>& lengths, int64_t most,
                                       const ParallelFor& parallel, int64_t* returned) {
-    size_t page_bytes = static_cast<size_t>(op.p.page_size * op.Line()) * SizeOf(op.p.cache_type), count = lengths.size();
+    size_t page_bytes = static_cast<size_t>(op.p.page_size * op.LineBytes()), count = lengths.size();
     op.p.pages = 1;
     for (int64_t length : lengths) {
         op.p.pages += (length + op.p.page_size - 1) / op.p.page_size;
@@ -355,10 +356,10 @@ void AgainstFormula(const std::vector<CpuPath>& paths) {
             op.p.streaming = {128, 1 + static_cast<int>(random.Below(5)), 7};
         }
         op.p.page_size = kPages[random.Below(7)];
-        op.p.cache_type = random.Below(2) == 0 ? WeightType::kFloat32 : WeightType::kBFloat16;
+        op.p.cache_type = Cached(random);
         op.Prepare();
-        std::string what = Text("round %d: blocks of %d, %d sinks, %d local, pages of %d", round, op.p.streaming.block_size,
-                                op.p.streaming.sink_blocks, op.p.streaming.local_blocks, static_cast<int>(op.p.page_size));
+        std::string what = Text("round %d: blocks of %d, %d sinks, %d local, pages of %d, %s", round, op.p.streaming.block_size,
+                                op.p.streaming.sink_blocks, op.p.streaming.local_blocks, static_cast<int>(op.p.page_size), test::Name(op.p.cache_type));
         int64_t most = random.Below(2) == 0 ? random.Between(1, 9) : random.Between(20, 400);
         std::vector<std::vector<float>> want(lengths.size());
         std::vector<std::vector<int64_t>> chosen(lengths.size());

@@ -30,7 +30,9 @@ void LatentAttentionOp::Compute(Context& context) const {
     if (start.Dimension(0) < 1) {
         Fail("input 6 (query_start) is empty, expected S + 1 entries");
     }
-    cache.HasShape({-1, -1, width});
+    p.cache_type = cache.AsCache();
+    int64_t line_bytes = LatentLineBytes(p.cache_type, p.rank, p.rope);
+    cache.HasShape({-1, -1, line_bytes / SizeOf(p.cache_type)});
 
     p.tokens = query.Dimension(0);
     p.sequences = start.Dimension(0) - 1;
@@ -58,11 +60,9 @@ void LatentAttentionOp::Compute(Context& context) const {
 
     // The engine binds cache and cache_out to one buffer and the new lines are written in place. Where the buffers differ the pool is
     // copied first, so that the graph stays pure for whoever runs it another way.
-    Weights pool = cache.AsWeights();
     p.cache = context.Out(1, cache.shape());
-    p.cache_type = pool.type;
-    if (p.cache != pool.data) {
-        std::memcpy(p.cache, pool.data, static_cast<size_t>(p.pages * p.page_size * width) * SizeOf(pool.type));
+    if (p.cache != cache.data()) {
+        std::memcpy(p.cache, cache.data(), static_cast<size_t>(p.pages * p.page_size * line_bytes));
     }
     Check(LatentAttention(path_, p, context.Scratch(LatentAttentionWorkspace(p)), context.Threads()));
 }

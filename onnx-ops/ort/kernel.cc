@@ -336,6 +336,19 @@ Weights Input::AsWeights() const {
     RefuseType("float32 or bfloat16");
 }
 
+CacheType Input::AsCache() const {
+    switch (type_) {
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
+            return CacheType::kFloat32;
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16:
+            return CacheType::kBFloat16;
+        case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8:
+            return CacheType::kInt8;
+        default:
+            RefuseType("float32, bfloat16 or uint8");
+    }
+}
+
 // ---- a call
 
 Context::~Context() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "failure.h"
+#include "longcat/cache.h"
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
 #include "longcat/weights.h"
@@ -83,6 +84,7 @@ class Input {
     bool IsBytes() const { return type_ == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8; }
     [[noreturn]] void RefuseType(const char* expected) const;
     Weights AsWeights() const;  // float32 or bfloat16
+    CacheType AsCache() const;  // how a paged cache holds its numbers: float32, bfloat16 or, as uint8, integers with scales
 
   private:
     void Expect(ONNXTensorElementDataType type) const;

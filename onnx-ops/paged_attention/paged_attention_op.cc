@@ -40,7 +40,7 @@ PagedAttentionOp::PagedAttentionOp(const Attributes& attributes) : path_(SelectP
 
 void PagedAttentionOp::Compute(Context& context) const {
     PagedAttentionArguments p = attributes_;
-    int64_t dim = p.head_dim, keys = p.num_kv_heads * dim, width = 2 * keys;
+    int64_t dim = p.head_dim, keys = p.num_kv_heads * dim;
     Input query = context.In(0, "query"), start = context.In(7, "query_start"), table = context.In(9, "block_table"),
           cache = context.In(10, "cache");
     query.HasShape({-1, p.num_heads * dim});
@@ -48,7 +48,9 @@ void PagedAttentionOp::Compute(Context& context) const {
     if (start.Dimension(0) < 1) {
         Fail("input 7 (query_start) is empty, expected S + 1 entries");
     }
-    cache.HasShape({-1, -1, width});
+    p.cache_type = cache.AsCache();
+    int64_t line_bytes = PagedLineBytes(p.cache_type, p.num_kv_heads, dim);
+    cache.HasShape({-1, -1, line_bytes / SizeOf(p.cache_type)});
 
     p.tokens = query.Dimension(0);
     p.sequences = start.Dimension(0) - 1;
@@ -74,11 +76,9 @@ void PagedAttentionOp::Compute(Context& context) const {
 
     // The engine binds cache and cache_out to one buffer and the new lines are written in place. Where the buffers differ the pool is
     // copied first, so that the graph stays pure for whoever runs it another way.
-    Weights pool = cache.AsWeights();
     p.cache = context.Out(1, cache.shape());
-    p.cache_type = pool.type;
-    if (p.cache != pool.data) {
-        std::memcpy(p.cache, pool.data, static_cast<size_t>(p.pages * p.page_size * width) * SizeOf(pool.type));
+    if (p.cache != cache.data()) {
+        std::memcpy(p.cache, cache.data(), static_cast<size_t>(p.pages * p.page_size * line_bytes));
     }
     Check(PagedAttention(path_, p, context.Scratch(PagedAttentionWorkspace(p)), context.Threads()));
 }

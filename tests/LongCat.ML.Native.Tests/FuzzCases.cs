@@ -105,13 +105,13 @@ internal static partial class FuzzCases
         int width = rank + rope, page = random.Next(1, 9);
         PagedStep step = new(random, page);
         int tokens = step.Tokens;
-        bool brain = random.Next(2) == 0;
+        Feed cache = Cache(random, random.Next(3), step.Pages, page, width, 8, values: width, scales: 2);
         Feed[] inputs =
         [
             new("query", random.Floats(tokens * heads * (nope + rope)), tokens, heads * (nope + rope)), new("latent", random.Floats(tokens * width), tokens, width),
             new("latent_norm", random.Floats(rank), rank), Weights(random, "kv_b", heads * (nope + value), rank),
             new("inv_freq", random.Floats(rope / 2), rope / 2), .. step.Feeds,
-            new("cache", brain ? Halves(random.Floats(step.Pages * page * width)) : random.Floats(step.Pages * page * width), step.Pages, page, width),
+            cache,
         ];
         List<Spoiling> spoilings =
         [
@@ -119,16 +119,16 @@ internal static partial class FuzzCases
             Resize("latent", tokens, width + 1, "input 1 (latent)"), Resize("latent_norm", rank + 1, "input 2 (latent_norm)"), Type("kv_b", "input 3 (kv_b)"),
             Resize("kv_b", heads * (nope + value), rank + 1, "input 3 (kv_b)"), Resize("inv_freq", rope, "input 4 (inv_freq)"),
             .. step.Spoilings(5), Rank("cache", "input 9 (cache)"),
-            new("input 9 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, width - 1))),
-            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, width))),
+            new("input 9 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, cache.Shape[2] - 1))),
+            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, cache.Shape[2]))),
         ];
         if (tokens > 0)
         {
-            spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, width))));
+            spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, cache.Shape[2]))));
         }
 
         return new FuzzCase(
-            "LatentAttention", WithAdapters(random, inputs, step.Lengths, heads * (nope + value), rank, spoilings), [("output", ElementType.Float), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
+            "LatentAttention", WithAdapters(random, inputs, step.Lengths, heads * (nope + value), rank, spoilings), [("output", ElementType.Float), ("cache_out", cache.Type)],
             [
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("qk_nope_head_dim", nope), NodeAttribute.Int("qk_rope_head_dim", rope),
                 NodeAttribute.Int("v_head_dim", value), NodeAttribute.Int("kv_lora_rank", rank), NodeAttribute.Float("epsilon", 1e-6),
@@ -144,13 +144,13 @@ internal static partial class FuzzCases
         int keys = kvHeads * dim, width = 2 * keys, page = random.Next(3) == 0 ? 16 : random.Next(1, 20);
         PagedStep step = new(random, page);
         int tokens = step.Tokens;
-        bool brain = random.Next(2) == 0;
+        Feed cache = Cache(random, random.Next(3), step.Pages, page, width, kvHeads * 8, values: 2 * page * dim, scales: 2 * page);
         Feed[] inputs =
         [
             new("query", random.Floats(tokens * heads * dim), tokens, heads * dim), new("key", random.Floats(tokens * keys), tokens, keys),
             new("value", random.Floats(tokens * keys), tokens, keys), new("query_norm", random.Floats(dim), dim), new("key_norm", random.Floats(dim), dim),
             new("inv_freq", random.Floats(rotary / 2), rotary / 2), .. step.Feeds,
-            new("cache", brain ? Halves(random.Floats(step.Pages * page * width)) : random.Floats(step.Pages * page * width), step.Pages, page, width),
+            cache,
         ];
         List<Spoiling> spoilings =
         [
@@ -158,16 +158,16 @@ internal static partial class FuzzCases
             Resize("key", tokens, keys + 1, "input 1 (key)"), Resize("value", tokens + 1, keys, "input 2 (value)"), Rank("value", "input 2 (value)"),
             Resize("query_norm", dim + 1, "input 3 (query_norm)"), Resize("key_norm", dim - 1, "input 4 (key_norm)"),
             Resize("inv_freq", rotary, "input 5 (inv_freq)"), .. step.Spoilings(6),
-            Rank("cache", "input 10 (cache)"), new("input 10 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, width - 1))),
-            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, width))),
+            Rank("cache", "input 10 (cache)"), new("input 10 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, cache.Shape[2] - 1))),
+            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, cache.Shape[2]))),
         ];
         if (tokens > 0)
         {
-            spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, width))));
+            spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, cache.Shape[2]))));
         }
 
         return new FuzzCase(
-            "PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
+            "PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", cache.Type)],
             [
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("num_kv_heads", kvHeads), NodeAttribute.Int("head_dim", dim),
                 NodeAttribute.Int("rotary_dim", rotary), NodeAttribute.Int("interleaved", random.Next(2)), NodeAttribute.Float("epsilon", 1e-6),
@@ -227,6 +227,20 @@ internal static partial class FuzzCases
 
     internal static Feed Starts(int[] lengths) =>
         new("query_start", Enumerable.Range(0, lengths.Length + 1).Select(count => lengths[..count].Sum()).ToArray(), lengths.Length + 1);
+
+    // 0: float32, 1: bfloat16, 2: int8, where every `values` integers are followed by `scales` scales and a token has `more` bytes more than numbers.
+    private static Feed Cache(Random random, int kind, int pages, int page, int width, int more, int values, int scales)
+    {
+        float[] numbers = random.Floats(pages * page * width);
+        if (kind < 2)
+        {
+            return new Feed("cache", kind == 0 ? numbers : Halves(numbers), pages, page, width);
+        }
+
+        byte[] bytes = [.. numbers.Chunk(values).SelectMany(row => row.Select(x => (byte)(sbyte)(x * 100)).Concat(
+            Enumerable.Range(0, scales).SelectMany(i => BitConverter.GetBytes((1 + MathF.Abs(row[i % row.Length])) / 200))))];
+        return new Feed("cache", bytes, pages, page, width + more);
+    }
 
     private static ushort[] Halves(float[] values) => [.. values.Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))];
 

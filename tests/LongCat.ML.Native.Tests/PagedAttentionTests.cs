@@ -65,6 +65,26 @@ public sealed unsafe class PagedAttentionTests
         Assert.All(session.Run(inputs), value => Assert.True(float.IsFinite(value)));
     }
 
+    [Fact]
+    public void An_int8_cache_is_uint8_and_near_the_float_one()
+    {
+        Feed[] inputs = [.. Inputs()[..Cache], new("cache", new float[Pages * Page * Width], Pages, Page, Width)];
+        using OperatorSession floats = Open(inputs);
+        float[] expected = floats.Run(inputs);
+        inputs[Cache] = new("cache", new byte[Pages * Page * (Width + (8 * KvHeads))], Pages, Page, Width + (8 * KvHeads));
+        using OperatorSession session = new("PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", ElementType.Uint8)], s_attributes);
+        Assert.Equal(TensorElementType.UInt8, (TensorElementType)session.Session.OutputMetadata["cache_out"].ElementDataType);
+        float[] actual = session.Run(inputs);
+
+        // An integer is within half a step, 1 / 254 of its row's largest value, which is below 1; a score moves by less than the weights tell.
+        Assert.All(expected.Zip(actual), pair => Assert.InRange(pair.Second, pair.First - 0.01f, pair.First + 0.01f));
+        Assert.NotEqual(expected, actual);
+        inputs[Cache] = new("cache", new byte[Pages * Page * Width], Pages, Page, Width);
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => session.Run(inputs));
+        Assert.Contains("input 10 (cache)", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"{Width + (8 * KvHeads)}", error.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(9, -1, "block_table[0, 1] is page -1, expected 0..2")]
     [InlineData(8, 9, "context_length[0] is 9: 3 pages of 4, but block_table has 2 columns")]

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../common/int8_row.h"
 #include "../common/numbers.h"
 #include "../common/streaming.h"
 #include "longcat/latent_attention.h"
@@ -43,6 +44,18 @@ inline Weights KeysAndValuesOf(const LatentAttentionArguments& p, int64_t token)
 inline int64_t LineOf(const LatentAttentionArguments& p, int64_t sequence, int64_t position) {
     int64_t page = p.block_table[sequence * p.block_table_width + position / p.page_size];
     return page * p.page_size + position % p.page_size;
+}
+
+// Bytes of one line of the cache.
+inline int64_t LineBytes(const LatentAttentionArguments& p) { return LatentLineBytes(p.cache_type, p.rank, p.rope); }
+
+// The scales of an int8 line.
+struct LineScales {
+    float latent, key;
+};
+inline LineScales ScalesOf(const LatentAttentionArguments& p, const void* line) {
+    const char* at = static_cast<const char*>(line) + p.rank + p.rope;
+    return {ScaleAt(at), ScaleAt(at + 4)};
 }
 
 }  // namespace

@@ -8,28 +8,41 @@
 namespace longcat {
 namespace {
 
+// Element i of a line, widened.
+double ElementOf(const LatentAttentionArguments& p, int64_t line, int i) {
+    const char* at = static_cast<const char*>(p.cache) + line * LineBytes(p);
+    if (p.cache_type == CacheType::kInt8) {
+        LineScales scales = ScalesOf(p, at);
+        return static_cast<double>(reinterpret_cast<const int8_t*>(at)[i]) * (i < p.rank ? scales.latent : scales.key);
+    }
+    return WeightAt({at, p.cache_type == CacheType::kFloat32 ? WeightType::kFloat32 : WeightType::kBFloat16}, i);
+}
+
 void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
-    int width = p.rank + p.rope, key_width = p.nope + p.rope;
+    int key_width = p.nope + p.rope;
     int64_t first = p.query_start[s], last = p.query_start[s + 1], context = p.context_length[s], sink_end = SinkEnd(p.streaming);
-    Weights cache{p.cache, p.cache_type}, kv_b = KeysAndValuesOf(p, first);
+    Weights kv_b = KeysAndValuesOf(p, first);
     int64_t weights_row = static_cast<int64_t>(head) * (p.nope + p.v);
 
     // The positions that any of the new tokens sees: the sinks, and from the first token's local run on.
     int64_t sinks = Smaller(sink_end, context), local = LocalBegin(p.streaming, context - (last - first)),
             seen = sinks + Larger(0, context - local);
     auto position_of = [=](int64_t j) { return j < sinks ? j : local + j - sinks; };
-    std::vector<double> keys(static_cast<size_t>(seen * key_width)), values(static_cast<size_t>(seen * p.v));
+    std::vector<double> latent(static_cast<size_t>(p.rank)), keys(static_cast<size_t>(seen * key_width)), values(static_cast<size_t>(seen * p.v));
     for (int64_t j = 0; j < seen; j++) {
-        int64_t line = LineOf(p, s, position_of(j)) * width;
+        int64_t line = LineOf(p, s, position_of(j));
+        for (int r = 0; r < p.rank; r++) {
+            latent[static_cast<size_t>(r)] = ElementOf(p, line, r);
+        }
         for (int i = 0; i < p.nope + p.v; i++) {
             double sum = 0;
             for (int r = 0; r < p.rank; r++) {
-                sum += static_cast<double>(WeightAt(kv_b, (weights_row + i) * p.rank + r)) * WeightAt(cache, line + r);
+                sum += static_cast<double>(WeightAt(kv_b, (weights_row + i) * p.rank + r)) * latent[static_cast<size_t>(r)];
             }
             (i < p.nope ? keys[static_cast<size_t>(j * key_width + i)] : values[static_cast<size_t>(j * p.v + i - p.nope)]) = sum;
         }
         for (int i = 0; i < p.rope; i++) {
-            keys[static_cast<size_t>(j * key_width + p.nope + i)] = WeightAt(cache, line + p.rank + i);
+            keys[static_cast<size_t>(j * key_width + p.nope + i)] = ElementOf(p, line, p.rank + i);
         }
     }
 

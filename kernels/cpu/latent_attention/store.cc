@@ -16,7 +16,7 @@ void StoreLine(const LatentAttentionArguments& p, int64_t sequence, int64_t toke
     int width = p.rank + p.rope;
     const float* latent = p.latent + token * width;
     int64_t position = p.position_ids[token];
-    int64_t offset = LineOf(p, sequence, position) * width;
+    void* to = static_cast<char*>(p.cache) + LineOf(p, sequence, position) * LineBytes(p);
 
     double squares = 0;
     for (int i = 0; i < p.rank; i++) {
@@ -29,14 +29,22 @@ void StoreLine(const LatentAttentionArguments& p, int64_t sequence, int64_t toke
     std::memcpy(key, latent + p.rank, static_cast<size_t>(p.rope) * sizeof(float));
     RotatePairs(key, p.rope, cosine, sine);
 
-    if (p.cache_type == WeightType::kFloat32) {
-        float* line = static_cast<float*>(p.cache) + offset;
+    if (p.cache_type == CacheType::kFloat32) {
+        float* line = static_cast<float*>(to);
         for (int i = 0; i < p.rank; i++) {
             line[i] = latent[i] * inverse * p.latent_norm[i] * p.latent_scale;
         }
         std::memcpy(line + p.rank, key, static_cast<size_t>(p.rope) * sizeof(float));
+    } else if (p.cache_type == CacheType::kInt8) {
+        int8_t* line = static_cast<int8_t*>(to);
+        float normed[kMostWidth];
+        for (int i = 0; i < p.rank; i++) {
+            normed[i] = latent[i] * inverse * p.latent_norm[i] * p.latent_scale;
+        }
+        StoreInt8Row(normed, p.rank, line, 1, line + width);
+        StoreInt8Row(key, p.rope, line + p.rank, 1, line + width + 4);
     } else {
-        uint16_t* line = static_cast<uint16_t*>(p.cache) + offset;
+        uint16_t* line = static_cast<uint16_t*>(to);
         for (int i = 0; i < p.rank; i++) {
             line[i] = NarrowToBFloat16(latent[i] * inverse * p.latent_norm[i] * p.latent_scale);
         }

@@ -158,8 +158,10 @@ class LatentAttentionRun {
                 }
             }
             int heads = static_cast<int>(Smaller(group, p.num_heads - head));
-            if (p.cache_type == WeightType::kFloat32) {
+            if (p.cache_type == CacheType::kFloat32) {
                 AttendSplit<float>(low, task - first_task_[low], head, heads);
+            } else if (p.cache_type == CacheType::kInt8) {
+                AttendSplit<int8_t>(low, task - first_task_[low], head, heads);
             } else {
                 AttendSplit<uint16_t>(low, task - first_task_[low], head, heads);
             }
@@ -170,13 +172,16 @@ class LatentAttentionRun {
     void AttendSplit(int64_t token, int64_t split, int64_t head, int heads) {
         int64_t visible = Visible(token), length = SplitLength(visible), sequence = SequenceOf(begin_ + token);
         int64_t from = split * length, to = Smaller(from + length, visible);
-        const C* cache = static_cast<const C*>(p.cache);
+        constexpr bool kScaled = sizeof(C) == 1;
+        const char* cache = static_cast<const char*>(p.cache);
+        int64_t line_bytes = LineBytes(p);
         // The keys that a token sees are counted without those between the sinks and the local run.
         int64_t sink_end = SinkEnd(p.streaming), gap = LocalBegin(p.streaming, p.position_ids[begin_ + token]) - sink_end;
 
-        const float* query[kHeadGroup];
+        const float *query[kHeadGroup], *turned[kHeadGroup];
         for (int h = 0; h < heads; h++) {
             query[h] = Query(token, head + h);
+            turned[h] = query[h] + p.rank;
             float* sum = Partial(token, head + h, split);
             for (int i = 0; i < p.rank; i++) {
                 sum[i] = 0;
@@ -189,12 +194,36 @@ class LatentAttentionRun {
             const C* lines[kKeyBlock];
             for (int j = 0; j < keys; j++) {
                 int64_t position = block + j < sink_end ? block + j : block + j + gap;
-                lines[j] = cache + LineOf(p, sequence, position) * width_;
+                lines[j] = reinterpret_cast<const C*>(cache + LineOf(p, sequence, position) * line_bytes);
             }
             float scores[kHeadGroup * kKeyBlock];
-            Dots(query, heads, lines, keys, width_, scores, kKeyBlock);
+            [[maybe_unused]] float latent_scale[kKeyBlock];
+            if constexpr (kScaled) {
+                const C* parts[kKeyBlock];
+                float parts_scale[kKeyBlock], others[kHeadGroup * kKeyBlock];
+                for (int j = 0; j < keys; j++) {
+                    LineScales scales = ScalesOf(p, lines[j]);
+                    latent_scale[j] = scales.latent, parts_scale[j] = scales.key;
+                    parts[j] = lines[j] + p.rank;
+                }
+                Dots(query, heads, lines, keys, p.rank, scores, kKeyBlock);
+                Dots(turned, heads, parts, keys, p.rope, others, kKeyBlock);
+                for (int h = 0; h < heads; h++) {
+                    for (int j = 0; j < keys; j++) {
+                        int at = h * kKeyBlock + j;
+                        scores[at] = scores[at] * latent_scale[j] + others[at] * parts_scale[j];
+                    }
+                }
+            } else {
+                Dots(query, heads, lines, keys, width_, scores, kKeyBlock);
+            }
             for (int h = 0; h < heads; h++) {
                 Soften(scores + h * kKeyBlock, keys, State(token, head + h, split), Partial(token, head + h, split));
+                if constexpr (kScaled) {
+                    for (int j = 0; j < keys; j++) {
+                        scores[h * kKeyBlock + j] *= latent_scale[j];
+                    }
+                }
             }
             Sums(scores, kKeyBlock, heads, lines, keys, p.rank, Partial(token, head, split), plan_.splits * p.rank);
         }

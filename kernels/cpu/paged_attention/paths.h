@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../common/int8_row.h"
 #include "../common/numbers.h"
 #include "../common/streaming.h"
 #include "longcat/paged_attention.h"
@@ -32,9 +33,10 @@ constexpr int kMostHeads = 32'768;
 // Keys of one panel.
 constexpr int64_t kPanel = 16;
 
-// Where the elements of a token lie: element i of its key at key + i · stride, of its value at value + i.
+// Where the elements of a token lie: element i of its key at key + i · stride, of its value at value + i. int8: the bytes where the scales of
+// both begin.
 struct Slot {
-    int64_t key, stride, value;
+    int64_t key, stride, value, key_scale, value_scale;
 };
 
 // The slots of one kv head from a position on; it divides only where it begins.
@@ -45,8 +47,9 @@ class Walk {
           slot_(position % p.page_size),
           page_size_(p.page_size),
           head_dim_(p.head_dim),
-          page_stride_(p.num_kv_heads * 2 * p.page_size * p.head_dim),
-          offset_(kv_head * 2 * p.page_size * p.head_dim),
+          head_stride_(p.page_size * (2 * p.head_dim + (p.cache_type == CacheType::kInt8 ? 8 : 0))),
+          page_stride_(p.num_kv_heads * head_stride_),
+          offset_(kv_head * head_stride_),
           head_(*page_ * page_stride_ + offset_) {}
 
     // This position's; then the next is this position. A page is looked up when its first slot is asked for.
@@ -56,12 +59,14 @@ class Walk {
             head_ = *++page_ * page_stride_ + offset_;
         }
         int64_t slot = slot_++, panel = slot / kPanel * kPanel;
-        return {head_ + panel * head_dim_ + slot - panel, Smaller(kPanel, page_size_ - panel), head_ + (page_size_ + slot) * head_dim_};
+        int64_t scales = head_ + 2 * page_size_ * head_dim_ + slot * 4;
+        return {head_ + panel * head_dim_ + slot - panel, Smaller(kPanel, page_size_ - panel), head_ + (page_size_ + slot) * head_dim_,
+                scales, scales + page_size_ * 4};
     }
 
   private:
     const int32_t* page_;
-    int64_t slot_, page_size_, head_dim_, page_stride_, offset_, head_;
+    int64_t slot_, page_size_, head_dim_, head_stride_, page_stride_, offset_, head_;
 };
 
 inline Slot SlotOf(const PagedAttentionArguments& p, int64_t sequence, int64_t position, int64_t kv_head) {

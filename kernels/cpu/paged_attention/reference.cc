@@ -7,10 +7,20 @@
 namespace longcat {
 namespace {
 
+// The number at an index of the cache, without its scale, and the scale of a row.
+double NumberAt(const PagedAttentionArguments& p, int64_t index) {
+    if (p.cache_type == CacheType::kInt8) {
+        return static_cast<const int8_t*>(p.cache)[index];
+    }
+    return WeightAt({p.cache, p.cache_type == CacheType::kFloat32 ? WeightType::kFloat32 : WeightType::kBFloat16}, index);
+}
+double RowScale(const PagedAttentionArguments& p, int64_t at) {
+    return p.cache_type == CacheType::kInt8 ? ScaleAt(static_cast<const char*>(p.cache) + at) : 1;
+}
+
 void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t token, int64_t head) {
     int64_t position = p.position_ids[token], kv_head = head / (p.num_heads / p.num_kv_heads);
     int64_t line = (token * p.num_heads + head) * p.head_dim;
-    Weights cache{p.cache, p.cache_type};
     float cosine[kMostHeadDim / 2], sine[kMostHeadDim / 2], query[kMostHeadDim];
     HeadRotation(p, position, cosine, sine);
     PrepareHead(p, p.query + line, p.query_norm, cosine, sine, query);
@@ -28,9 +38,9 @@ void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
         Slot slot = SlotOf(p, sequence, j, kv_head);
         double score = 0;
         for (int i = 0; i < p.head_dim; i++) {
-            score += static_cast<double>(query[i]) * WeightAt(cache, slot.key + i * slot.stride);
+            score += static_cast<double>(query[i]) * NumberAt(p, slot.key + i * slot.stride);
         }
-        weights.push_back(score * p.softmax_scale);
+        weights.push_back(score * RowScale(p, slot.key_scale) * p.softmax_scale);
         largest = weights.back() > largest ? weights.back() : largest;
     }
     double total = 0;
@@ -42,7 +52,7 @@ void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
     for (size_t j = 0; j < visible.size(); j++) {
         Slot slot = SlotOf(p, sequence, visible[j], kv_head);
         for (int i = 0; i < p.head_dim; i++) {
-            sum[static_cast<size_t>(i)] += weights[j] * WeightAt(cache, slot.value + i);
+            sum[static_cast<size_t>(i)] += weights[j] * RowScale(p, slot.value_scale) * NumberAt(p, slot.value + i);
         }
     }
     for (int i = 0; i < p.head_dim; i++) {

@@ -43,12 +43,16 @@ void StoreToken(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
         const float* value = p.value + line;
         float key[kMostHeadDim];
         PrepareHead(p, p.key + line, p.key_norm, cosine, sine, key);
-        if (p.cache_type == WeightType::kFloat32) {
+        if (p.cache_type == CacheType::kFloat32) {
             float* cache = static_cast<float*>(p.cache);
             for (int i = 0; i < p.head_dim; i++) {
                 cache[slot.key + i * slot.stride] = key[i];
             }
             std::memcpy(cache + slot.value, value, static_cast<size_t>(p.head_dim) * sizeof(float));
+        } else if (p.cache_type == CacheType::kInt8) {
+            int8_t* cache = static_cast<int8_t*>(p.cache);
+            StoreInt8Row(key, p.head_dim, cache + slot.key, slot.stride, cache + slot.key_scale);
+            StoreInt8Row(value, p.head_dim, cache + slot.value, 1, cache + slot.value_scale);
         } else {
             uint16_t* cache = static_cast<uint16_t*>(p.cache);
             for (int i = 0; i < p.head_dim; i++) {

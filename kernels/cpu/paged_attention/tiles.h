@@ -50,11 +50,11 @@ void ScoreTile(const float* query, int64_t query_stride, const K* const* panels,
     }
     for (int64_t d = 0; d < dim; d++) {
         if (ahead != nullptr) {
-            // Two rows of a bfloat16 panel are one line: half of the panels at a time.
-            constexpr int kAtOnce = sizeof(K) == 4 || P == 1 ? P : P / 2;
+            // A line holds two rows of a bfloat16 panel, four of int8: so many parts of the panels take turns.
+            constexpr int kTurns = 4 / static_cast<int>(sizeof(K)) < P ? 4 / static_cast<int>(sizeof(K)) : P, kAtOnce = P / kTurns;
 #pragma GCC unroll 16
             for (int x = 0; x < kAtOnce; x++) {
-                __builtin_prefetch(ahead[x + (P - kAtOnce) * (d & 1)] + d * 16, 0, 2);
+                __builtin_prefetch(ahead[x + kAtOnce * (d % kTurns)] + d * 16, 0, 2);
             }
         }
         Vector key[V];
@@ -163,6 +163,11 @@ struct PagedTiles<T, Numbers<I...>> {
 };
 
 inline int Log2(int64_t value) { return 63 - __builtin_clzll(static_cast<unsigned long long>(value)); }
+
+// The scales of a block of int8, 0 where it has no key.
+struct BlockScales {
+    alignas(64) float keys[kBlock], values[kBlock];
+};
 
 // Where the keys and values of a block lie.
 template <class T>

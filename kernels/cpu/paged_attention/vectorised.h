@@ -27,6 +27,16 @@ inline void MergeSums(float* total, float* total_state, const float* sum, const 
     total_state[1] = total_state[1] * factor[0] + state[1] * factor[Simd::kLanes];
 }
 
+inline float Widened(float x) { return x; }
+inline float Widened(uint16_t x) { return WidenBFloat16(x); }
+inline float Widened(int8_t x) { return x; }
+
+inline void Scale(float* scores, const float* scales) {
+    for (int64_t j = 0; j < kBlock; j += Simd::kLanes) {
+        Simd::Store(scores + j, Simd::Multiply(Simd::Load(scores + j), Simd::Load(scales + j)));
+    }
+}
+
 // Turns the scores of one block into weights e^(score - maximum), 0 outside [from, to), and returns by what the sums so far shrink.
 inline float Soften(float* scores, int64_t from, int64_t to, float* state) {
     for (int64_t j = 0; j < from; j++) {
@@ -228,8 +238,10 @@ class PagedAttentionRun {
                 Simd::Store(sum + i, Simd::Zero());
             }
         }
-        if (p.cache_type == WeightType::kFloat32) {
+        if (p.cache_type == CacheType::kFloat32) {
             Blocks<float>(tile, run);
+        } else if (p.cache_type == CacheType::kInt8) {
+            Blocks<int8_t>(tile, run);
         } else {
             Blocks<uint16_t>(tile, run);
         }
@@ -238,12 +250,16 @@ class PagedAttentionRun {
     // The keys [skip, count) behind `from`, a multiple of kBlock. Panels wholly before them are never scored for a row that looks at them,
     // but a tile of several panels may read them: they stand for the first one that is there.
     template <class C>
-    void Find(const PagedTile& tile, int64_t from, int64_t skip, int64_t count, Lines<C>* lines) const {
+    void Find(const PagedTile& tile, int64_t from, int64_t skip, int64_t count, Lines<C>* lines, BlockScales* scales) const {
         const C* cache = static_cast<const C*>(p.cache);
         Walk walk(p, tile.sequence, from + skip, tile.kv_head);
         for (int64_t j = skip; j < count; j++) {
             Slot slot = walk.Next();
             lines->values[j] = cache + slot.value;
+            if constexpr (sizeof(C) == 1) {
+                scales->keys[j] = ScaleAt(cache + slot.key_scale);
+                scales->values[j] = ScaleAt(cache + slot.value_scale);
+            }
             if (j % kPanel == 0 || j == skip) {
                 lines->keys[j / kPanel] = cache + slot.key - j % kPanel;  // pages of whole panels, no others are read in place
             }
@@ -254,6 +270,13 @@ class PagedAttentionRun {
         for (int64_t x = 0; x < skip / kPanel; x++) {
             lines->keys[x] = lines->keys[skip / kPanel];
         }
+        if constexpr (sizeof(C) == 1) {
+            for (int64_t j = 0; j < kBlock; j++) {
+                if (j < skip || j >= count) {
+                    scales->keys[j] = scales->values[j] = 0;
+                }
+            }
+        }
     }
 
     // Keys and values are read in place, except keys in pages that hold no whole panels, and bfloat16 that would be widened again for every
@@ -262,17 +285,19 @@ class PagedAttentionRun {
     void Blocks(const PagedTile& tile, const KeyRun& run) {
         bool few = tile.tokens * tile.heads <= kMostRows, whole = p.page_size % kPanel == 0;
         Lines<C> lines[2];
+        BlockScales scales[2];
         int64_t from = run.begin / kBlock * kBlock, skip = run.begin - from;
         if (run.begin < run.to) {
-            Find(tile, from, skip, Smaller(kBlock, run.to - from), &lines[0]);
+            Find(tile, from, skip, Smaller(kBlock, run.to - from), &lines[0], &scales[0]);
         }
         // Beyond this split too: whoever works on it takes the next one, unless another thread does.
         for (int at = 0; from < run.to; from += kBlock, at = 1 - at, skip = 0) {
             int64_t count = Smaller(kBlock, run.to - from), next = Larger(0, Smaller(kBlock, run.end - from - kBlock));
             const Lines<C>& here = lines[at];
+            const BlockScales* scale = sizeof(C) == 1 ? &scales[at] : nullptr;
             Lines<C>& ahead = lines[1 - at];
             if (next > 0) {  // a walk looks its first page up where it begins: it must exist
-                Find(tile, from + kBlock, 0, next, &ahead);
+                Find(tile, from + kBlock, 0, next, &ahead, &scales[1 - at]);
             }
             for (int64_t j = next; j < kBlock; j++) {  // nothing there: what is asked for is here already
                 ahead.values[j] = here.values[0];
@@ -281,13 +306,13 @@ class PagedAttentionRun {
                 ahead.keys[x] = here.keys[0];
             }
             if (few && whole) {
-                Block(tile, run.sinks, from, count, here, here, &ahead, &ahead);
+                Block(tile, run.sinks, from, count, here, here, scale, &ahead, &ahead);
                 continue;
             }
             Lines<float> wide;
             WidenKeys(tile, from, skip, count, here, &wide);
             if (few || sizeof(C) == sizeof(float)) {
-                Block(tile, run.sinks, from, count, wide, here, static_cast<Lines<float>*>(nullptr), few ? &ahead : nullptr);
+                Block(tile, run.sinks, from, count, wide, here, scale, static_cast<Lines<float>*>(nullptr), few ? &ahead : nullptr);
                 continue;
             }
             for (int64_t j = skip; j < count; j++) {
@@ -302,7 +327,7 @@ class PagedAttentionRun {
                 }
             }
             Lines<float>* none = nullptr;
-            Block(tile, run.sinks, from, count, wide, wide, none, none);
+            Block(tile, run.sinks, from, count, wide, wide, scale, none, none);
         }
     }
 
@@ -330,15 +355,15 @@ class PagedAttentionRun {
                 bool there = x * kPanel + j >= skip && x * kPanel + j < count;
                 Slot slot = there ? walk.Next() : Slot{};
                 for (int64_t i = 0; i < p.head_dim; i++) {
-                    panel[i * kPanel + j] = there ? WeightAt({p.cache, p.cache_type}, slot.key + i * slot.stride) : 0;
+                    panel[i * kPanel + j] = there ? Widened(static_cast<const C*>(p.cache)[slot.key + i * slot.stride]) : 0;
                 }
             }
         }
     }
 
     template <class K, class V>
-    void Block(const PagedTile& tile, bool sinks, int64_t from, int64_t count, const Lines<K>& keys, const Lines<V>& values, const Lines<K>* keys_ahead,
-               const Lines<V>* values_ahead) {
+    void Block(const PagedTile& tile, bool sinks, int64_t from, int64_t count, const Lines<K>& keys, const Lines<V>& values, const BlockScales* scales,
+               const Lines<K>* keys_ahead, const Lines<V>* values_ahead) {
         // What the tokens see never begins or ends earlier than what their predecessors see: those that see some of it are neighbours.
         auto rows_of = [&](int64_t begin, int64_t end) {
             Range rows{0, tile.tokens};
@@ -371,7 +396,14 @@ class PagedAttentionRun {
             }
             if (seen.begin < seen.end) {
                 for (int64_t r = t * tile.heads; r < next * tile.heads; r++) {
-                    tile.ratio[r] = Soften(tile.scores + r * kBlock, seen.begin, seen.end, tile.sum_state + 2 * r);
+                    float* scores = tile.scores + r * kBlock;
+                    if (scales != nullptr) {
+                        Scale(scores, scales->keys);
+                    }
+                    tile.ratio[r] = Soften(scores, seen.begin, seen.end, tile.sum_state + 2 * r);
+                    if (scales != nullptr) {
+                        Scale(scores, scales->values);
+                    }
                 }
                 // Only the keys that are seen: a weight of 0 would not hide a value that is not finite.
                 int64_t row = t * tile.heads;

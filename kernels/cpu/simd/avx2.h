@@ -41,6 +41,13 @@ struct Simd {
         }
         return Load(part);
     }
+    static Vector Load(const int8_t* x, int64_t count) {
+        alignas(8) int8_t part[kLanes] = {};
+        for (int64_t i = 0; i < count; i++) {
+            part[i] = x[i];
+        }
+        return Load(part);
+    }
     // Of kLanes pairs of bfloat16: the first and the second of each pair.
     static Vector LoadFirsts(const uint16_t* x) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)), 16));

@@ -37,6 +37,9 @@ struct Simd {
     static Vector Load(const uint16_t* x, int64_t count) {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(Mask(count), x)), 16));
     }
+    static Vector Load(const int8_t* x, int64_t count) {
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(Mask(count), x)));
+    }
     // Of kLanes pairs of bfloat16: the first and the second of each pair.
     static Vector LoadFirsts(const uint16_t* x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(x), 16)); }
     static Vector LoadSeconds(const uint16_t* x) {

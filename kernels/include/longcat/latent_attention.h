@@ -10,6 +10,8 @@
 //
 // Cache: [pages, page_size, rank + rope], one line per token: [ c (normed, scaled) | r (rotated) ]. The token at position p of
 // sequence s lies in page block_table[s, p / page_size], slot p % page_size. The kernel writes the new tokens' lines, then attends.
+// int8 (longcat/cache.h): c and r are rows of their own, a line is bytes: | c int8 [rank] | r int8 [rope] | scale of c | scale of r |, the two
+// scales float32, wherever that falls. Scores and sums are float32: a row's sum of integers times floats is scaled once it is complete.
 //
 //   tokens packed:  | sequence 0 | sequence 1 |…      query_start [S+1];  context_length [S] counts the cache after this step
 //
@@ -29,6 +31,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "longcat/cache.h"
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
 #include "longcat/status.h"
@@ -54,8 +57,8 @@ struct LatentAttentionArguments {
     const int32_t* query_start = nullptr;
     const int32_t* context_length = nullptr;
     const int32_t* block_table = nullptr;  // [sequences, block_table_width], anything where no new token sees a key of the page
-    void* cache = nullptr;                 // [pages, page_size, rank + rope], read and written
-    WeightType cache_type = WeightType::kFloat32;
+    void* cache = nullptr;                 // [pages, page_size] lines, read and written
+    CacheType cache_type = CacheType::kFloat32;
     float* output = nullptr;  // [tokens, num_heads · v]
 };
 

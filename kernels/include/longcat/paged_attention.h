@@ -15,6 +15,13 @@
 //
 //   | keys: panels of 16 slots, [head_dim, 16] each (the last one [head_dim, page_size % 16]) | values [page_size, head_dim] |
 //
+// int8 (longcat/cache.h): the key and the value of a token and kv head are a row each; the same order in bytes, and behind the values the
+// scales of the page's slots:
+//
+//   | keys int8 | values int8 | scales of the keys float32 [page_size] | scales of the values float32 [page_size] |
+//
+// Scores and sums are float32: a score is scaled once its sum is complete, a weight before it multiplies its value.
+//
 // A panel holds one element of 16 keys side by side, so that one vector holds the scores of 16 keys: a score is summed in its own lane
 // over ascending elements, and no vector is ever added up across its lanes. A page's keys and values of a head are one stream of memory.
 //
@@ -38,6 +45,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "longcat/cache.h"
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
 #include "longcat/status.h"
@@ -63,8 +71,8 @@ struct PagedAttentionArguments {
     const int32_t* query_start = nullptr;
     const int32_t* context_length = nullptr;
     const int32_t* block_table = nullptr;  // [sequences, block_table_width], anything where no new token sees a key of the page
-    void* cache = nullptr;                 // [pages, page_size, 2 · num_kv_heads · head_dim], read and written
-    WeightType cache_type = WeightType::kFloat32;
+    void* cache = nullptr;                 // [pages] as above, read and written
+    CacheType cache_type = CacheType::kFloat32;
     float* output = nullptr;  // [tokens, num_heads · head_dim]
 };
 

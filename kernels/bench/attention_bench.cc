@@ -1,0 +1,283 @@
+// The two attentions over their paged caches against what one core can do: the read bandwidth B over the cache for grouped queries in decoding,
+// the peak P of float32 multiply-adds for latent attention and prefill, both measured here.
+//   longcat_attention_bench [--only streaming|decode|prefill] [--seconds S] [--core C]
+// streaming: one new token behind 2K to 1M tokens of context with the pattern 128 / 1 / 7, beside full attention behind 128K: what long
+// contexts cost. Asserted: the slowest context takes at most 1.2 times what the fastest takes, full attention at least 50 times as much.
+// One thread, pinned to core C (default 1, where there is one), its processor time, the best of S seconds (0.5) a line. A cache is larger than
+// the processor's caches; streaming steps take other pages of it in turn, as the layers of a model do.
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "../tests/cache_bytes.h"
+#include "longcat/latent_attention.h"
+#include "longcat/paged_attention.h"
+#include "machine.h"
+#include "pool.h"
+
+using namespace longcat;
+using bench::Best;
+
+namespace {
+
+constexpr int64_t kPage = 16;
+const StreamingPattern kPattern = {128, 1, 7};
+
+double seconds = 0.5, peak = 0, bandwidth = 0;
+
+// Twelve independent sums of eight lanes: two of them a cycle is what the processors at hand do at most, with 512 bits one of sixteen.
+__attribute__((target("avx2,fma"))) void Multiply(int64_t steps) {
+    __m256 one = _mm256_set1_ps(1e-9f), s[12];
+    for (__m256& sum : s) {
+        sum = one;
+    }
+    for (int64_t i = 0; i < steps; i++) {
+#pragma GCC unroll 12
+        for (__m256& sum : s) {
+            asm volatile("vfmadd213ps %1, %1, %0" : "+x"(sum) : "x"(one));
+        }
+    }
+    asm volatile("" ::"x"(s[0]), "x"(s[11]));
+}
+
+double Peak() {
+    constexpr int64_t kSteps = 1'000'000;
+    return 2.0 * 8 * 12 * kSteps / Best(seconds, [] { Multiply(kSteps); });
+}
+
+// One cache for all lines: enough for 128K tokens of the widest line in bfloat16.
+struct Memory {
+    int64_t bytes;
+    bench::Buffer buffer;
+    explicit Memory(int64_t of) : bytes(of), buffer(of) {
+        // Halves of small floats: finite in every type, scales of int8 rows as well.
+        test::Random random(5);
+        uint16_t* halves = reinterpret_cast<uint16_t*>(buffer.data());
+        for (int64_t i = 0; i < bytes / 2; i++) {
+            halves[i] = static_cast<uint16_t>(0x3c00 + (random.Next() & 0x80ff));
+        }
+    }
+};
+
+// One sequence whose last `fresh` tokens are new.
+struct Tokens {
+    int64_t context, fresh, pages;
+    std::vector<int64_t> positions;
+    std::vector<int32_t> start, length, table;
+    std::vector<int64_t> seen;  // the columns that need a page
+
+    Tokens(int64_t of, int64_t of_fresh, int64_t of_pages, const StreamingPattern& pattern) : context(of), fresh(of_fresh), pages(of_pages) {
+        for (int64_t i = context - fresh; i < context; i++) {
+            positions.push_back(i);
+        }
+        start = {0, static_cast<int32_t>(fresh)}, length = {static_cast<int32_t>(context)};
+        table.assign(static_cast<size_t>((context + kPage - 1) / kPage), -1);
+        for (int64_t b = 0; b < static_cast<int64_t>(table.size()); b++) {
+            int64_t block = pattern.block_size == 0 ? 0 : ((b + 1) * kPage - 1) / pattern.block_size;
+            if (pattern.block_size == 0 || b * kPage / pattern.block_size < pattern.sink_blocks ||
+                block > (context - fresh) / pattern.block_size - pattern.local_blocks) {
+                seen.push_back(b);
+            }
+        }
+        Deal(0);
+    }
+    // Pages from `first` on, in an order that no prefetcher guesses.
+    void Deal(int64_t first) {
+        int64_t count = static_cast<int64_t>(seen.size());
+        if (count > pages) {
+            std::printf("%d pages are too few\n", static_cast<int>(pages));
+            std::exit(1);
+        }
+        int64_t step = 7919 % count == 0 ? 1 : 7919;
+        while (std::gcd(step, count) != 1) {
+            step++;
+        }
+        for (int64_t i = 0; i < count; i++) {
+            table[static_cast<size_t>(seen[static_cast<size_t>(i)])] = static_cast<int32_t>((first + i * step % count) % pages);
+        }
+    }
+    int64_t Keys(const StreamingPattern& pattern) const {
+        int64_t keys = 0;
+        for (int64_t p : positions) {
+            int64_t sinks = int64_t{pattern.sink_blocks} * pattern.block_size,
+                    local = pattern.block_size == 0 ? 0 : std::max(sinks, (p / pattern.block_size - pattern.local_blocks + 1) * pattern.block_size);
+            keys += std::min(sinks, p + 1) + std::max<int64_t>(0, p + 1 - local);
+        }
+        return keys;
+    }
+    template <class Arguments>
+    void Fill(Arguments* p) const {
+        p->tokens = fresh, p->sequences = 1, p->pages = pages, p->page_size = kPage, p->block_table_width = static_cast<int64_t>(table.size());
+        p->position_ids = positions.data(), p->query_start = start.data(), p->context_length = length.data(), p->block_table = table.data();
+    }
+};
+
+struct Line {
+    double time, bytes, multiply_adds;
+};
+
+void Print(const std::string& name, const Line& line) {
+    std::printf("%-78s %11.1f us %7.1f GB/s (%3.0f %% of B) %7.1f GFLOP/s (%3.0f %% of P)\n", name.c_str(), line.time * 1e6,
+                line.bytes / line.time / 1e9, 100 * line.bytes / line.time / bandwidth, 2 * line.multiply_adds / line.time / 1e9,
+                200 * line.multiply_adds / line.time / peak);
+    std::fflush(stdout);
+}
+
+template <class Run>
+double Time(Tokens* tokens, bool turns, Run&& run) {
+    int64_t at = 0, count = static_cast<int64_t>(tokens->seen.size());
+    double best = 1e9, until = bench::Seconds(CLOCK_MONOTONIC) + seconds;
+    for (int i = 0; i < 2 || bench::Seconds(CLOCK_MONOTONIC) < until; i++) {
+        if (turns) {
+            tokens->Deal(at);
+            at = (at + count) % tokens->pages;
+        }
+        double begin = bench::Seconds(CLOCK_THREAD_CPUTIME_ID);
+        run();
+        best = std::min(best, bench::Seconds(CLOCK_THREAD_CPUTIME_ID) - begin);
+    }
+    return best;
+}
+
+void Succeeded(const Status& status) {
+    if (!status.ok()) {
+        std::printf("%s\n", status.message);
+        std::exit(1);
+    }
+}
+
+struct Grouped {
+    int heads, kv_heads, dim;
+};
+
+Line Paged(CpuPath path, const Memory& memory, const Grouped& shape, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern) {
+    test::Random random(6);
+    PagedAttentionArguments p;
+    p.num_heads = shape.heads, p.num_kv_heads = shape.kv_heads, p.head_dim = p.rotary_dim = shape.dim, p.softmax_scale = 0.09f;
+    p.streaming = pattern, p.cache_type = type, p.cache = memory.buffer.data();
+    int64_t line = PagedLineBytes(type, shape.kv_heads, shape.dim);
+    Tokens tokens(context, fresh, memory.bytes / (kPage * line), pattern);
+    tokens.Fill(&p);
+    int64_t width = int64_t{shape.heads} * shape.dim, kv_width = int64_t{shape.kv_heads} * shape.dim;
+    std::vector<float> query = random.Floats(fresh * width), key = random.Floats(fresh * kv_width), value = random.Floats(fresh * kv_width),
+                       frequencies = random.Floats(shape.dim / 2), output(static_cast<size_t>(fresh * width));
+    p.query = query.data(), p.key = key.data(), p.value = value.data(), p.inv_freq = frequencies.data(), p.output = output.data();
+    bench::Buffer workspace(static_cast<int64_t>(PagedAttentionWorkspace(p)));
+    int64_t keys = tokens.Keys(pattern);
+    double time = Time(&tokens, pattern.block_size > 0, [&] { Succeeded(PagedAttention(path, p, workspace.data(), {})); });
+    return {time, static_cast<double>(static_cast<int64_t>(tokens.seen.size()) * kPage * line), 2.0 * static_cast<double>(keys * width)};
+}
+
+Line Latent(CpuPath path, const Memory& memory, int heads, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern) {
+    constexpr int kNope = 128, kRope = 64, kValue = 128, kRank = 512;
+    test::Random random(7);
+    LatentAttentionArguments p;
+    p.num_heads = heads, p.nope = kNope, p.rope = kRope, p.v = kValue, p.rank = kRank, p.epsilon = 1e-6f, p.softmax_scale = 0.07f;
+    p.streaming = pattern, p.cache_type = type, p.cache = memory.buffer.data();
+    int64_t line = LatentLineBytes(type, kRank, kRope), weights = int64_t{heads} * (kNope + kValue) * kRank;
+    Tokens tokens(context, fresh, memory.bytes / (kPage * line), pattern);
+    tokens.Fill(&p);
+    std::vector<float> query = random.Floats(fresh * heads * (kNope + kRope)), latent = random.Floats(fresh * (kRank + kRope)),
+                       norm = random.Floats(kRank), frequencies = random.Floats(kRope / 2), output(static_cast<size_t>(fresh * heads * kValue));
+    std::vector<uint16_t> kv_b(static_cast<size_t>(weights), 0x3c00);
+    p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.inv_freq = frequencies.data(), p.output = output.data();
+    p.kv_b = {kv_b.data(), WeightType::kBFloat16};
+    bench::Buffer workspace(static_cast<int64_t>(LatentAttentionWorkspace(p)));
+    int64_t keys = tokens.Keys(pattern);
+    double time = Time(&tokens, pattern.block_size > 0, [&] { Succeeded(LatentAttention(path, p, workspace.data(), {})); });
+    double fold = static_cast<double>(fresh * weights), attend = static_cast<double>(keys * heads * (kRank + kRope + kRank));
+    return {time, static_cast<double>(static_cast<int64_t>(tokens.seen.size()) * kPage * line) + static_cast<double>(weights * 2), fold + attend};
+}
+
+const Grouped kGrouped = {32, 8, 128};
+int missed = 0;
+
+void Hold(bool kept, const std::string& what) {
+    std::printf("%s: %s\n", what.c_str(), kept ? "kept" : "MISSED");
+    missed += kept ? 0 : 1;
+}
+
+template <class Run>
+void Streaming(const std::string& name, Run&& run) {
+    constexpr int64_t kContexts[] = {2048, 8192, 32'768, 131'072, 524'288, 1'048'576};
+    Line lines[std::size(kContexts)];
+    for (int round = 0; round < 3; round++) {  // in turns: what disturbs the machine for a while disturbs all of them
+        for (size_t i = 0; i < std::size(kContexts); i++) {
+            Line line = run(kContexts[i], kPattern);
+            lines[i] = round == 0 || line.time < lines[i].time ? line : lines[i];
+        }
+    }
+    double least = 1e9, most = 0, at_128k = 0;
+    for (size_t i = 0; i < std::size(kContexts); i++) {
+        Print(test::Text("%s, streaming, 1 token, context %d", name.c_str(), static_cast<int>(kContexts[i])), lines[i]);
+        least = std::min(least, lines[i].time), most = std::max(most, lines[i].time);
+        at_128k = kContexts[i] == 131'072 ? lines[i].time : at_128k;
+    }
+    Line full = run(131'072, StreamingPattern{});
+    Print(test::Text("%s, full, 1 token, context 131072", name.c_str()), full);
+    Hold(most <= 1.2 * least, test::Text("%s: 2K to 1M within a factor of %.3f (1.2)", name.c_str(), most / least));
+    Hold(full.time >= 50 * at_128k, test::Text("%s: full is %.0f times streaming at 128K (50)", name.c_str(), full.time / at_128k));
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    std::string only;
+    int core = 1;
+    for (int i = 1; i + 1 < count; i += 2) {
+        std::string name = arguments[i];
+        if (name == "--only") {
+            only = arguments[i + 1];
+        } else if (name == "--seconds") {
+            seconds = std::atof(arguments[i + 1]);
+        } else if (name == "--core") {
+            core = std::atoi(arguments[i + 1]);
+        } else {
+            std::printf("unknown option %s; known: --only streaming|decode|prefill, --seconds S, --core C\n", arguments[i]);
+            return 2;
+        }
+    }
+    bench::Pin(core);
+    Memory memory(int64_t{131'072} * PagedLineBytes(CacheType::kBFloat16, kGrouped.kv_heads, kGrouped.dim));
+    peak = Peak(), bandwidth = bench::ReadBandwidth(memory.buffer.data(), memory.bytes, seconds);
+    std::printf("P %.1f GFLOP/s, B %.1f GB/s\n", peak / 1e9, bandwidth / 1e9);
+    const char* forced = std::getenv("LONGCAT_KERNEL");
+    for (CpuPath path : test::FastPaths()) {
+        if (forced != nullptr && std::strcmp(forced, Name(path)) != 0) {
+            continue;
+        }
+        for (CacheType type : {CacheType::kBFloat16, CacheType::kInt8}) {
+            std::string paged = test::Text("%s Paged %d/%d heads of %d, %s", Name(path), kGrouped.heads, kGrouped.kv_heads, kGrouped.dim, test::Name(type));
+            std::string latent = test::Text("%s Latent 32 heads, %s", Name(path), test::Name(type));
+            if (only.empty() || only == "streaming") {
+                Streaming(paged, [&](int64_t context, const StreamingPattern& pattern) { return Paged(path, memory, kGrouped, type, context, 1, pattern); });
+                Streaming(latent, [&](int64_t context, const StreamingPattern& pattern) { return Latent(path, memory, 32, type, context, 1, pattern); });
+            }
+            for (int64_t context : {4096, 32'768, 131'072}) {
+                if (!only.empty() && only != "decode") {
+                    break;
+                }
+                for (const Grouped& shape : {Grouped{8, 8, 128}, Grouped{16, 8, 128}, kGrouped}) {
+                    Print(test::Text("%s Paged %d/%d heads of %d, %s, 1 token, context %d", Name(path), shape.heads, shape.kv_heads, shape.dim,
+                                     test::Name(type), static_cast<int>(context)),
+                          Paged(path, memory, shape, type, context, 1, {}));
+                }
+                Print(test::Text("%s, 1 token, context %d", latent.c_str(), static_cast<int>(context)), Latent(path, memory, 32, type, context, 1, {}));
+            }
+            for (int64_t context : {4096, 16'384}) {
+                if (!only.empty() && only != "prefill") {
+                    break;
+                }
+                for (const StreamingPattern& pattern : {StreamingPattern{}, kPattern}) {
+                    const char* kind = pattern.block_size == 0 ? "full" : "streaming";
+                    Print(test::Text("%s, %s, 1024 tokens, context %d", paged.c_str(), kind, static_cast<int>(context)),
+                          Paged(path, memory, kGrouped, type, context, 1024, pattern));
+                    Print(test::Text("%s, %s, 256 tokens, context %d", latent.c_str(), kind, static_cast<int>(context)),
+                          Latent(path, memory, 32, type, context, 256, pattern));
+                }
+            }
+        }
+    }
+    return missed;
+}
