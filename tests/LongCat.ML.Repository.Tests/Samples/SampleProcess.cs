@@ -16,14 +16,20 @@ internal static class SampleProcess
         return printed;
     }
 
-    public static async Task<(int Code, string Printed, string Error)> StartAsync(string sample, params string[] arguments)
+    public static Task<(int Code, string Printed, string Error)> StartAsync(string sample, params string[] arguments) => StartWithInputAsync(sample, "", arguments);
+
+    /// <summary>Runs a sample to its end with text at its standard input.</summary>
+    public static async Task<(int Code, string Printed, string Error)> StartWithInputAsync(string sample, string input, params string[] arguments)
     {
         ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, sample + ".dll"), .. arguments])
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
         using Process process = Process.Start(start)!;
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
         Task<string> error = process.StandardError.ReadToEndAsync();
         string printed = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
