@@ -40,8 +40,23 @@ public sealed class ModelManifestTests : IDisposable
         StreamingAttentionConfig streaming = new() { BlockSize = 64, SinkBlocks = 2, LocalBlocks = 5, AttentionLayers = [1] };
         (Sample() with { Streaming = streaming }).Write(Folder());
         Assert.Equal(streaming, ModelManifest.Read(Folder()).Streaming);
-        CheckpointException refused = Assert.Throws<CheckpointException>(() => (Sample() with { Streaming = streaming, Operators = OperatorSet.Standard }).Write(Folder()));
+        CheckpointException refused = Assert.Throws<CheckpointException>(() => (Sample() with { Streaming = streaming, Operators = OperatorSet.Standard, CacheType = CacheType.Float32 }).Write(Folder()));
         Assert.Contains("streaming is present; expected none in an export with standard operators", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(CacheType.Float32, "float32", 4)]
+    [InlineData(CacheType.BFloat16, "bfloat16", 2)]
+    [InlineData(CacheType.Int8, "int8", 1)]
+    public void Cache_types_have_a_name_and_a_size(CacheType type, string name, int bytes)
+    {
+        (Sample() with { CacheType = type }).Write(Folder());
+        Assert.Equal(type, ModelManifest.Read(Folder()).CacheType);
+        Assert.Contains($"\"cache_type\": \"{name}\"", File.ReadAllText(Path.Combine(Folder(), ModelManifest.FileName)), StringComparison.Ordinal);
+        Assert.Equal(bytes, type.ElementSize());
+        Assert.Equal(
+            type != CacheType.Float32,
+            Record.Exception(() => (Sample() with { CacheType = type, Operators = OperatorSet.Standard }).Write(Folder())) is CheckpointException);
     }
 
     [Fact]
@@ -88,7 +103,7 @@ public sealed class ModelManifestTests : IDisposable
     [InlineData("caches", "[{\"width\": 0}]", "width is 0")]
     [InlineData("caches", "[{\"width\": 8, \"heads\": 2}]", "caches[0].heads")]
     [InlineData("draft_caches", "[]", "draft_caches")]
-    [InlineData("cache_type", "\"float16\"", "float32 or bfloat16")]
+    [InlineData("cache_type", "\"float16\"", "float32, bfloat16 or int8")]
     [InlineData("streaming", "[]", "streaming is []; expected an object with the keys block_size, sink_blocks, local_blocks and caches")]
     [InlineData("streaming", "null", "streaming is null; expected an object")]
     [InlineData("streaming", "{}", "the key block_size is missing")]

@@ -22,12 +22,16 @@ internal sealed class DecoderReference : IDisposable
 
     private readonly Func<string, float[]?>? _weights;
     private readonly Func<string, double[], double[]>? _round;
+    private readonly Func<double[], double[]>? _cached;
 
     /// <param name="folder">The checkpoint.</param>
     /// <param name="weights">Other values for a tensor of that name, or null for the checkpoint's own.</param>
     /// <param name="round">What becomes of a row before the matrix of that name reads it.</param>
-    public DecoderReference(string folder, Func<string, float[]?>? weights = null, Func<string, double[], double[]>? round = null)
+    /// <param name="cached">What becomes of a head's rotated key, and of its value, in the cache.</param>
+    public DecoderReference(
+        string folder, Func<string, float[]?>? weights = null, Func<string, double[], double[]>? round = null, Func<double[], double[]>? cached = null)
     {
+        _cached = cached;
         _weights = weights;
         _round = round;
         _checkpoint = Checkpoint.Open(folder);
@@ -74,7 +78,8 @@ internal sealed class DecoderReference : IDisposable
         {
             int shared = head * _keyValueHeads / _heads;
             double[][] queries = [.. q.Select((row, t) => Rotate(Normed(row.AsSpan(head * _dimension, _dimension), $"{prefix}.q_norm"), t))];
-            double[][] keys = [.. k.Select((row, t) => Rotate(Normed(row.AsSpan(shared * _dimension, _dimension), $"{prefix}.k_norm"), t))];
+            double[][] keys = [.. k.Select((row, t) => Cached(Rotate(Normed(row.AsSpan(shared * _dimension, _dimension), $"{prefix}.k_norm"), t)))];
+            double[][] values = [.. v.Select(row => Cached(row.AsSpan(shared * _dimension, _dimension).ToArray()))];
             for (int t = 0; t < x.Length; t++)
             {
                 int[] seen = [.. Enumerable.Range(0, t + 1).Where(j => j > t - window && Streams(layer, t, j))];
@@ -83,7 +88,7 @@ internal sealed class DecoderReference : IDisposable
                 {
                     for (int d = 0; d < _dimension; d++)
                     {
-                        output[t][(head * _dimension) + d] += p[s] * v[seen[s]][(shared * _dimension) + d];
+                        output[t][(head * _dimension) + d] += p[s] * values[seen[s]][d];
                     }
                 }
             }
@@ -91,6 +96,8 @@ internal sealed class DecoderReference : IDisposable
 
         return Linear(output, $"{prefix}.o_proj");
     }
+
+    private double[] Cached(double[] row) => _cached is null ? row : _cached(row);
 
     /// <summary>Whether a streaming attention's query sees a key before it; always where the layer is not streaming.</summary>
     private bool Streams(int layer, int query, int key)

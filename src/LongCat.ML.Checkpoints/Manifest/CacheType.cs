@@ -8,4 +8,9 @@ public enum CacheType
 
     /// <summary>bfloat16, 2 bytes an element; written as <c>bfloat16</c> in longcat.json.</summary>
     BFloat16,
+
+    /// <summary>
+    /// 8-bit integers with a float32 scale for every row of them, 1 byte an element and 4 a scale; written as <c>int8</c> in longcat.json. The caches are bytes to whoever binds them.
+    /// </summary>
+    Int8,
 }

@@ -56,7 +56,8 @@ internal static class ManifestReader
             {
                 "float32" => CacheType.Float32,
                 "bfloat16" => CacheType.BFloat16,
-                _ => throw Wrong(path, "cache_type", root.GetProperty("cache_type"), "float32 or bfloat16"),
+                "int8" => CacheType.Int8,
+                _ => throw Wrong(path, "cache_type", root.GetProperty("cache_type"), "float32, bfloat16 or int8"),
             },
             Streaming = root.TryGetProperty("streaming", out JsonElement streaming) ? Streaming(streaming, path) : null,
             Files = Files(root, path),

@@ -114,6 +114,7 @@ public sealed partial record ModelManifest
             Require(cache.Width >= 1, "width", cache.Width, "at least 1");
         }
 
+        Require(Operators == OperatorSet.LongCat || CacheType == CacheType.Float32, "cache_type", CacheType, "float32 in an export with standard operators");
         if (Streaming is { } streaming)
         {
             Require(Operators == OperatorSet.LongCat, "streaming", "present", "none in an export with standard operators");

@@ -115,5 +115,10 @@ public sealed partial record ModelManifest
         _ => "f32",
     };
 
-    private static string CacheTypeName(CacheType type) => type == CacheType.BFloat16 ? "bfloat16" : "float32";
+    private static string CacheTypeName(CacheType type) => type switch
+    {
+        CacheType.BFloat16 => "bfloat16",
+        CacheType.Int8 => "int8",
+        _ => "float32",
+    };
 }

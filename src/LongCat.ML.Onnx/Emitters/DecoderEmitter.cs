@@ -17,10 +17,11 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
         ModelWriter writer = emission.Writer("model");
         GraphBuilder graph = writer.Graph;
         ElementType type = ElementTypeOf(emission.CacheType);
+        int width = LineWidth(type, config.CacheWidth, scales: 2 * config.NumKeyValueHeads);
         Value inputIds = graph.Input("input_ids", ElementType.Int64, "T");
         IReadOnlyList<StepInputs> steps = EmitAttentionSteps(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value[] caches = [.. Enumerable.Range(0, config.NumLayers).Select(layer => EmitCache(graph, layer, steps[layer], type, config.CacheWidth))];
+        Value[] caches = [.. Enumerable.Range(0, config.NumLayers).Select(layer => EmitCache(graph, layer, steps[layer], type, width))];
 
         Value h = EmitTokenEmbedding(writer, inputIds);
         for (int layer = 0; layer < config.NumLayers; layer++)
@@ -38,11 +39,11 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
         EmitHead(writer, h, "model.norm.weight", logitsIndex, "hidden");
         for (int layer = 0; layer < config.NumLayers; layer++)
         {
-            EmitCacheOutput(graph, layer, steps[layer], type, config.CacheWidth);
+            EmitCacheOutput(graph, layer, steps[layer], type, width);
         }
 
         writer.Complete();
-        return new EmittedModel(graph, null, [.. Enumerable.Repeat(new CacheLayout(config.CacheWidth), config.NumLayers)], null, NgramNeighbors: 0) { Sites = writer.Sites };
+        return new EmittedModel(graph, null, [.. Enumerable.Repeat(new CacheLayout(width), config.NumLayers)], null, NgramNeighbors: 0) { Sites = writer.Sites };
     }
 
     /// <returns><c>residual + o_proj(attention(x))</c>.</returns>

@@ -27,7 +27,7 @@ internal sealed partial class LongcatFlashEmitter
         Value mainHidden = graph.Input("hidden", ElementType.Float, "T", config.HiddenSize);
         StepInputs step = EmitStepInputs(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value cache = EmitCache(graph, 0, step, cacheType, config.CacheWidth);
+        Value cache = EmitCache(graph, 0, step, cacheType, LineWidth(cacheType));
 
         Value embedding = EmitFloatNorm(writer, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(writer, inputIds), "embedding_norm");
         Value hidden = EmitFloatNorm(writer, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");
@@ -41,7 +41,7 @@ internal sealed partial class LongcatFlashEmitter
         Value output = EmitMlp(writer, $"{DraftPrefix}.transformer_layer.mlp", mlpInput, a, "draft.mlp");
 
         EmitHead(writer, output, "model.mtp.norm.weight", logitsIndex, "hidden_out");
-        EmitCacheOutput(graph, 0, step, cacheType, config.CacheWidth);
+        EmitCacheOutput(graph, 0, step, cacheType, LineWidth(cacheType));
         writer.Complete();
     }
 }

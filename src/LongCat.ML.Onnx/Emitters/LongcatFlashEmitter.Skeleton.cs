@@ -12,7 +12,7 @@ internal sealed partial class LongcatFlashEmitter
         IReadOnlyList<StepInputs> steps = EmitAttentionSteps(graph);
         Value ngramContext = config.NGram is null ? Value.None : graph.Input("ngram_context", ElementType.Int64, "S", config.NGram.NeighborNum - 1);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
-        Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers).Select(i => EmitCache(graph, i, steps[i], cacheType, config.CacheWidth))];
+        Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers).Select(i => EmitCache(graph, i, steps[i], cacheType, LineWidth(cacheType)))];
 
         Value h = config.NGram is null
             ? EmitTokenEmbedding(writer, inputIds)
@@ -25,7 +25,7 @@ internal sealed partial class LongcatFlashEmitter
         EmitHead(writer, h, "model.norm.weight", logitsIndex, "hidden");
         for (int i = 0; i < caches.Length; i++)
         {
-            EmitCacheOutput(graph, i, steps[i], cacheType, config.CacheWidth);
+            EmitCacheOutput(graph, i, steps[i], cacheType, LineWidth(cacheType));
         }
 
         writer.Complete();

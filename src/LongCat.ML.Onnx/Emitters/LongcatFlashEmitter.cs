@@ -24,12 +24,15 @@ internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : P
         return new EmittedModel(
             model.Graph,
             draft?.Graph,
-            [.. Enumerable.Repeat(new CacheLayout(config.CacheWidth), config.AttentionSubLayers)],
-            draft is null ? null : [new CacheLayout(config.CacheWidth)],
+            [.. Enumerable.Repeat(new CacheLayout(LineWidth(cache)), config.AttentionSubLayers)],
+            draft is null ? null : [new CacheLayout(LineWidth(cache))],
             config.NGram?.NeighborNum ?? 0)
         {
             Sites = model.Sites,
             DraftSites = draft?.Sites ?? [],
         };
     }
+
+    /// <summary>The latent and the rotated key have a scale each.</summary>
+    private int LineWidth(ElementType cache) => LineWidth(cache, config.CacheWidth, scales: 2);
 }

@@ -8,7 +8,15 @@ internal abstract class PackedEmitter(ModelConfig config) : ModelEmitter
 {
     protected const string EmbeddingName = "model.embed_tokens.weight";
 
-    protected static ElementType ElementTypeOf(CacheType cacheType) => cacheType == CacheType.BFloat16 ? ElementType.Bfloat16 : ElementType.Float;
+    protected static ElementType ElementTypeOf(CacheType cacheType) => cacheType switch
+    {
+        CacheType.BFloat16 => ElementType.Bfloat16,
+        CacheType.Int8 => ElementType.Uint8,
+        _ => ElementType.Float,
+    };
+
+    /// <summary>Elements of a token in a cache: its values, and behind int8 ones the bytes of their float32 scales.</summary>
+    protected static int LineWidth(ElementType type, int values, int scales) => type == ElementType.Uint8 ? values + (sizeof(float) * scales) : values;
 
     /// <summary>The step's inputs of an attention that sees the whole context.</summary>
     protected static StepInputs EmitStepInputs(GraphBuilder graph) =>

@@ -21,7 +21,7 @@ internal static class ExportSummary
         Fact(text, "folder", Path.GetFullPath(folder));
         Fact(text, "operators", manifest.Operators == OperatorSet.Standard ? "ONNX and com.microsoft" : "longcat");
         Fact(text, "model", Line($"hidden size {manifest.HiddenSize:N0}, vocabulary {manifest.VocabSize:N0}, {manifest.MaxPositions:N0} tokens of context"));
-        Fact(text, "caches", Line($"{manifest.Caches.Count} in {manifest.CacheType.ToString().ToLowerInvariant()}, {manifest.Caches.Sum(cache => (long)cache.Width):N0} values per token"));
+        Fact(text, "caches", Line($"{manifest.Caches.Count} in {manifest.CacheType.ToString().ToLowerInvariant()}, {manifest.Caches.Sum(cache => (long)cache.Width):N0} {(manifest.CacheType == CacheType.Int8 ? "bytes" : "values")} per token"));
         if (manifest.Streaming is { } streaming)
         {
             Fact(text, "streaming", Line($"{streaming.AttentionLayers.Count} of the caches: {streaming.SinkBlocks:N0} first and {streaming.LocalBlocks:N0} latest blocks of {streaming.BlockSize:N0}, at most {streaming.Span:N0} tokens"));

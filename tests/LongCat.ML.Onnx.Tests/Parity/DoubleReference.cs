@@ -10,7 +10,9 @@ namespace LongCat.ML.Onnx.Tests;
 /// <param name="checkpoint">The model.</param>
 /// <param name="weights">Other values for a tensor of that name, or null for the checkpoint's own.</param>
 /// <param name="round">What becomes of a row before the matrix of that name reads it.</param>
-internal sealed class DoubleReference(Checkpoint checkpoint, Func<string, float[]?>? weights = null, Func<string, double[], double[]>? round = null)
+/// <param name="cached">What becomes of a token's scaled latent, and of its rotated key, in the cache.</param>
+internal sealed class DoubleReference(
+    Checkpoint checkpoint, Func<string, float[]?>? weights = null, Func<string, double[], double[]>? round = null, Func<double[], double[]>? cached = null)
 {
     private const double LayerEps = 1e-5;
 
@@ -90,8 +92,8 @@ internal sealed class DoubleReference(Checkpoint checkpoint, Func<string, float[
         double[][] q = Linear(Norm(Linear(x, $"{prefix}.q_a_proj.weight"), $"{prefix}.q_a_layernorm", _config.LatentNormEps), $"{prefix}.q_b_proj.weight");
         double[][] latent = Linear(x, $"{prefix}.kv_a_proj_with_mqa.weight");
         double[][] c = Norm([.. latent.Select(row => row[..rank])], $"{prefix}.kv_a_layernorm", _config.LatentNormEps);
-        double[][] kv = Linear([.. c.Select(row => row.Select(value => value * _config.LatentScale).ToArray())], $"{prefix}.kv_b_proj.weight");
-        double[][] keyRope = [.. latent.Select((row, t) => Rotate(row[rank..], t))];
+        double[][] kv = Linear([.. c.Select(row => Cached([.. row.Select(value => value * _config.LatentScale)]))], $"{prefix}.kv_b_proj.weight");
+        double[][] keyRope = [.. latent.Select((row, t) => Cached(Rotate(row[rank..], t)))];
         double[][] output = [.. x.Select(_ => new double[_config.NumAttentionHeads * v])];
         for (int head = 0; head < _config.NumAttentionHeads; head++)
         {
@@ -119,6 +121,8 @@ internal sealed class DoubleReference(Checkpoint checkpoint, Func<string, float[
 
         return Linear(output, $"{prefix}.o_proj.weight");
     }
+
+    private double[] Cached(double[] row) => cached is null ? row : cached(row);
 
     /// <summary>Whether a query sees a key before it: always in attentions that do not stream, the draft head's among them.</summary>
     private bool Sees(string attention, int query, int key)

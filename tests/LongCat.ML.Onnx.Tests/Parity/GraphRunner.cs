@@ -254,6 +254,14 @@ internal sealed class GraphRunner : IDisposable
     private Array NewCache(CacheLayout layout, int index)
     {
         int elements = PagesOf(index) * PageSize * layout.Width;
+        if (_manifest.CacheType == CacheType.Int8)
+        {
+            // As scales such bytes are NaN.
+            byte[] bytes = new byte[elements];
+            Array.Fill(bytes, (byte)0xFF);
+            return bytes;
+        }
+
         if (_manifest.CacheType == CacheType.BFloat16)
         {
             BFloat16[] narrow = new BFloat16[elements];
@@ -269,6 +277,11 @@ internal sealed class GraphRunner : IDisposable
     private OrtValue CacheValue(Array cache, int index)
     {
         long[] shape = [PagesOf(index), PageSize, _layouts[index].Width];
-        return cache is float[] wide ? OrtValue.CreateTensorValueFromMemory(wide, shape) : OrtValue.CreateTensorValueFromMemory((BFloat16[])cache, shape);
+        return cache switch
+        {
+            float[] wide => OrtValue.CreateTensorValueFromMemory(wide, shape),
+            byte[] bytes => OrtValue.CreateTensorValueFromMemory(bytes, shape),
+            _ => OrtValue.CreateTensorValueFromMemory((BFloat16[])cache, shape),
+        };
     }
 }
