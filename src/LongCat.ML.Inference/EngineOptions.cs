@@ -6,6 +6,8 @@ public sealed record EngineOptions
     /// <summary>
     /// Bytes for the key-value caches of all layers together; at least one page must fit. The pool never exceeds what <see cref="MaxSequences"/> sequences of
     /// the model's longest length need. Default 1 GiB. The memory is reserved at once and touched as pages are first used.
+    /// Where some attentions stream, their caches hold a window of each of <see cref="MaxSequences"/> requests, for which a quarter of the budget is enough at most
+    /// unless sequences are short; all else is for the others. So the longest prompt fits with few sequences.
     /// </summary>
     public long MemoryBudgetBytes { get; init; } = 1L << 30;
 

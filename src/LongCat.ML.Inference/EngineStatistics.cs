@@ -36,11 +36,26 @@ public sealed record EngineStatistics
     /// <summary>How often a running request gave its pages to older ones and was computed again later.</summary>
     public long Preemptions { get; init; }
 
-    /// <summary>Pages that running requests hold now. Pages kept for their content alone do not count: they are given up when needed.</summary>
+    /// <summary>Pages of full attentions that running requests hold now. Pages kept for their content alone do not count: they are given up when needed.</summary>
     public int PagesUsed { get; init; }
 
-    /// <summary>Pages of the pool.</summary>
+    /// <summary>The most of these pages that were in use at once.</summary>
+    public int PeakPagesUsed { get; init; }
+
+    /// <summary>Pages of the pool of full attentions; 0 where the model has none.</summary>
     public int PagesTotal { get; init; }
+
+    /// <summary>Pages of streaming attentions that running requests hold now; those of a request do not grow with its context.</summary>
+    public int StreamingPagesUsed { get; init; }
+
+    /// <summary>The most of these pages that were in use at once.</summary>
+    public int PeakStreamingPagesUsed { get; init; }
+
+    /// <summary>Pages of the pool of streaming attentions; 0 where the model has none.</summary>
+    public int StreamingPagesTotal { get; init; }
+
+    /// <summary>How often a running request gave a page of streaming attentions back because no later token could read it.</summary>
+    public long StreamingPagesReturned { get; init; }
 
     /// <summary>Bytes of memory that the adapters take beside the model: the sum of <see cref="LoadedAdapter.Bytes"/>.</summary>
     public long AdapterBytes { get; init; }

@@ -17,6 +17,8 @@ public sealed partial class InferenceEngine
     /// <summary>Hands a request to the loop.</summary>
     private void Submit(Sequence sequence, CancellationToken cancellationToken)
     {
+        // On the caller's thread: of a million tokens it takes longer than a step.
+        sequence.NameWholePages(_pageSize);
         sequence.Registration = cancellationToken.UnsafeRegister(
             static state =>
             {
@@ -123,7 +125,9 @@ public sealed partial class InferenceEngine
         }
     }
 
-    private void PublishStatistics() => Volatile.Write(ref _statistics, new EngineStatistics
+    private void PublishStatistics() => Volatile.Write(ref _statistics, Snapshot());
+
+    private EngineStatistics Snapshot() => new()
     {
         Steps = _executor.Steps,
         PrefillTokens = _executor.PrefillTokens,
@@ -136,11 +140,16 @@ public sealed partial class InferenceEngine
         RequestsFailed = _failed,
         PeakSequences = _executor.PeakSequences,
         Preemptions = _scheduler.Preemptions,
-        PagesUsed = _pool.InUse,
-        PagesTotal = _pool.PageCount,
+        PagesUsed = _pool?.InUse ?? 0,
+        PeakPagesUsed = _pool?.PeakInUse ?? 0,
+        PagesTotal = _pool?.PageCount ?? 0,
+        StreamingPagesUsed = _streaming?.Pages.InUse ?? 0,
+        PeakStreamingPagesUsed = _streaming?.Pages.PeakInUse ?? 0,
+        StreamingPagesTotal = _streaming?.Pages.PageCount ?? 0,
+        StreamingPagesReturned = _streaming?.Returned ?? 0,
         AdapterBytes = AdapterBytes(),
         Speculation = _speculator?.Statistics(_scheduler.Running),
-    });
+    };
 
     private void FailAll()
     {

@@ -8,10 +8,7 @@ namespace LongCat.ML.Inference;
 public sealed partial class InferenceEngine
 {
     /// <summary>The most tokens that the caches hold of one sequence.</summary>
-    private long SequenceTokens => (long)_pagesPerSequence * _pool.PageSize;
-
-    /// <summary>The most tokens of a prompt and its new tokens together; the last new token is never computed.</summary>
-    internal int LongestSequence => (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
+    private long SequenceTokens => (long)_pagesPerSequence * _pageSize;
 
     private (IReadOnlyList<int> Prompt, GenerationLimits Limits) Prepare(GenerationRequest request)
     {
@@ -38,7 +35,7 @@ public sealed partial class InferenceEngine
         IReadOnlyList<int> prompt = Prompt(request.Prompt, request.PromptIds, nameof(GenerationRequest));
 
         // The last new token is never computed: the caches may hold one token less than the sequence.
-        int longest = (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
+        int longest = LongestSequence;
         int most = Manifest.MaxPositions;
         if (options.Overflow != PromptOverflow.Fail)
         {
@@ -97,7 +94,7 @@ public sealed partial class InferenceEngine
         }
 
         // The continuation's last token is never computed.
-        int longest = (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
+        int longest = LongestSequence;
         if (request.Overflow != PromptOverflow.Fail)
         {
             prompt = Truncate(prompt, Math.Max(1, longest - continuation.Count), request.Overflow);
@@ -250,8 +247,8 @@ public sealed partial class InferenceEngine
         {
             throw new InferenceException(
                 (Manifest.Operators == OperatorSet.Standard
-                    ? $"{what} needs {tokens} tokens of cache; each of the {_pool.PageCount} sequences (EngineOptions.MaxSequences) has {_pool.PageSize}. Lower MaxSequences. "
-                    : $"{what} needs {_pool.PagesFor(tokens)} pages of {_pool.PageSize} tokens; the whole pool has {_pool.PageCount} pages. ")
+                    ? $"{what} needs {tokens} tokens of cache; each of the {_pool!.PageCount} sequences (EngineOptions.MaxSequences) has {_pageSize}. Lower MaxSequences. "
+                    : $"{what} needs {((long)tokens + _pageSize - 1) / _pageSize} pages of {_pageSize} tokens; the whole pool has {_pagesPerSequence} pages. ")
                 + $"{char.ToUpperInvariant(advice[0])}{advice[1..]}, or give the engine a larger EngineOptions.MemoryBudgetBytes.");
         }
     }

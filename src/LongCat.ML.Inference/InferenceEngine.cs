@@ -22,7 +22,9 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
     private readonly ITextCodec? _codec;
     private readonly IModelRunner _runner;
     private readonly int _pagesPerSequence;
-    private readonly PagePool _pool;
+    private readonly int _pageSize;
+    private readonly PagePool? _pool;
+    private readonly StreamingPool? _streaming;
     private readonly Scheduler _scheduler;
     private readonly StepExecutor _executor;
     private readonly Sampler _sampler;
@@ -41,11 +43,14 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
         _runner = runner;
         _adapters = runner.Adapters.Select((adapter, index) => (adapter.Name, index)).ToDictionary(pair => pair.Name, pair => pair.index, StringComparer.Ordinal);
         _pagesPerSequence = capacity.PagesPerSequence;
-        _pool = new PagePool(capacity.Pages, options.PageSize);
-        _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows)) { Speculator = speculator };
-        _executor = new StepExecutor(
-            _scheduler, runner, new PackedStep(options.MaxStepTokens, options.MaxSequences, capacity.PagesPerSequence, options.PageSize, manifest.NgramNeighbors));
-        _statistics = new EngineStatistics { PagesTotal = capacity.Pages, AdapterBytes = AdapterBytes(), Speculation = speculator?.Statistics([]) };
+        _pageSize = options.PageSize;
+        _pool = capacity.Pages == 0 ? null : new PagePool(capacity.Pages, _pageSize);
+        _streaming = capacity.Pattern is null ? null : new StreamingPool(new PagePool(capacity.StreamingPages, _pageSize), capacity.Pattern);
+        _scheduler = new Scheduler(_pool, new SchedulerLimits(options.MaxSequences, options.MaxStepTokens, capacity.LogitRows), _streaming) { Speculator = speculator };
+        PackedStep step = new(
+            options.MaxStepTokens, options.MaxSequences, capacity.PagesPerSequence, _pageSize, manifest.NgramNeighbors, capacity.Pattern, full: _pool is not null);
+        _executor = new StepExecutor(_scheduler, runner, step);
+        _statistics = Snapshot();
         _thread = new Thread(Loop) { IsBackground = true, Name = "LongCat.ML engine" };
         _thread.Start();
     }
@@ -55,6 +60,12 @@ public sealed partial class InferenceEngine : IDisposable, IAsyncDisposable
 
     /// <summary>The folder's tokenizer, or null when it holds no tokenizer.json: then prompts are token ids.</summary>
     public HuggingFaceTokenizer? Tokenizer { get; }
+
+    /// <summary>
+    /// The most tokens of one sequence, prompt and new tokens together: the model's longest, or what the caches hold of one sequence where that is less (the last new token
+    /// takes no place in them).
+    /// </summary>
+    public int LongestSequence => (int)Math.Min(Manifest.MaxPositions, SequenceTokens + 1);
 
     /// <summary>Where the weights lie, and why not in huge pages where they were asked for.</summary>
     public WeightPlacement Weights => _runner.Weights;

@@ -12,13 +12,28 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     private static readonly string[] s_adapters = ["red", "green", "blue"];
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
+    /// <summary>Full and streaming attentions, streaming ones only, blocks that are no multiple of the page, no sinks, a window of one block.</summary>
+    public static TheoryData<string, int, bool> Attentions => new()
+    {
+        { "full", 0, false },
+        { "full", 0, true },
+        { "full 4/1/2", 26, false },
+        { "full 4/1/2", 26, true },
+        { "full 8/1/3", 40, false },
+        { "full 3/2/1", 30, true },
+        { "4/1/2", 20, false },
+        { "6/0/2", 18, true },
+        { "5/1/2", 18, true },
+    };
+
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void The_scheduler_owns_every_page_once_at_every_step_and_gets_all_of_them_back(bool speculates)
+    [MemberData(nameof(Attentions))]
+    public void The_scheduler_owns_every_page_once_at_every_step_and_gets_all_of_them_back(string attention, int streamingPages, bool speculates)
     {
         Random random = new(2026);
-        SchedulerHarness harness = new(pages: 60, maxSequences: 12, maxTokens: 24, Poison, speculator: speculates ? ToyProposer.Speculator(7, Poison) : null);
+        ToyAttention toy = ToyAttention.Parse(attention, SchedulerHarness.PageSize);
+        SchedulerHarness harness = new(
+            pages: 60, maxSequences: 12, maxTokens: 24, Poison, speculator: speculates ? ToyProposer.Speculator(7, Poison, attention: toy) : null, attention: toy, streamingPages: streamingPages);
         Dictionary<Sequence, Action> open = [];
         int submitted = 0, finished = 0, failed = 0, steps = 0;
         int[] left = new int[3];
@@ -63,19 +78,17 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
                 failed++;
             }
 
-            // What is in use is what the running requests hold, none of it twice in one table; who waits holds nothing.
-            Assert.Equal(harness.Scheduler.Running.SelectMany(sequence => sequence.Pages).Distinct().Count(), harness.Pool.InUse);
-            Assert.All(harness.Scheduler.Running, sequence => Assert.Equal(sequence.Pages.Count, sequence.Pages.Distinct().Count()));
-            Assert.All(harness.Scheduler.Waiting, sequence => Assert.Empty(sequence.Pages));
+            harness.CheckPages();
             Assert.Equal(open.Count, harness.Scheduler.Running.Count + harness.Scheduler.Waiting.Count);
             Assert.True(++steps < 500_000, "no progress");
         }
 
         output.WriteLine(
-            $"{submitted} requests: {finished} finished, {failed} failed, {left[0]} left running, {left[1]} waiting, {left[2]} all together; {steps} steps, "
-            + $"{harness.Scheduler.Preemptions} preemptions, {harness.Scheduler.PrefixHitTokens} tokens shared");
+            $"{attention}: {submitted} requests: {finished} finished, {failed} failed, {left[0]} left running, {left[1]} waiting, {left[2]} all together; {steps} steps, "
+            + $"{harness.Scheduler.Preemptions} preemptions, {harness.Scheduler.PrefixHitTokens} tokens shared, "
+            + $"{harness.Streaming?.Returned ?? 0} streaming pages given back");
         Assert.Equal(Requests, finished + failed + left.Sum());
-        Assert.Equal((0, harness.Pool.PageCount), (harness.Pool.InUse, harness.Pool.Available));
+        harness.CheckEmpty();
         Assert.Equal(0, harness.Model.Faults);
         if (speculates)
         {
@@ -85,17 +98,19 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
             Assert.Null(statistics.Stopped);
         }
 
-        Assert.All([finished, failed, left[0], left[1], left[2], harness.Scheduler.Preemptions, harness.Scheduler.PrefixHitTokens], count => Assert.True(count > 0));
+        Assert.All([finished, failed, left[0], left[1], left[2], harness.Scheduler.PrefixHitTokens], count => Assert.True(count > 0));
+        Assert.Equal(harness.Attention.HasFull, harness.Scheduler.Preemptions > 0);
+        Assert.Equal(harness.Attention.Streaming is not null, (harness.Streaming?.Returned ?? 0) > 0);
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task The_engine_gives_every_caller_its_own_output_whoever_else_comes_cancels_or_stops_reading(bool speculates)
+    [MemberData(nameof(Attentions))]
+    public async Task The_engine_gives_every_caller_its_own_output_whoever_else_comes_cancels_or_stops_reading(string attention, int streamingPages, bool speculates)
     {
-        ToyModel model = new(60, 4) { PoisonToken = Poison - 1, Adapters = ToyModel.Named(s_adapters) };
+        ToyAttention toy = ToyAttention.Parse(attention, pageSize: 4);
+        ToyModel model = new(60, 4, attention: toy, streamingPages: streamingPages) { PoisonToken = Poison - 1, Adapters = ToyModel.Named(s_adapters) };
         EngineOptions options = new() { MaxSequences = 12, MaxStepTokens = 24, PageSize = 4 };
-        await using InferenceEngine engine = ToyModel.Engine(model, options, 60, speculator: speculates ? ToyProposer.Speculator(11, Poison - 1) : null);
+        await using InferenceEngine engine = ToyModel.Engine(model, options, 60, speculator: speculates ? ToyProposer.Speculator(11, Poison - 1, attention: toy) : null);
         List<IAsyncEnumerator<GenerationUpdate>> unread = [];
         int[] outcomes = new int[4];
         int next = -1;
@@ -103,7 +118,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
         {
             for (int i = Interlocked.Increment(ref next); i < Requests; i = Interlocked.Increment(ref next))
             {
-                Outcome outcome = await Call(engine, new Random(i), unread);
+                Outcome outcome = await Call(engine, new Random(i), toy, unread);
                 Interlocked.Increment(ref outcomes[(int)outcome]);
             }
         }))).WaitAsync(TimeSpan.FromMinutes(5));
@@ -119,9 +134,14 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
         EngineStatistics statistics = engine.Statistics;
         output.WriteLine(
             $"{outcomes[0]} complete, {outcomes[1]} cancelled, {outcomes[2]} failed, {outcomes[3]} left by their readers, {forgotten} of them only disposed at the end; {statistics}");
-        Assert.Equal((0, 0, 0), (statistics.PagesUsed, statistics.RequestsRunning, statistics.RequestsWaiting));
+        Assert.Equal((0, 0, 0, 0), (statistics.PagesUsed, statistics.StreamingPagesUsed, statistics.RequestsRunning, statistics.RequestsWaiting));
         Assert.All(outcomes, count => Assert.True(count > 0));
-        Assert.True(statistics.Preemptions > 0 && statistics.PrefixHitTokens > 0 && statistics.PeakSequences == options.MaxSequences);
+        Assert.True(statistics.PrefixHitTokens > 0);
+        Assert.Equal(toy.Streaming is not null, statistics.StreamingPagesReturned > 0);
+
+        // Only full pages are taken from running requests; windows are waited for, so that fewer run at once.
+        Assert.True(toy.Streaming is null ? statistics.Preemptions > 0 && statistics.PeakSequences == options.MaxSequences : statistics.PeakSequences > 1);
+        Assert.True(toy.HasFull || statistics.Preemptions == 0);
         Assert.Equal(outcomes[(int)Outcome.Failed], statistics.RequestsFailed);
         Assert.InRange(statistics.RequestsFinished + statistics.RequestsCancelled + statistics.RequestsFailed, Requests - outcomes[(int)Outcome.Cancelled], Requests);
     }
@@ -143,7 +163,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
                 {
                     try
                     {
-                        await Call(engine, new Random((caller * 1000) + i), unread: null);
+                        await Call(engine, new Random((caller * 1000) + i), ToyAttention.Full, unread: null);
                         Interlocked.Increment(ref answered);
                     }
                     catch (ObjectDisposedException)
@@ -178,7 +198,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     }
 
     /// <summary>One random request. What it delivers is compared with the model computed without batches, pages or cancellations.</summary>
-    private static async Task<Outcome> Call(InferenceEngine engine, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread)
+    private static async Task<Outcome> Call(InferenceEngine engine, Random random, ToyAttention attention, List<IAsyncEnumerator<GenerationUpdate>>? unread)
     {
         // Few first tokens, so that beginnings are shared; a failing one now and then where the model has one.
         int[] prompt = [random.Next(3), .. Enumerable.Range(0, random.Next(24)).Select(i => (i * 7) % 50), random.Next(60)];
@@ -220,26 +240,26 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
                     ScoreResult score = await engine.ScoreAsync(new ScoreRequest { PromptIds = prompt, ContinuationIds = continuation, Adapter = name }, source.Token);
                     for (int i = 0; i < continuation.Length; i++)
                     {
-                        float[] logits = ToyModel.Expected([.. prompt, .. continuation[..i]], adapter);
+                        float[] logits = ToyModel.Expected([.. prompt, .. continuation[..i]], adapter, attention: attention);
                         Assert.Equal(logits[continuation[i]] - Sampling.LogSoftmax.LogSumExp(logits), score.TokenLogLikelihoods[i]);
                     }
 
                     return Outcome.Complete;
                 case 1:
                     float[] all = await engine.LogitsAsync(prompt, name, source.Token);
-                    Assert.Equal(ToyModel.Expected(prompt, adapter), all[^ToyModel.Vocabulary..]);
+                    Assert.Equal(ToyModel.Expected(prompt, adapter, attention: attention), all[^ToyModel.Vocabulary..]);
                     return Outcome.Complete;
                 case 2:
                     EmbeddingResult embedding = await engine.EmbedAsync(
                         new EmbeddingRequest { Ids = prompt, Pooling = EmbeddingPooling.LastToken, Normalize = false, Adapter = name }, source.Token);
-                    Assert.Equal(ToyModel.ExpectedHidden(prompt, adapter), embedding.Vector);
+                    Assert.Equal(ToyModel.ExpectedHidden(prompt, adapter, attention), embedding.Vector);
                     return Outcome.Complete;
                 case 3:
                     GenerationResult result = await engine.GenerateAsync(Generation(prompt, random.Next(1, 40), name), source.Token);
-                    CheckGreedy(prompt, adapter, result.Ids);
+                    CheckGreedy(prompt, adapter, attention, result.Ids);
                     return Outcome.Complete;
                 default:
-                    return await Stream(engine, prompt, adapter, random, unread, source.Token);
+                    return await Stream(engine, prompt, adapter, attention, random, unread, source.Token);
             }
         }
         catch (OperationCanceledException)
@@ -255,7 +275,7 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
     }
 
     private static async Task<Outcome> Stream(
-        InferenceEngine engine, int[] prompt, int adapter, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread, CancellationToken cancellationToken)
+        InferenceEngine engine, int[] prompt, int adapter, ToyAttention attention, Random random, List<IAsyncEnumerator<GenerationUpdate>>? unread, CancellationToken cancellationToken)
     {
         int tokens = random.Next(1, 40);
         int stopAfter = random.Next(3) == 0 ? random.Next(tokens) : int.MaxValue;
@@ -269,14 +289,14 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
                 if (stream.Current.FinishReason == FinishReason.Cancelled)
                 {
                     Assert.True(cancellationToken.IsCancellationRequested);
-                    CheckGreedy(prompt, adapter, ids);
+                    CheckGreedy(prompt, adapter, attention, ids);
                     return Outcome.Cancelled;
                 }
 
                 ids.Add(stream.Current.Id);
                 if (ids.Count > stopAfter)
                 {
-                    CheckGreedy(prompt, adapter, ids);
+                    CheckGreedy(prompt, adapter, attention, ids);
                     if (forget)
                     {
                         lock (unread!)
@@ -298,21 +318,20 @@ public sealed class JoinsAndLeavesTests(ITestOutputHelper output)
         }
 
         Assert.Equal(tokens, ids.Count);
-        CheckGreedy(prompt, adapter, ids);
+        CheckGreedy(prompt, adapter, attention, ids);
         return Outcome.Complete;
     }
 
     private static GenerationRequest Generation(int[] prompt, int tokens, string? adapter) =>
         new() { PromptIds = prompt, Adapter = adapter, Options = new GenerationOptions { MaxNewTokens = tokens } };
 
-    private static void CheckGreedy(int[] prompt, int adapter, IReadOnlyList<int> ids)
+    private static void CheckGreedy(int[] prompt, int adapter, ToyAttention attention, IReadOnlyList<int> ids)
     {
-        List<int> tokens = [.. prompt];
-        foreach (int id in ids)
+        IReadOnlyList<float[]> rows = ToyModel.ExpectedRows([.. prompt, .. ids], adapter, attention);
+        for (int i = 0; i < ids.Count; i++)
         {
-            float[] logits = ToyModel.Expected(tokens, adapter);
-            Assert.Equal(Array.IndexOf(logits, logits.Max()), id);
-            tokens.Add(id);
+            float[] logits = rows[prompt.Length - 1 + i];
+            Assert.Equal(Array.IndexOf(logits, logits.Max()), ids[i]);
         }
     }
 

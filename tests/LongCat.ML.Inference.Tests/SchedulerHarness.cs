@@ -15,22 +15,37 @@ internal sealed class SchedulerHarness
     private readonly List<int[]> _prefixes = [];
     private int _generations;
 
-    /// <param name="pages">Pages of the pool.</param>
+    /// <param name="pages">Pages of the pool of full attentions.</param>
     /// <param name="maxSequences">Requests that run at once.</param>
     /// <param name="maxTokens">Tokens of a step.</param>
     /// <param name="poison">A token that makes steps fail.</param>
     /// <param name="repetition">See <see cref="ToyModel.Repetition"/>.</param>
     /// <param name="speculator">Makes the speculator from the harness's sampler; requests then all take part but every fourth.</param>
-    public SchedulerHarness(int pages, int maxSequences, int maxTokens, int? poison = null, int repetition = 0, Func<Sampler, Speculator>? speculator = null)
+    /// <param name="attention">What the attentions see; by default everything.</param>
+    /// <param name="streamingPages">Pages of the pool of streaming attentions.</param>
+    public SchedulerHarness(
+        int pages, int maxSequences, int maxTokens, int? poison = null, int repetition = 0, Func<Sampler, Speculator>? speculator = null, ToyAttention? attention = null, int streamingPages = 0)
     {
-        Pool = new PagePool(pages, PageSize);
-        Model = new ToyModel(pages, PageSize) { PoisonToken = poison, Repetition = repetition };
+        Attention = attention ?? ToyAttention.Full;
+        Pool = Attention.HasFull ? new PagePool(pages, PageSize) : null;
+        Streaming = Attention.Streaming is { } pattern ? new StreamingPool(new PagePool(streamingPages, PageSize), pattern) : null;
+        Model = new ToyModel(pages, PageSize, attention: Attention, streamingPages: streamingPages) { PoisonToken = poison, Repetition = repetition };
         Speculator = speculator?.Invoke(_sampler);
-        Scheduler = new Scheduler(Pool, new SchedulerLimits(maxSequences, maxTokens, maxSequences + 2)) { Speculator = Speculator };
-        Executor = new StepExecutor(Scheduler, Model, new PackedStep(maxTokens, maxSequences, pages, PageSize, ngramNeighbors: 3));
+        Scheduler = new Scheduler(Pool, new SchedulerLimits(maxSequences, maxTokens, maxSequences + 2), Streaming) { Speculator = Speculator };
+        MostTokens = Attention.HasFull ? pages * PageSize : 1 << 16;
+        PackedStep step = new(maxTokens, maxSequences, Math.Min(1 << 14, MostTokens / PageSize), PageSize, ngramNeighbors: 3, Attention.Streaming, Attention.HasFull);
+        Executor = new StepExecutor(Scheduler, Model, step);
     }
 
-    public PagePool Pool { get; }
+    public ToyAttention Attention { get; }
+
+    /// <summary>Pages of full attentions.</summary>
+    public PagePool? Pool { get; }
+
+    public StreamingPool? Streaming { get; }
+
+    /// <summary>The longest sequence that fits.</summary>
+    public int MostTokens { get; }
 
     public Speculator? Speculator { get; }
 
@@ -51,13 +66,14 @@ internal sealed class SchedulerHarness
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
-            List<int> tokens = [.. prompt];
-            for (int i = 0; i < newTokens; i++)
+            IReadOnlyList<int> ids = task.Task.Result.Ids;
+            Assert.Equal(newTokens, ids.Count);
+            IReadOnlyList<float[]> rows = ToyModel.ExpectedRows([.. prompt, .. ids], adapter, Attention, Model.Repetition);
+            Sampler sampler = new();
+            for (int i = prompt.Length; i < rows.Count; i++)
             {
-                tokens.Add(new Sampler().Sample(ToyModel.Expected(tokens, adapter, Model.Repetition), options, seed, tokens.Count));
+                Assert.Equal(sampler.Sample(rows[i - 1], options, seed, i), ids[i - prompt.Length]);
             }
-
-            Assert.Equal(tokens[prompt.Length..], task.Task.Result.Ids);
         });
     }
 
@@ -68,12 +84,11 @@ internal sealed class SchedulerHarness
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
-            List<int> tokens = [.. prompt];
-            foreach ((int id, double actual) in continuation.Zip(task.Task.Result.TokenLogLikelihoods))
+            IReadOnlyList<float[]> rows = ToyModel.ExpectedRows([.. prompt, .. continuation], adapter, Attention, Model.Repetition);
+            for (int i = 0; i < continuation.Length; i++)
             {
-                float[] logits = ToyModel.Expected(tokens, adapter, Model.Repetition);
-                Assert.Equal(logits[id] - LogSoftmax.LogSumExp(logits), actual);
-                tokens.Add(id);
+                float[] logits = rows[prompt.Length - 1 + i];
+                Assert.Equal(logits[continuation[i]] - LogSoftmax.LogSumExp(logits), task.Task.Result.TokenLogLikelihoods[i]);
             }
         });
     }
@@ -85,9 +100,10 @@ internal sealed class SchedulerHarness
         Scheduler.Add(sequence);
         return (sequence, () =>
         {
+            IReadOnlyList<float[]> rows = ToyModel.ExpectedRows(ids, adapter, Attention, Model.Repetition);
             for (int t = 0; t < ids.Length; t++)
             {
-                Assert.Equal(ToyModel.Expected(ids[..(t + 1)], adapter, Model.Repetition), task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
+                Assert.Equal(rows[t], task.Task.Result[(t * ToyModel.Vocabulary)..((t + 1) * ToyModel.Vocabulary)]);
             }
         });
     }
@@ -100,7 +116,7 @@ internal sealed class SchedulerHarness
         return (sequence, () =>
         {
             Assert.Equal(ids.Length, task.Task.Result.Tokens);
-            foreach ((float expected, float actual) in ToyModel.ExpectedEmbedding(ids, pooling, normalize, adapter).Zip(task.Task.Result.Vector))
+            foreach ((float expected, float actual) in ToyModel.ExpectedEmbedding(ids, pooling, normalize, adapter, Attention).Zip(task.Task.Result.Vector))
             {
                 // The same sums in double precision, divided in another order.
                 Assert.Equal(expected, actual, 1e-6);
@@ -111,7 +127,7 @@ internal sealed class SchedulerHarness
     /// <summary>Any kind of request, with one of three adapters or none, often with the beginning of an earlier one; never more than the pool of the test can hold alone.</summary>
     public (Sequence Sequence, Action Check) AddRandom(Random random)
     {
-        int most = Math.Min(72, Pool.PageCount * PageSize);
+        int most = Math.Min(72, MostTokens);
         int[] prompt = [.. Enumerable.Range(0, random.Next(1, most / 2)).Select(_ => random.Next(ToyModel.Vocabulary))];
         if (_prefixes.Count > 0 && random.Next(2) == 0)
         {
@@ -135,6 +151,93 @@ internal sealed class SchedulerHarness
             3 => AddEmbedding(prompt, (EmbeddingPooling)random.Next(2), normalize: random.Next(2) == 0, adapter),
             _ => Add(prompt, rest, adapter: adapter),
         };
+    }
+
+    /// <summary>
+    /// Every page in use is held by exactly as many running requests as it has references, none twice by one; who waits holds nothing; a running request holds its window and
+    /// no more; and what all of them may come to hold fits.
+    /// </summary>
+    public void CheckPages()
+    {
+        Dictionary<int, int> full = [];
+        Dictionary<int, int> streaming = [];
+        foreach (Sequence sequence in Scheduler.Running)
+        {
+            Assert.Equal(sequence.Pages.Count, sequence.Pages.Distinct().Count());
+            Count(full, sequence.Pages);
+            if (Streaming is null)
+            {
+                continue;
+            }
+
+            int[] held = [.. Enumerable.Range(0, sequence.Streaming.Count).Where(index => sequence.Streaming[index] != StreamingPages.Returned)];
+            Assert.Equal(held.Length, sequence.Streaming.Held);
+            Assert.Equal(held.Length, held.Select(index => sequence.Streaming[index]).Distinct().Count());
+            int[] read = [.. Enumerable.Range(0, Streaming.Pages.PagesFor(sequence.Computed))
+                .Where(index => Enumerable.Range(index * PageSize, PageSize).Any(position => position < sequence.Computed && WillSee(sequence.Computed, position)))];
+            Assert.Equal(read, held.Intersect(read));
+            Assert.All(held.Except(read), index => Assert.True(IsEdge(sequence.Computed, index), $"page {index} is held behind {sequence.Computed} tokens"));
+            Assert.True(held.Length <= Streaming.Share(sequence.MaxCachedTokens));
+            Count(streaming, held.Select(index => sequence.Streaming[index]));
+        }
+
+        Assert.All(Scheduler.Waiting, sequence => Assert.Equal((0, 0, 0), (sequence.Pages.Count, sequence.Streaming.Count, sequence.Streaming.Held)));
+        foreach (Sequence sequence in Scheduler.Waiting)
+        {
+            Assert.Equal(Shared(sequence), Scheduler.SharedPages(sequence));
+        }
+
+        Same(full, Pool);
+        Same(streaming, Streaming?.Pages);
+
+        bool WillSee(int next, int position) => Attention.Streaming!.Visible(next, position);
+
+        // A page that holds the last token before a new block and tokens of that block is kept for the latter.
+        bool IsEdge(int computed, int index) => (index + 1) * PageSize > computed;
+
+        static void Count(Dictionary<int, int> pages, IEnumerable<int> held)
+        {
+            foreach (int page in held)
+            {
+                pages[page] = pages.GetValueOrDefault(page) + 1;
+            }
+        }
+
+        static void Same(Dictionary<int, int> pages, PagePool? pool)
+        {
+            Assert.Equal(pages.Count, pool?.InUse ?? 0);
+            Assert.All(pages, page => Assert.Equal(page.Value, pool!.References(page.Key)));
+        }
+    }
+
+    /// <summary>The longest beginning of whole pages, before the first wanted row, behind which everything that is read is held: by trying all.</summary>
+    private int Shared(Sequence sequence)
+    {
+        for (int shared = sequence.NextRow / PageSize; shared > 0; shared--)
+        {
+            int next = shared * PageSize;
+            PageKey[] keys = [.. sequence.Keys.Take(shared)];
+            bool usable = Enumerable.Range(0, shared).All(index =>
+                (Pool?.TryFind(keys[index], out _) ?? true)
+                && (Streaming is null
+                    || Streaming.Pages.TryFind(keys[index], out _)
+                    || !Enumerable.Range(index * PageSize, PageSize).Any(position => Attention.Streaming!.Visible(next, position))));
+            if (usable)
+            {
+                return shared;
+            }
+        }
+
+        return 0;
+    }
+
+    /// <summary>Everything was given back, once.</summary>
+    public void CheckEmpty()
+    {
+        foreach (PagePool pool in new[] { Pool, Streaming?.Pages }.OfType<PagePool>())
+        {
+            Assert.Equal((0, pool.PageCount), (pool.InUse, pool.Available));
+        }
     }
 
     public void Drain()

@@ -52,7 +52,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
 
         Assert.Empty(open);
         Assert.True(harness.Model.LargestStep <= maxTokens, $"a step of {harness.Model.LargestStep} tokens");
-        Assert.Equal(0, harness.Pool.InUse);
+        harness.CheckEmpty();
         output.WriteLine(
             $"{submitted} requests, {cancelled} cancelled, {steps} steps, {harness.Scheduler.Preemptions} preemptions, {harness.Scheduler.PrefixHitTokens} tokens shared");
         Assert.True(pages >= 100 || harness.Scheduler.Preemptions > 0, "the small pools of this test should preempt");
@@ -92,7 +92,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
         // 40 of 42 prompt tokens fill pages; each of four later requests computes the rest of the prompt and two of its three own tokens.
         Assert.Equal(4 * 40, harness.Scheduler.PrefixHitTokens);
         Assert.Equal(42 + 2 + (4 * (2 + 2)), harness.Model.ComputedTokens);
-        Assert.Equal(0, harness.Pool.InUse);
+        harness.CheckEmpty();
     }
 
     [Fact]
@@ -108,7 +108,7 @@ public sealed class SchedulerTests(ITestOutputHelper output)
         harness.Drain();
         checks.ForEach(check => check());
         Assert.True(harness.Scheduler.Preemptions > 0);
-        Assert.Equal(0, harness.Pool.InUse);
+        harness.CheckEmpty();
     }
 
     [Fact]

@@ -34,7 +34,11 @@ internal sealed class CalibrationSteps(IReadOnlyList<IReadOnlyList<int>> sequenc
                 int count = Math.Min(sequence.Remaining, maxTokens - tokens);
                 while (sequence.Pages.Count < PagesOf(sequence.Computed + count, pageSize))
                 {
-                    sequence.Pages.Add(free.Pop());
+                    int page = free.Pop();
+                    sequence.Pages.Add(page);
+
+                    // Streaming attentions have as many pages here: nothing is given back before the end.
+                    sequence.Streaming.Add(page);
                 }
 
                 step.Add(new StepEntry(sequence, sequence.Computed, count));

@@ -1,4 +1,5 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Paging;
 using LongCat.ML.Inference.Scheduling;
 using LongCat.ML.Quantization;
 using Microsoft.ML.OnnxRuntime;
@@ -58,7 +59,8 @@ public static class Calibrator
         IReadOnlyList<IReadOnlyList<int>> passes = Passes(rows, options);
         CalibrationSteps steps = new(sequences, StepTokens(rows), PageSize);
         using ProbeSession probe = ProbeSession.Open(folder, manifest, rows.SelectMany(site => site.Outputs), steps.Pages, PageSize, options.Threads);
-        PackedStep packed = new(steps.MaxTokens, CalibrationSteps.MaxSequences, steps.PagesPerSequence, PageSize, manifest.NgramNeighbors);
+        PackedStep packed = new(
+            steps.MaxTokens, CalibrationSteps.MaxSequences, steps.PagesPerSequence, PageSize, manifest.NgramNeighbors, StreamingPattern.Of(manifest, PageSize));
         long tokens = sequences.Sum(sequence => (long)sequence.Count);
         SiteStatistics[] statistics = new SiteStatistics[rows.Count];
         GramFile? file = null;

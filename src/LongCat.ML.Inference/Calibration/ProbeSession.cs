@@ -37,7 +37,7 @@ internal sealed class ProbeSession : IDisposable
             OrtModelRunner.CheckNames(path, session, manifest, []);
             string[] missing = [.. wanted.Except(session.OutputNames)];
             return missing.Length == 0
-                ? new ProbeSession(session, new PagedCaches(manifest, pages, pageSize), wanted)
+                ? new ProbeSession(session, new PagedCaches(manifest, pages, pages, pageSize), wanted)
                 : throw new InferenceException($"{path} is no probe export for these sites: it has no outputs {string.Join(", ", missing.Select(name => $"'{name}'"))}. Export it with ExportOptions.Probes.");
         });
     }
@@ -49,7 +49,7 @@ internal sealed class ProbeSession : IDisposable
         Forget();
         try
         {
-            _step.BindInputs(_binding, step);
+            _step.BindInputs(_binding, step, withBlockTable: _session.InputNames.Contains("block_table"));
             foreach (string name in _outputs)
             {
                 // Bound anew for every step: ONNX Runtime keeps the value of the last one, whose shape is another.

@@ -1,3 +1,5 @@
+using LongCat.ML.Inference.Paging;
+
 namespace LongCat.ML.Inference.Scheduling;
 
 /// <summary>
@@ -8,13 +10,18 @@ internal sealed class PackedStep
 {
     private readonly int _pageSize;
     private readonly int _context;
+    private readonly BlockTable _table;
+    private readonly BlockTable? _streamingTable;
+    private readonly int _sinkPages;
 
     /// <param name="maxTokens">The most tokens of a step.</param>
     /// <param name="maxSequences">The most sequences of a step.</param>
     /// <param name="maxPages">The most pages of a sequence.</param>
     /// <param name="pageSize">Tokens of a page.</param>
     /// <param name="ngramNeighbors">N, the longest n-gram; 0 for none.</param>
-    public PackedStep(int maxTokens, int maxSequences, int maxPages, int pageSize, int ngramNeighbors)
+    /// <param name="streaming">What streaming attentions read; null where the model has none.</param>
+    /// <param name="full">Whether the model has full attentions.</param>
+    public PackedStep(int maxTokens, int maxSequences, int maxPages, int pageSize, int ngramNeighbors, StreamingPattern? streaming = null, bool full = true)
     {
         _pageSize = pageSize;
         _context = Math.Max(0, ngramNeighbors - 1);
@@ -22,7 +29,10 @@ internal sealed class PackedStep
         PositionIds = Pinned<long>(maxTokens);
         QueryStart = Pinned<int>(maxSequences + 1);
         ContextLength = Pinned<int>(maxSequences);
-        BlockTable = Pinned<int>(checked(maxSequences * maxPages));
+        _table = new BlockTable(maxSequences, full ? maxPages : 1);
+        _streamingTable = streaming is null ? null : new BlockTable(maxSequences, maxPages);
+        _sinkPages = streaming?.SinkPages ?? 0;
+        HasFull = full;
         NgramContext = Pinned<long>(maxSequences * _context);
         LogitsIndex = Pinned<long>(maxTokens);
         RowAdapter = Pinned<int>(maxTokens);
@@ -34,8 +44,14 @@ internal sealed class PackedStep
     /// <summary>S, its sequences.</summary>
     public int Sequences { get; private set; }
 
-    /// <summary>B, the width of the block table.</summary>
-    public int Blocks { get; private set; }
+    /// <summary>B, the width of the block table; what lies beyond a sequence's pages is -1.</summary>
+    public int Blocks => _table.Width;
+
+    /// <summary>The width of the streaming block table.</summary>
+    public int StreamingBlocks => _streamingTable?.Width ?? 0;
+
+    /// <summary>Whether the model has full attentions; otherwise <see cref="BlockTable"/> is [S, 1] of -1.</summary>
+    public bool HasFull { get; }
 
     /// <summary>L, the rows whose logits are wanted; at least 1, so that no tensor is empty.</summary>
     public int Rows { get; private set; }
@@ -54,7 +70,13 @@ internal sealed class PackedStep
 
     public int[] ContextLength { get; }
 
-    public int[] BlockTable { get; }
+    public int[] BlockTable => _table.Entries;
+
+    /// <summary>As <see cref="BlockTable"/>, for streaming attentions: -1 also where a page was given back. Null where the model has none.</summary>
+    public int[]? StreamingBlockTable => _streamingTable?.Entries;
+
+    /// <summary>Entries of both tables written so far, for tests: it must grow with the tokens, not with tokens times context.</summary>
+    internal long TableEntriesWritten => _table.Written + (_streamingTable?.Written ?? 0);
 
     public long[] NgramContext { get; }
 
@@ -111,7 +133,8 @@ internal sealed class PackedStep
     private void Begin(int sequences, int longest)
     {
         Sequences = sequences;
-        Blocks = (longest + _pageSize - 1) / _pageSize;
+        _table.Widen(HasFull ? Pages(longest) : 1);
+        _streamingTable?.Widen(Pages(longest));
         Tokens = 0;
         Rows = 0;
         WantsHidden = false;
@@ -138,13 +161,8 @@ internal sealed class PackedStep
 
         QueryStart[s + 1] = Tokens;
         ContextLength[s] = end;
-        int used = (end + _pageSize - 1) / _pageSize;
-        Span<int> blocks = BlockTable.AsSpan(s * Blocks, Blocks);
-        for (int block = 0; block < Blocks; block++)
-        {
-            blocks[block] = block < used ? sequence.Pages[block] : -1;
-        }
-
+        _table.Write(s, sequence.Pages, HasFull ? Pages(end) : 0, sequence.PagesVersion);
+        _streamingTable?.Write(s, sequence.Streaming, _sinkPages, Pages(end));
         for (int k = 0; k < _context; k++)
         {
             int position = entry.Start - _context + k;
@@ -159,6 +177,9 @@ internal sealed class PackedStep
             LogitsIndex[Rows++] = Tokens - 1;
         }
     }
+
+    /// <summary>Pages of some leading tokens.</summary>
+    private int Pages(int tokens) => (int)(((long)tokens + _pageSize - 1) / _pageSize);
 
     private static T[] Pinned<T>(int length) => GC.AllocateUninitializedArray<T>(Math.Max(1, length), pinned: true);
 }

@@ -16,7 +16,8 @@ internal sealed partial class Scheduler
     /// </summary>
     /// <param name="tokens">Tokens that the step has left for this.</param>
     /// <param name="rows">Rows of logits likewise.</param>
-    private void Draft(int tokens, int rows)
+    /// <param name="pages">Streaming pages that no request has reserved.</param>
+    private void Draft(int tokens, int rows, ref int pages)
     {
         _slots.Clear();
         foreach (Sequence candidate in _candidates)
@@ -46,6 +47,12 @@ internal sealed partial class Scheduler
             int budget = PagesForDrafts(slot.Sequence, Math.Min(slot.Budget, left / (_slots.Count - i)));
             if (budget > 0)
             {
+                // The request's own token has a place in any case; what is proposed, where pages are left. They are given back after the step.
+                budget = TakeStreamingPages(slot.Sequence, 1 + budget, ref pages, pages / (_slots.Count - i)) - 1;
+            }
+
+            if (budget > 0)
+            {
                 _slots[kept++] = slot with { Budget = budget };
                 left -= budget;
             }
@@ -62,6 +69,11 @@ internal sealed partial class Scheduler
     /// <returns>How many of the tokens have a place.</returns>
     private int PagesForDrafts(Sequence sequence, int wanted)
     {
+        if (_pool is null)
+        {
+            return wanted;
+        }
+
         int needed = _pool.PagesFor(sequence.Target + wanted);
         while (sequence.Pages.Count < needed && _pool.Available > 0)
         {
@@ -74,11 +86,12 @@ internal sealed partial class Scheduler
     /// <summary>Gives pages beyond a request's own tokens back: what lay there was proposed and rejected, or never computed.</summary>
     private void GiveBackDraftPages(Sequence sequence)
     {
-        int needed = _pool.PagesFor(sequence.Target);
+        int needed = _pool?.PagesFor(sequence.Target) ?? 0;
         for (int i = sequence.Pages.Count - 1; i >= needed; i--)
         {
-            _pool.Release(sequence.Pages[i]);
+            _pool!.Release(sequence.Pages[i]);
             sequence.Pages.RemoveAt(i);
+            sequence.PagesVersion = ++_versions;
         }
     }
 }

@@ -16,8 +16,9 @@ internal sealed partial class Scheduler
         _entries.Clear();
         int tokens = _limits.MaxStepTokens;
         int rows = _limits.MaxLogitRows;
-        PlanDecoding(ref tokens, ref rows);
-        PlanPrefill(tokens, rows);
+        int pages = _streaming is null ? 0 : _streaming.Pages.PageCount - Shares();
+        PlanDecoding(ref tokens, ref rows, ref pages);
+        PlanPrefill(tokens, rows, pages);
         foreach (StepEntry entry in _entries)
         {
             entry.Sequence.LastStep = _step;
@@ -27,7 +28,7 @@ internal sealed partial class Scheduler
         return CollectionsMarshal.AsSpan(_entries);
     }
 
-    private void PlanDecoding(ref int tokens, ref int rows)
+    private void PlanDecoding(ref int tokens, ref int rows, ref int pages)
     {
         _candidates.Clear();
         bool prompts = false;
@@ -51,17 +52,17 @@ internal sealed partial class Scheduler
         }
 
         // Every request that runs keeps a row of its own: a prompt that is cut by rows must advance too.
-        Draft(limit - _candidates.Count, rows - _running.Count);
+        Draft(limit - _candidates.Count, rows - _running.Count, ref pages);
         foreach (Sequence sequence in _candidates)
         {
-            StepEntry entry = new(sequence, sequence.Computed, 1 + sequence.Drafts.Count);
+            StepEntry entry = new(sequence, sequence.Computed, TakeStreamingPages(sequence, 1 + sequence.Drafts.Count, ref pages, part: 0));
             _entries.Add(entry);
             tokens -= entry.Count;
             rows -= entry.Count;
         }
     }
 
-    private void PlanPrefill(int tokens, int rows)
+    private void PlanPrefill(int tokens, int rows, int pages)
     {
         _candidates.Clear();
         foreach (Sequence sequence in _running)
@@ -89,9 +90,9 @@ internal sealed partial class Scheduler
                 count = Math.Min(count, free + (rows / left));
             }
 
-            StepEntry entry = new(sequence, sequence.Computed, count);
+            StepEntry entry = new(sequence, sequence.Computed, TakeStreamingPages(sequence, count, ref pages, pages / left));
             _entries.Add(entry);
-            tokens -= count;
+            tokens -= entry.Count;
             rows -= entry.LogitRows;
         }
     }

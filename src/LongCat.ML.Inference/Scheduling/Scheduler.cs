@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using LongCat.ML.Inference.Paging;
 
 namespace LongCat.ML.Inference.Scheduling;
@@ -8,11 +7,14 @@ namespace LongCat.ML.Inference.Scheduling;
 /// </summary>
 /// <remarks>
 /// Progress is certain: a request enters only if the whole pool could hold it alone, pages are taken from the youngest running request,
-/// and waiting requests are served in order of arrival. So the oldest request always advances, then the next.
+/// and waiting requests are served in order of arrival. So the oldest request always advances, then the next. Pages of streaming attentions are never taken
+/// from a running request: each has a share reserved with which it can advance (Scheduler.Streaming.cs).
 /// </remarks>
 internal sealed partial class Scheduler
 {
-    private readonly PagePool _pool;
+    private readonly PagePool? _pool;
+    private readonly StreamingPool? _streaming;
+    private readonly int _pageSize;
     private readonly SchedulerLimits _limits;
     private readonly List<Sequence> _running = [];
     private readonly List<Sequence> _waiting = [];
@@ -20,13 +22,19 @@ internal sealed partial class Scheduler
     private readonly List<Sequence> _candidates = [];
     private long _arrivals;
     private long _step;
+    private long _versions;
 
-    public Scheduler(PagePool pool, SchedulerLimits limits)
+    /// <param name="pool">The pages of full attentions; null where the model has none.</param>
+    /// <param name="limits">What a step may hold.</param>
+    /// <param name="streaming">The pages of streaming attentions, of the same size; null where the model has none.</param>
+    public Scheduler(PagePool? pool, SchedulerLimits limits, StreamingPool? streaming = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.MaxSequences, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.MaxStepTokens, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.MaxLogitRows, limits.MaxSequences);
+        _pageSize = (pool ?? streaming?.Pages ?? throw new ArgumentException("a scheduler needs pages of full attentions, of streaming ones, or of both", nameof(pool))).PageSize;
         _pool = pool;
+        _streaming = streaming;
         _limits = limits;
     }
 
@@ -43,14 +51,18 @@ internal sealed partial class Scheduler
     /// <summary>Queues a request that the pool can hold.</summary>
     public void Add(Sequence sequence)
     {
-        int pages = _pool.PagesFor(sequence.MaxCachedTokens);
-        if (pages > _pool.PageCount)
+        if (_pool is not null && _pool.PagesFor(sequence.MaxCachedTokens) > _pool.PageCount)
         {
-            throw new InvalidOperationException($"a request for {pages} pages entered a pool of {_pool.PageCount}");
+            throw new InvalidOperationException($"a request for {_pool.PagesFor(sequence.MaxCachedTokens)} pages entered a pool of {_pool.PageCount}");
+        }
+
+        if (_streaming is not null && _streaming.Share(sequence.MaxCachedTokens) > _streaming.Pages.PageCount)
+        {
+            throw new InvalidOperationException($"a request for {_streaming.Share(sequence.MaxCachedTokens)} streaming pages entered a pool of {_streaming.Pages.PageCount}");
         }
 
         sequence.Order = _arrivals++;
-        sequence.HashPrefix(_pool.PageSize);
+        sequence.NameWholePages(_pageSize);
         _waiting.Add(sequence);
     }
 
@@ -65,24 +77,42 @@ internal sealed partial class Scheduler
         FreePages(sequence);
     }
 
-    /// <summary>Records how far a request is computed, makes its whole pages findable, and gives back what proposed tokens took beyond.</summary>
+    /// <summary>
+    /// Records that the leading tokens of a running request are in the caches, makes their whole pages findable, and gives the streaming pages back that no later token reads.
+    /// Tokens behind them may have been computed too; they count for nothing, and what they took beyond is given back.
+    /// </summary>
     /// <param name="sequence">The request; its tokens are those it has after the step.</param>
-    /// <param name="computed">Leading tokens in the cache.</param>
-    public void Computed(Sequence sequence, int computed)
+    /// <param name="tokens">Leading tokens in the cache.</param>
+    public void Computed(Sequence sequence, int tokens)
     {
-        sequence.Computed = computed;
-        sequence.DraftComputed = Math.Min(sequence.DraftComputed, computed);
-        ReadOnlySpan<int> tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
-        while ((sequence.PublishedPages + 1) * _pool.PageSize <= sequence.Computed)
+        sequence.Computed = tokens;
+        sequence.DraftComputed = Math.Min(sequence.DraftComputed, tokens);
+        int whole = tokens / _pageSize;
+        sequence.NameContent(whole, _pageSize);
+        for (; sequence.PublishedPages < whole; sequence.PublishedPages++)
         {
             int index = sequence.PublishedPages;
-            int page = sequence.Pages[index];
-            sequence.Content = _pool.Publish(ref page, sequence.Content, tokens.Slice(index * _pool.PageSize, _pool.PageSize));
-            sequence.Pages[index] = page;
-            sequence.PublishedPages++;
+            if (_pool is not null)
+            {
+                int page = sequence.Pages[index];
+                if (_pool.Publish(ref page, sequence.Keys[index]))
+                {
+                    sequence.Pages[index] = page;
+                    sequence.PagesVersion = ++_versions;
+                }
+            }
+
+            if (_streaming is not null)
+            {
+                sequence.Streaming.Publish(_streaming.Pages, index, sequence.Keys[index]);
+            }
         }
 
         GiveBackDraftPages(sequence);
+        if (_streaming is not null)
+        {
+            _streaming.Returned += sequence.Streaming.Advance(_streaming.Pages, _streaming.Pattern, tokens);
+        }
     }
 
     /// <summary>Gives the pages back, last page first: of a chain that is kept for its content, the end is given up before the beginning.</summary>
@@ -90,15 +120,20 @@ internal sealed partial class Scheduler
     {
         for (int i = sequence.Pages.Count - 1; i >= 0; i--)
         {
-            _pool.Release(sequence.Pages[i]);
+            _pool!.Release(sequence.Pages[i]);
         }
 
         sequence.Pages.Clear();
+        sequence.PagesVersion = ++_versions;
+        if (_streaming is not null)
+        {
+            sequence.Streaming.Clear(_streaming.Pages);
+        }
+
         sequence.Computed = 0;
         sequence.DraftComputed = 0;
         sequence.Drafts.Clear();
         sequence.PublishedPages = 0;
-        sequence.Content = PagePool.RootOf(sequence.Adapter);
     }
 
     private static void InsertByOrder(List<Sequence> list, Sequence sequence)

@@ -16,7 +16,6 @@ internal abstract class Sequence
         Tokens = [.. tokens];
         PromptTokens = promptTokens;
         Adapter = adapter;
-        Content = PagePool.RootOf(adapter);
     }
 
     /// <summary>Prompt and, for generations, the new tokens; for scores, the continuation.</summary>
@@ -52,20 +51,23 @@ internal abstract class Sequence
     /// <summary>Leading tokens that are in a draft model's cache too, whose pages have the same ids.</summary>
     public int DraftComputed { get; set; }
 
-    /// <summary>The pages of the leading tokens, in order; the same ids in every layer.</summary>
+    /// <summary>The pages of the leading tokens in the caches of full attentions, in order; the same ids in every layer. Empty where the model has no full attention.</summary>
     public List<int> Pages { get; } = [];
 
-    /// <summary>How many of <see cref="Pages"/> are whole, computed and known to the pool by content.</summary>
-    public int PublishedPages { get; set; }
+    /// <summary>Names the content of <see cref="Pages"/>: another number whenever an entry changed, more entries under one number. 0: nobody keeps it.</summary>
+    public long PagesVersion { get; set; }
 
-    /// <summary>The content of the last published page.</summary>
-    public long Content { get; set; }
+    /// <summary>The pages in the caches of streaming attentions; empty where the model has none.</summary>
+    public StreamingPages Streaming { get; } = new();
+
+    /// <summary>How many leading pages are whole, computed and known to the pools by content.</summary>
+    public int PublishedPages { get; set; }
 
     /// <summary>The last step that computed tokens of this sequence.</summary>
     public long LastStep { get; set; } = -1;
 
-    /// <summary>Hashes of the prompt's whole pages, each with everything before it: tells in advance what requests have in common.</summary>
-    public ulong[] PrefixHashes { get; private set; } = [];
+    /// <summary>What the leading whole pages hold, as far as <see cref="NameContent"/> was asked for: tells in advance what requests have in common.</summary>
+    public List<PageKey> Keys { get; } = [];
 
     public int Remaining => Target - Computed;
 
@@ -83,20 +85,19 @@ internal abstract class Sequence
     /// <summary>Asks the loop to drop the request. Callable from any thread.</summary>
     public void RequestCancellation() => _cancellationRequested = true;
 
-    /// <summary>Computes <see cref="PrefixHashes"/>.</summary>
-    public void HashPrefix(int pageSize)
+    /// <summary>Computes <see cref="Keys"/> up to a page; each is computed once, tokens of it must not change any more.</summary>
+    public void NameContent(int pages, int pageSize)
     {
-        ulong[] hashes = new ulong[Math.Min(Target, Tokens.Count) / pageSize];
         ReadOnlySpan<int> tokens = CollectionsMarshal.AsSpan(Tokens);
-        long parent = PagePool.RootOf(Adapter);
-        for (int i = 0; i < hashes.Length; i++)
+        while (Keys.Count < pages)
         {
-            hashes[i] = PagePool.Hash(parent, tokens.Slice(i * pageSize, pageSize));
-            parent = (long)hashes[i];
+            PageKey parent = Keys.Count == 0 ? PageKey.RootOf(Adapter) : Keys[^1];
+            Keys.Add(parent.Next(tokens.Slice(Keys.Count * pageSize, pageSize)));
         }
-
-        PrefixHashes = hashes;
     }
+
+    /// <summary>Computes the keys of the pages that the request comes with.</summary>
+    public void NameWholePages(int pageSize) => NameContent(Math.Min(Target, Tokens.Count) / pageSize, pageSize);
 
     /// <summary>Takes the row of a position: the logits that follow it, or its hidden state. Called for every position from <see cref="NextRow"/> on, in order.</summary>
     /// <returns>Whether the request is done.</returns>

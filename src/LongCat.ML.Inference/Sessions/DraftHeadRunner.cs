@@ -30,7 +30,7 @@ internal sealed unsafe class DraftHeadRunner : IDraftHead
         _input = new NativeBuffer((long)options.MaxStepTokens * HiddenSize * sizeof(float));
         _output = new NativeBuffer((long)options.MaxStepTokens * HiddenSize * sizeof(float));
         _logits = new NativeBuffer((long)capacity.LogitRows * _vocabSize * sizeof(float));
-        _caches = new PagedCaches(manifest, capacity.Pages, options.PageSize);
+        _caches = new PagedCaches(manifest, capacity.Pages, streamingPages: 0, options.PageSize);
         _caches.Bind(_binding);
     }
 

@@ -1,5 +1,6 @@
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Adapters;
+using LongCat.ML.Inference.Paging;
 using LongCat.ML.Native;
 using LongCat.ML.Onnx.Adapters;
 using Microsoft.ML.OnnxRuntime;
@@ -53,8 +54,19 @@ internal sealed unsafe partial class OrtModelRunner
     /// <exception cref="InferenceException">The graph and longcat.json disagree.</exception>
     internal static void CheckNames(string path, InferenceSession session, ModelManifest manifest, IEnumerable<string> adapterInputs)
     {
-        List<string> inputs = ["input_ids", "position_ids", "query_start", "context_length", "block_table", "logits_index", .. adapterInputs];
+        List<string> inputs = ["input_ids", "position_ids", "query_start", "context_length", "logits_index", .. adapterInputs];
         List<string> outputs = ["logits"];
+        bool full = Enumerable.Range(0, manifest.Caches.Count).Any(cache => !StreamingPattern.IsStreaming(manifest, cache));
+        if (full || session.InputNames.Contains("block_table"))
+        {
+            inputs.Add("block_table");
+        }
+
+        if (manifest.Streaming is not null)
+        {
+            inputs.Add("streaming_block_table");
+        }
+
         if (manifest.NgramNeighbors > 0)
         {
             inputs.Add("ngram_context");

@@ -23,6 +23,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     private readonly NativeBuffer? _hidden;
     private readonly Lock _abort = new();
     private readonly AdapterStack? _adapters;
+    private readonly bool _takesBlockTable;
     private HugePageWeights? _weights;
     private bool _disposed;
 
@@ -30,11 +31,12 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     {
         _adapters = adapters;
         _session = session;
+        _takesBlockTable = session.InputNames.Contains("block_table");
         VocabSize = manifest.VocabSize;
         _binding = session.CreateIoBinding();
         HiddenSize = givesHidden ? manifest.HiddenSize : 0;
         _logits = new NativeBuffer((long)capacity.LogitRows * manifest.VocabSize * sizeof(float));
-        _caches = new PagedCaches(manifest, capacity.Pages, options.PageSize);
+        _caches = new PagedCaches(manifest, capacity.Pages, capacity.StreamingPages, options.PageSize);
         _caches.Bind(_binding);
         adapters?.Bind(_binding);
         if (givesHidden)
@@ -78,7 +80,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
         OrtIoBinding binding = step.WantsHidden ? _hiddenBinding! : _binding;
         try
         {
-            _step.BindInputs(binding, step, withAdapters: _adapters is not null);
+            _step.BindInputs(binding, step, _takesBlockTable, withAdapters: _adapters is not null);
             _step.BindOutput(binding, "logits", _logits, step.Rows, VocabSize);
             if (step.WantsHidden)
             {

@@ -1,24 +1,31 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Paging;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace LongCat.ML.Inference.Sessions;
 
-/// <summary>The pools of cache pages of a graph with the longcat operators, bound as input and output of the same memory: the operators then write them in place.</summary>
+/// <summary>The caches' pages of a graph with the longcat operators, bound as input and output of the same memory: the operators then write them in place.</summary>
 internal sealed unsafe class PagedCaches : IDisposable
 {
     private readonly List<NativeBuffer> _buffers = [];
     private readonly List<OrtValue> _values = [];
 
-    public PagedCaches(ModelManifest manifest, int pages, int pageSize)
+    /// <param name="manifest">Says which caches there are.</param>
+    /// <param name="pages">Pages of each cache of a full attention.</param>
+    /// <param name="streamingPages">Pages of each cache of a streaming attention.</param>
+    /// <param name="pageSize">Tokens of a page.</param>
+    public PagedCaches(ModelManifest manifest, int pages, int streamingPages, int pageSize)
     {
         TensorElementType type = manifest.CacheType == CacheType.BFloat16 ? TensorElementType.BFloat16 : TensorElementType.Float;
         int elementBytes = type == TensorElementType.BFloat16 ? 2 : 4;
-        foreach (CacheLayout layout in manifest.Caches)
+        for (int i = 0; i < manifest.Caches.Count; i++)
         {
-            NativeBuffer cache = new((long)pages * pageSize * layout.Width * elementBytes);
+            CacheLayout layout = manifest.Caches[i];
+            int count = StreamingPattern.IsStreaming(manifest, i) ? streamingPages : pages;
+            NativeBuffer cache = new((long)count * pageSize * layout.Width * elementBytes);
             _buffers.Add(cache);
-            _values.Add(OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, [pages, pageSize, layout.Width], cache.Pointer, cache.Bytes));
+            _values.Add(OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, [count, pageSize, layout.Width], cache.Pointer, cache.Bytes));
         }
     }
 

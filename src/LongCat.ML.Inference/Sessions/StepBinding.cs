@@ -11,13 +11,26 @@ internal sealed unsafe class StepBinding
 {
     private readonly List<OrtValue> _values = [];
 
-    public void BindInputs(OrtIoBinding binding, PackedStep step, bool withAdapters = false)
+    /// <param name="binding">What the inputs are bound to.</param>
+    /// <param name="step">The inputs.</param>
+    /// <param name="withBlockTable">Whether the graph takes the pages of full attentions; a graph without such attentions may leave them out.</param>
+    /// <param name="withAdapters">Whether it takes the adapter of each token.</param>
+    public void BindInputs(OrtIoBinding binding, PackedStep step, bool withBlockTable = true, bool withAdapters = false)
     {
         Bind(binding, "input_ids", step.InputIds, step.Tokens);
         Bind(binding, "position_ids", step.PositionIds, step.Tokens);
         Bind(binding, "query_start", step.QueryStart, step.Sequences + 1);
         Bind(binding, "context_length", step.ContextLength, step.Sequences);
-        Bind(binding, "block_table", step.BlockTable, step.Sequences, step.Blocks);
+        if (withBlockTable)
+        {
+            Bind(binding, "block_table", step.BlockTable, step.Sequences, step.Blocks);
+        }
+
+        if (step.StreamingBlockTable is { } streaming)
+        {
+            Bind(binding, "streaming_block_table", streaming, step.Sequences, step.StreamingBlocks);
+        }
+
         if (step.NgramContextLength > 0)
         {
             Bind(binding, "ngram_context", step.NgramContext, step.Sequences, step.NgramContextLength);

@@ -48,7 +48,7 @@ internal sealed class DraftSource
         if (speculation.Proposer == SpeculativeProposer.Mtp)
         {
             return manifest.HasDraft
-                ? new DraftSource(folder, manifest, manifest with { Caches = manifest.DraftCaches!, DraftCaches = null, NgramNeighbors = 0 }, speculation)
+                ? new DraftSource(folder, manifest, manifest with { Caches = manifest.DraftCaches!, DraftCaches = null, NgramNeighbors = 0, Streaming = null }, speculation)
                 : throw new InferenceException(
                     $"SpeculativeOptions.Proposer is Mtp and {folder} holds no {ModelManifest.DraftFileName}. Export a checkpoint that has a multi-token-prediction head (without --no-draft), or use another proposer.");
         }
@@ -97,6 +97,12 @@ internal sealed class DraftSource
         if (draft.Operators == OperatorSet.Standard)
         {
             throw new InferenceException($"the draft model {draftFolder} holds standard operators, which share no pages with the model. Export it with longcat operators.");
+        }
+
+        if (draft.Streaming is not null)
+        {
+            throw new InferenceException(
+                $"the draft model {draftFolder} has streaming attentions, whose pages are no pages of the model. Use a draft model whose attentions are all full, or another proposer.");
         }
 
         // The same ids must mean the same texts. Without tokenizers there is nothing to compare but their number.

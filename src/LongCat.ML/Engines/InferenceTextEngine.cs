@@ -12,13 +12,11 @@ internal sealed class InferenceTextEngine : ITextEngine
     private readonly Lazy<ChatTemplate> template;
     private readonly int longest;
 
-    private InferenceTextEngine(InferenceEngine engine, string folder, int pageSize)
+    private InferenceTextEngine(InferenceEngine engine, string folder)
     {
         this.engine = engine;
         template = new Lazy<ChatTemplate>(() => ChatTemplates.Require(folder));
-
-        // The last token of what is scored takes no place in the caches.
-        longest = (int)Math.Min(engine.Manifest.MaxPositions, ((long)engine.Statistics.PagesTotal * pageSize) + 1);
+        longest = engine.LongestSequence;
     }
 
     public string? Warning => engine.Weights.Fallback is { } reason ? $"its weights stay in the file mapping: {reason}." : null;
@@ -39,7 +37,7 @@ internal sealed class InferenceTextEngine : ITextEngine
             options = options with { MemoryBudgetBytes = bytes };
         }
 
-        return new InferenceTextEngine(InferenceEngine.Load(folder, options), folder, options.PageSize);
+        return new InferenceTextEngine(InferenceEngine.Load(folder, options), folder);
     }
 
     public async Task<TextCompletion> GenerateAsync(CompletionRequest request, CancellationToken cancellationToken)

@@ -87,7 +87,7 @@ public sealed class ModelProposerTests(ITestOutputHelper output)
         output.WriteLine($"{harness.Scheduler.Preemptions} preemptions, {harness.Scheduler.PrefixHitTokens} tokens shared; {statistics}");
         Assert.Equal((0, 0L, null), (harness.Model.Faults, statistics.DraftFailures, statistics.Stopped));
         Assert.True(harness.Scheduler.Preemptions > 0 && harness.Scheduler.PrefixHitTokens > 0 && statistics.Rounds > 500);
-        Assert.Equal(0, harness.Pool.InUse);
+        harness.CheckEmpty();
         if (wrongEvery == 0)
         {
             Assert.Equal(statistics.DraftTokensProposed, statistics.DraftTokensAccepted);

@@ -5,7 +5,7 @@ using LongCat.ML.Inference.Speculation;
 namespace LongCat.ML.Inference.Tests.Speculation;
 
 /// <summary>Proposes what the toy model will choose, three times in four; otherwise anything, a poisoned token now and then, or nothing at all; and fails now and then.</summary>
-internal sealed class ToyProposer(int seed, int? poison, int repetition, int failEvery) : IDraftProposer
+internal sealed class ToyProposer(int seed, int? poison, int repetition, int failEvery, ToyAttention? attention = null) : IDraftProposer
 {
     private readonly Random _random = new(seed);
     private int _calls;
@@ -14,8 +14,8 @@ internal sealed class ToyProposer(int seed, int? poison, int repetition, int fai
 
     public bool Disposed { get; private set; }
 
-    public static Func<Sampler, Speculator> Speculator(int seed, int? poison = null, SpeculativeOptions? options = null, int repetition = 0, int failEvery = 50) =>
-        _ => new Speculator(new ToyProposer(seed, poison, repetition, failEvery), options ?? new SpeculativeOptions { MaxDraftTokens = 6, Cooldown = true }, new SpeculativeCounters());
+    public static Func<Sampler, Speculator> Speculator(int seed, int? poison = null, SpeculativeOptions? options = null, int repetition = 0, int failEvery = 50, ToyAttention? attention = null) =>
+        _ => new Speculator(new ToyProposer(seed, poison, repetition, failEvery, attention), options ?? new SpeculativeOptions { MaxDraftTokens = 6, Cooldown = true }, new SpeculativeCounters());
 
     public void Follow(IReadOnlyList<StepOutcome> outcomes, IModelRunner model)
     {
@@ -38,7 +38,7 @@ internal sealed class ToyProposer(int seed, int? poison, int repetition, int fai
             for (int i = _random.Next(4) == 0 ? _random.Next(slot.Budget) : slot.Budget; i > 0; i--)
             {
                 int token = _random.Next(4) > 0
-                    ? slot.Sequence.Propose(ToyModel.Expected(tokens, slot.Sequence.Adapter, repetition), tokens.Count)
+                    ? slot.Sequence.Propose(ToyModel.Expected(tokens, slot.Sequence.Adapter, repetition, attention), tokens.Count)
                     : _random.Next(20) == 0 ? poison ?? 0 : _random.Next(ToyModel.Vocabulary);
                 tokens.Add(token);
                 slot.Sequence.Drafts.Add(token);
