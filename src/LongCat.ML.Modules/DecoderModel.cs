@@ -13,7 +13,6 @@ public sealed class DecoderModel : nn.Module
     private readonly ModuleList<DecoderBlock> layers;
     private readonly RmsNorm norm;
     private readonly RotaryTable _rotary;
-    private readonly int _heads;
     private readonly TokenTable _words;
     private readonly PassSettings _settings;
 
@@ -35,7 +34,6 @@ public sealed class DecoderModel : nn.Module
         layers = new ModuleList<DecoderBlock>(blocks);
         norm = new RmsNorm(config.HiddenSize, config.RmsNormEps);
         _rotary = new RotaryTable(config.Rope.InverseFrequencies(config.HeadDim), config.Rope.Multiplier);
-        _heads = config.NumAttentionHeads;
         RegisterComponents();
     }
 
@@ -63,7 +61,7 @@ public sealed class DecoderModel : nn.Module
     internal ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe)
     {
         using var scope = NewDisposeScope();
-        batch.Prepare(_heads, _rotary, _settings.Device);
+        batch.Prepare(_rotary, _settings.Device);
         var hidden = _words.Rows(tensor(batch.InputIds, device: _settings.Device));
         probe?.Invoke("hidden_states.embed", hidden);
         List<RoutingDecision> decisions = [];

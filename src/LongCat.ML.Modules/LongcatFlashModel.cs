@@ -15,7 +15,6 @@ public sealed class LongcatFlashModel : nn.Module
     private readonly RmsNorm norm;
     private readonly MultiTokenPrediction? mtp;
     private readonly RotaryTable _rotary;
-    private readonly int _heads;
     private readonly TokenTable _words;
     private readonly PassSettings _settings;
 
@@ -40,7 +39,6 @@ public sealed class LongcatFlashModel : nn.Module
         norm = new RmsNorm(config.HiddenSize, config.RmsNormEps);
         mtp = draftHead ? new MultiTokenPrediction(config) : null;
         _rotary = new RotaryTable(config.Rope.InverseFrequencies(config.QkRopeHeadDim), config.Rope.Multiplier);
-        _heads = config.NumAttentionHeads;
         RegisterComponents();
     }
 
@@ -71,7 +69,7 @@ public sealed class LongcatFlashModel : nn.Module
     internal ForwardResult Forward(SequenceBatch batch, ActivationProbe? probe)
     {
         using var scope = NewDisposeScope();
-        batch.Prepare(_heads, _rotary, _settings.Device);
+        batch.Prepare(_rotary, _settings.Device);
         var hidden = _words.Rows(tensor(batch.InputIds, device: _settings.Device));
         if (ngram_embeddings is not null)
         {
@@ -104,7 +102,7 @@ public sealed class LongcatFlashModel : nn.Module
     {
         var head = mtp ?? throw new InvalidOperationException("the model has no draft head (num_nextn_predict_layers is 0, or the checkpoint has no model.mtp tensors)");
         using var scope = NewDisposeScope();
-        batch.Prepare(_heads, _rotary, _settings.Device);
+        batch.Prepare(_rotary, _settings.Device);
         return head.Forward(_words.Rows(tensor(batch.NextIds(), device: _settings.Device)), hidden, batch, probe).MoveToOuterDisposeScope();
     }
 }

@@ -121,11 +121,10 @@ public sealed class SequenceBatch : IDisposable
         Mask = Cosine = Sine = null;
     }
 
-    /// <summary>Makes the mask [B·heads, S, S] (0 or -∞) and the rotary tables, once.</summary>
-    /// <param name="heads">Attention heads.</param>
+    /// <summary>Makes the mask [B, 1, S, S] (0 or -∞) and the rotary tables, once.</summary>
     /// <param name="rotary">The rotary frequencies.</param>
     /// <param name="device">Where the weights are.</param>
-    internal void Prepare(int heads, RotaryTable rotary, Device device)
+    internal void Prepare(RotaryTable rotary, Device device)
     {
         if (Mask is not null)
         {
@@ -134,17 +133,16 @@ public sealed class SequenceBatch : IDisposable
 
         using var scope = NewDisposeScope();
         _device = device;
-        Mask = MaskOf(heads, Columns, null).DetachFromDisposeScope();
+        Mask = MaskOf(Columns, null).DetachFromDisposeScope();
         var (cosine, sine) = rotary.At(Positions);
         (Cosine, Sine) = (cosine.to(device).DetachFromDisposeScope(), sine.to(device).DetachFromDisposeScope());
     }
 
     /// <summary>The mask of an attention that does not see all of the document, made once per window and pattern.</summary>
-    /// <param name="heads">Attention heads, as <see cref="Prepare"/> had them.</param>
     /// <param name="window">A query sees the last so many tokens, itself included; at least 1, or null for no such limit.</param>
     /// <param name="streaming">The pattern of blocks that a query sees; blocks count from the document's start. Null for no such limit.</param>
-    /// <returns>[B·heads, S, S] (0 or -∞), owned by the batch.</returns>
-    internal Tensor MaskFor(int heads, int? window, StreamingAttentionConfig? streaming = null)
+    /// <returns>[B, 1, S, S] (0 or -∞), owned by the batch.</returns>
+    internal Tensor MaskFor(int? window, StreamingAttentionConfig? streaming = null)
     {
         // Up to its span a pattern hides nothing.
         streaming = streaming is not null && LongestDocument > streaming.Span ? streaming : null;
@@ -158,14 +156,14 @@ public sealed class SequenceBatch : IDisposable
         if (!_masks.TryGetValue(key, out Tensor? mask))
         {
             using var scope = NewDisposeScope();
-            mask = MaskOf(heads, width, streaming).DetachFromDisposeScope();
+            mask = MaskOf(width, streaming).DetachFromDisposeScope();
             _masks.Add(key, mask);
         }
 
         return mask;
     }
 
-    private Tensor MaskOf(int heads, int window, StreamingAttentionConfig? streaming)
+    private Tensor MaskOf(int window, StreamingAttentionConfig? streaming)
     {
         var mask = new float[Rows * Columns * Columns];
         Array.Fill(mask, float.NegativeInfinity);
@@ -183,7 +181,7 @@ public sealed class SequenceBatch : IDisposable
             Show(i, (int)Math.Max(nearest, (block - streaming.LocalBlocks + 1L) * streaming.BlockSize), position + 1);
         }
 
-        return tensor(mask, [Rows, 1, Columns, Columns], device: _device).expand(Rows, heads, Columns, Columns).reshape(Rows * heads, Columns, Columns);
+        return tensor(mask, [Rows, 1, Columns, Columns], device: _device);
 
         // Positions of the token's document, the last one excluded.
         void Show(int token, int first, int end)

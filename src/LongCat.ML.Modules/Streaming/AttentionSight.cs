@@ -28,7 +28,7 @@ internal sealed class AttentionSight
     public (StreamingAttentionConfig Pattern, Func<Tensor> Alpha)? Blend { get; set; }
 
     /// <summary>Attention weights and what they make of the values.</summary>
-    /// <param name="scores">[B·heads, S, S], scaled and not masked; overwritten.</param>
+    /// <param name="scores">B·heads·S·S values in this order, scaled and not masked; disposed.</param>
     /// <param name="batch">The geometry of the rows, prepared.</param>
     /// <param name="mix">Weights [B·heads, S, S] to outputs.</param>
     /// <returns>What <paramref name="mix"/> returns; blended α · full + (1 - α) · streaming while calibrating.</returns>
@@ -36,11 +36,24 @@ internal sealed class AttentionSight
     {
         if (Blend is not { } blend)
         {
-            return mix(scores.add_(batch.MaskFor(_heads, _window, _streaming)).softmax(-1));
+            return mix(Weights(batch.MaskFor(_window, _streaming), last: true));
         }
 
-        var full = mix(scores.add(batch.MaskFor(_heads, _window)).softmax(-1));
-        var streaming = mix(scores.add_(batch.MaskFor(_heads, _window, blend.Pattern)).softmax(-1));
+        var full = mix(Weights(batch.MaskFor(_window), last: false));
+        var streaming = mix(Weights(batch.MaskFor(_window, blend.Pattern), last: true));
         return streaming.add(full.sub(streaming).mul(blend.Alpha()));
+
+        // One mask serves all heads. Neither sum nor softmax needs its input for the backward pass, so the largest tensors of a layer are freed as soon as they were read.
+        Tensor Weights(Tensor mask, bool last)
+        {
+            using var byHead = scores.view(batch.Rows, _heads, batch.Columns, batch.Columns);
+            using var masked = byHead.add(mask);
+            if (last)
+            {
+                scores.Dispose();
+            }
+
+            return masked.softmax(-1).view(batch.Rows * _heads, batch.Columns, batch.Columns);
+        }
     }
 }

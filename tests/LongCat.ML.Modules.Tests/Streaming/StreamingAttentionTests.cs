@@ -40,14 +40,14 @@ public class StreamingAttentionTests(ITestOutputHelper output)
 
         using var scope = NewDisposeScope();
         using var batch = new SequenceBatch(new long[length], 1, length);
-        batch.Prepare(heads, new RotaryTable([1f], 1), CPU);
+        batch.Prepare(new RotaryTable([1f], 1), CPU);
         AttentionSight sight = new(TinyConfig.Read() with { NumAttentionHeads = heads, Streaming = pattern }, attention: 0);
         Tensor value = ByHead("v", Int("v_dim"));
         Tensor scores = ByHead("q", Int("qk_dim")).mul((float)settings.GetProperty("softmax_scale").GetDouble()).bmm(ByHead("k", Int("qk_dim")).transpose(1, 2));
         Tensor result = sight.Attend(scores, batch, weights => weights.bmm(value)).transpose(0, 1).narrow(0, first, end - first);
         golden.Close($"{name}.out", result, Fixture);
 
-        float[] mask = Values(batch.MaskFor(heads, null, pattern));
+        float[] mask = Values(batch.MaskFor(null, pattern));
         long[] counts = golden.Int64($"{name}.visible_count");
         for (int row = first; row < end; row++)
         {
@@ -65,13 +65,13 @@ public class StreamingAttentionTests(ITestOutputHelper output)
         StreamingAttentionConfig pattern = new() { BlockSize = block, SinkBlocks = sinks, LocalBlocks = locals, AttentionLayers = [0] };
         int[] starts = [.. Enumerable.Range(0, 80).Select(i => i < 40 ? i < 11 ? 0 : 11 : i < 43 ? 0 : i < 77 ? 3 : 37)];
         using var batch = new SequenceBatch(new long[80], 2, 40, starts);
-        batch.Prepare(2, new RotaryTable([1f], 1), CPU);
+        batch.Prepare(new RotaryTable([1f], 1), CPU);
         foreach (int? window in (int?[])[null, 6])
         {
-            float[] mask = Values(batch.MaskFor(2, window, pattern));
+            float[] mask = Values(batch.MaskFor(window, pattern));
             for (int i = 0; i < mask.Length; i++)
             {
-                int key = i % 40, query = i / 40 % 40, row = i / 3200, start = starts[(row * 40) + query];
+                int key = i % 40, query = i / 40 % 40, row = i / 1600, start = starts[(row * 40) + query];
                 bool visible = key >= start && pattern.Visible(query - start, key - start) && (window is null || key > query - window);
                 Assert.Equal(visible ? 0f : float.NegativeInfinity, mask[i]);
             }
@@ -83,15 +83,15 @@ public class StreamingAttentionTests(ITestOutputHelper output)
     {
         StreamingAttentionConfig pattern = new() { BlockSize = 4, SinkBlocks = 1, LocalBlocks = 2, AttentionLayers = [0] };
         using var longer = new SequenceBatch(new long[13], 1, 13);
-        longer.Prepare(1, new RotaryTable([1f], 1), CPU);
-        Assert.Same(longer.MaskFor(1, null, pattern), longer.MaskFor(1, null, pattern with { AttentionLayers = [0, 3] }));
-        Assert.NotSame(longer.Mask, longer.MaskFor(1, null, pattern));
-        Assert.NotSame(longer.MaskFor(1, null, pattern), longer.MaskFor(1, null, pattern with { LocalBlocks = 1 }));
+        longer.Prepare(new RotaryTable([1f], 1), CPU);
+        Assert.Same(longer.MaskFor(null, pattern), longer.MaskFor(null, pattern with { AttentionLayers = [0, 3] }));
+        Assert.NotSame(longer.Mask, longer.MaskFor(null, pattern));
+        Assert.NotSame(longer.MaskFor(null, pattern), longer.MaskFor(null, pattern with { LocalBlocks = 1 }));
 
         // Two documents of 12 tokens, which is the span.
         using var shorter = new SequenceBatch(new long[24], 1, 24, [.. Enumerable.Range(0, 24).Select(i => i / 12 * 12)]);
-        shorter.Prepare(1, new RotaryTable([1f], 1), CPU);
-        Assert.Same(shorter.Mask, shorter.MaskFor(1, null, pattern));
+        shorter.Prepare(new RotaryTable([1f], 1), CPU);
+        Assert.Same(shorter.Mask, shorter.MaskFor(null, pattern));
     }
 
     [Theory]
