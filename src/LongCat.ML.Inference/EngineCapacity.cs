@@ -115,5 +115,5 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
     }
 
     /// <summary>Bytes of an element of a cache.</summary>
-    private static long ElementBytes(ModelManifest manifest) => manifest.CacheType == CacheType.BFloat16 ? 2 : 4;
+    private static long ElementBytes(ModelManifest manifest) => manifest.CacheType.ElementSize();
 }

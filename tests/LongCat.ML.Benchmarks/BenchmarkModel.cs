@@ -46,7 +46,7 @@ internal sealed class BenchmarkModel(string name, string checkpoint, string fold
     }
 
     /// <summary>Bytes that one token takes in the caches of all layers.</summary>
-    public long TokenCacheBytes => Manifest.Caches.Sum(cache => (long)cache.Width) * (Manifest.CacheType == CacheType.BFloat16 ? 2 : 4);
+    public long TokenCacheBytes => Manifest.Caches.Sum(cache => (long)cache.Width) * Manifest.CacheType.ElementSize();
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
 }

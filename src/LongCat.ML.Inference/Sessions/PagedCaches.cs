@@ -17,13 +17,17 @@ internal sealed unsafe class PagedCaches : IDisposable
     /// <param name="pageSize">Tokens of a page.</param>
     public PagedCaches(ModelManifest manifest, int pages, int streamingPages, int pageSize)
     {
-        TensorElementType type = manifest.CacheType == CacheType.BFloat16 ? TensorElementType.BFloat16 : TensorElementType.Float;
-        int elementBytes = type == TensorElementType.BFloat16 ? 2 : 4;
+        TensorElementType type = manifest.CacheType switch
+        {
+            CacheType.BFloat16 => TensorElementType.BFloat16,
+            CacheType.Int8 => TensorElementType.UInt8,
+            _ => TensorElementType.Float,
+        };
         for (int i = 0; i < manifest.Caches.Count; i++)
         {
             CacheLayout layout = manifest.Caches[i];
             int count = StreamingPattern.IsStreaming(manifest, i) ? streamingPages : pages;
-            NativeBuffer cache = new((long)count * pageSize * layout.Width * elementBytes);
+            NativeBuffer cache = new((long)count * pageSize * layout.Width * manifest.CacheType.ElementSize());
             _buffers.Add(cache);
             _values.Add(OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, [count, pageSize, layout.Width], cache.Pointer, cache.Bytes));
         }
