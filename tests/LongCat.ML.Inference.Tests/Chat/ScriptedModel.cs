@@ -1,5 +1,6 @@
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Scheduling;
+using LongCat.ML.Inference.Speculation;
 using LongCat.ML.Inference.Text;
 using LongCat.ML.TestShared;
 
@@ -40,7 +41,7 @@ internal sealed class ScriptedModel(int pages, int pageSize) : IModelRunner
     public IReadOnlyList<LoadedAdapter> Adapters { get; init; } = [];
 
     /// <summary>An engine over this model.</summary>
-    public InferenceEngine Engine(int maxPositions = 4096, EngineOptions? options = null)
+    public InferenceEngine Engine(int maxPositions = 4096, EngineOptions? options = null, Speculator? speculator = null)
     {
         options ??= new EngineOptions { PageSize = pageSize };
         ModelManifest manifest = new()
@@ -56,7 +57,7 @@ internal sealed class ScriptedModel(int pages, int pageSize) : IModelRunner
             Caches = [new CacheLayout(1)],
             Files = new Dictionary<string, ManifestFile>(),
         };
-        return new InferenceEngine(manifest, new TokenizerCodec(Tokenizer), this, options, new EngineCapacity(pages, Math.Min(pages, (maxPositions + pageSize - 1) / pageSize), 64));
+        return new InferenceEngine(manifest, new TokenizerCodec(Tokenizer), this, options, new EngineCapacity(pages, Math.Min(pages, (maxPositions + pageSize - 1) / pageSize), 64), speculator);
     }
 
     public void Run(PackedStep step)

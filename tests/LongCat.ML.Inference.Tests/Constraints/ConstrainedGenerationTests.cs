@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LongCat.ML.Inference.Chat;
+using LongCat.ML.Inference.Speculation;
 using LongCat.ML.Inference.Tests.Chat;
 using LongCat.ML.TestShared;
 using Microsoft.Extensions.AI;
@@ -53,6 +54,27 @@ public sealed class ConstrainedGenerationTests
             Options = new GenerationOptions { Constraint = OutputConstraint.Json(model.Tokenizer), MaxNewTokens = 1 },
         });
         Assert.Equal(("{", FinishReason.Length), (cut.Text, cut.FinishReason));
+    }
+
+    [Fact]
+    public async Task Speculation_changes_nothing()
+    {
+        // Repetitions give prompt lookup something to propose, inside the schema and outside of it.
+        ScriptedModel model = new(512, 8) { Reply = _ => "[" + string.Concat(Enumerable.Repeat("{\"a\": \"bcd\"}, ", 8)) + "{\"a\": \"bcd\"}]" };
+        OutputConstraint constraint = OutputConstraint.JsonSchema(JsonDocument.Parse("""{"type": "array", "items": {"properties": {"a": {"type": "string"}}}, "maxItems": 6}""").RootElement, model.Tokenizer);
+        GenerationRequest request = new() { PromptIds = [ScriptedModel.Turn], Options = new GenerationOptions { Constraint = constraint, MaxNewTokens = 300 } };
+        SpeculativeOptions lookup = new() { NGramSize = 3 };
+        SpeculativeCounters counters = new();
+        await using InferenceEngine plain = model.Engine();
+        await using InferenceEngine speculating = model.Engine(speculator: new Speculator(new PromptLookupProposer(lookup, counters), lookup, counters));
+
+        GenerationResult expected = await plain.GenerateAsync(request), found = await speculating.GenerateAsync(request);
+
+        Assert.Equal(expected.Ids, found.Ids);
+        Assert.Equal(expected.FinishReason, found.FinishReason);
+        Assert.True(speculating.Statistics.Steps < plain.Statistics.Steps, $"{speculating.Statistics.Steps} steps, {plain.Statistics.Steps} without drafts");
+        using JsonDocument document = JsonDocument.Parse(found.Text);
+        Assert.Equal(6, document.RootElement.GetArrayLength());
     }
 
     [Fact]
