@@ -36,6 +36,11 @@ internal sealed class PlainProbe : IDisposable
             ("block_table", Tensor(Enumerable.Range(0, pages).ToArray(), 1, pages)),
             ("logits_index", Tensor<long>([0], 1)),
         ];
+        if (_manifest.Streaming is not null)
+        {
+            inputs.Add(("streaming_block_table", Tensor(Enumerable.Range(0, pages).ToArray(), 1, pages)));
+        }
+
         if (_manifest.NgramNeighbors > 0)
         {
             inputs.Add(("ngram_context", Tensor(Enumerable.Repeat(-1L, _manifest.NgramNeighbors - 1).ToArray(), 1, _manifest.NgramNeighbors - 1)));
