@@ -25,6 +25,7 @@ public sealed class ReaderFuzzTests(ITestOutputHelper output) : IDisposable
          "emb_split_num": 2, "num_nextn_predict_layers": 1, "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 16, "mscale": 1, "mscale_all_dim": 1},
          "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}}
         """,
+        """{"architectures": ["LlamaForCausalLM"], "hidden_size": 32, "intermediate_size": 48, "max_position_embeddings": 64, "num_attention_heads": 2, "num_hidden_layers": 4, "vocab_size": 32, "streaming_sparse_attention": {"block_size": 4, "sink_blocks": 1, "local_blocks": 2, "attention_layers": [0, 3]}}""",
         .. DecoderConfigTests.Published.Select(row => (string)row[1]),
     ];
 
@@ -92,6 +93,19 @@ public sealed class ReaderFuzzTests(ITestOutputHelper output) : IDisposable
                 break;
             }
         }
+    });
+
+    /// <summary>Whatever the editor accepts it changes in the key alone, and gives it back byte for byte.</summary>
+    [Fact]
+    public void Edited_configs() => Run(1500, 113, random => JsonMutator.Mutate(s_configs[random.Next(s_configs.Length)], random), input =>
+    {
+        ConfigEditor editor = ConfigEditor.Parse(Encoding.UTF8.GetString(input));
+        string before = editor.ToString();
+        editor.Set("a new key", new JsonObject { ["list"] = new JsonArray(1, 2.5, null) });
+        Assert.NotEqual(before, editor.ToString());
+        ConfigEditor again = ConfigEditor.Parse(editor.ToString());
+        Assert.True(again.Remove("a new key"));
+        Assert.Equal(before.TrimEnd(), again.ToString().TrimEnd());
     });
 
     [Fact]
@@ -182,6 +196,7 @@ public sealed class ReaderFuzzTests(ITestOutputHelper output) : IDisposable
             Caches = [new CacheLayout(10), new CacheLayout(10)],
             DraftCaches = [new CacheLayout(10)],
             CacheType = CacheType.BFloat16,
+            Streaming = new StreamingAttentionConfig { BlockSize = 8, AttentionLayers = [1] },
             Files = new Dictionary<string, ManifestFile> { ["model.onnx"] = file, ["draft.onnx"] = file },
         }.Write(folder);
         return File.ReadAllText(Path.Combine(folder, ModelManifest.FileName));
