@@ -4,6 +4,8 @@ namespace LongCat.ML.Checkpoints;
 /// <remarks>Thread safety: static and without state.</remarks>
 public static class CheckpointCopy
 {
+    private static readonly FolderRule EmptyOnly = new("an empty folder", _ => false);
+
     /// <summary>
     /// Writes a folder that has the weights, tokenizer and other files of a checkpoint and a changed config.json. The folder is whole or absent. Files are copied by the operating system (where the file
     /// system can share blocks, they are shared), so memory stays small.
@@ -25,17 +27,16 @@ public static class CheckpointCopy
         ConfigEditor editor = ConfigEditor.Load(checkpointFolder);
         change(editor);
         string final = PartialFolder.FullPath(outputFolder);
-        MergedCheckpoint.CheckOutput(final);
+        if (EmptyOnly.Problem(final, overwrite: false) is { } problem)
+        {
+            throw new CheckpointException(final, problem);
+        }
+
         using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder);
         checkpoint.Validate();
         using PartialFolder partial = new(final);
         long total = checkpoint.Files.Sum(file => new FileInfo(file.Path).ResolveLinkTarget(returnFinalTarget: true) is FileInfo target ? target.Length : new FileInfo(file.Path).Length);
-        long free = new DriveInfo(partial.Path).AvailableFreeSpace;
-        if (free < total)
-        {
-            throw new IOException($"{Path.GetDirectoryName(final)}: the weights need {total:N0} bytes, {free:N0} are free; free some space or choose another disk.");
-        }
-
+        partial.RequireSpace(total);
         foreach (SafetensorsFile file in checkpoint.Files)
         {
             Copy(file.Path, Path.GetRelativePath(checkpoint.Folder, file.Path));

@@ -39,6 +39,12 @@ public sealed partial record ExportOptions
     /// </summary>
     public string? Adapter { get; init; }
 
+    /// <summary>
+    /// Whether an adapter that was trained on quantized weights (<see cref="PeftAdapter.TrainedOn"/>) may be merged into weights of another precision than <see cref="WeightPrecision.W4A8"/>; false by
+    /// default, since that is another model than the one that was trained. With <see cref="WeightPrecision.W4A8"/> the merged weights are quantized again, which needs no leave.
+    /// </summary>
+    public bool OntoUnquantized { get; init; }
+
     /// <summary>Whether an earlier export under the same name is replaced; false by default. Any other folder with files in it is never replaced.</summary>
     public bool Overwrite { get; init; }
 

@@ -46,7 +46,7 @@ public static class OnnxExporter
         cancellationToken.ThrowIfCancellationRequested();
         checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
         RefuseExports(checkpointFolder);
-        using PeftAdapter? adapter = options.Adapter is null ? null : PeftAdapter.Load(options.Adapter);
+        using PeftAdapter? adapter = LoadAdapter(options);
         using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, adapter is null ? [] : [adapter], config => Adjusted(config, options));
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         bool draft = options.IncludeDraft && emitter.HasDraft(checkpoint);
@@ -75,7 +75,9 @@ public static class OnnxExporter
         // Everything that can be refused is, before the weights are written.
         KeepApart(checkpointFolder, outputFolder);
         ModelProto model = BuildGraph(emitted.Model, plan, outputFolder, adapted);
-        using OutputFolder output = OutputFolder.Create(outputFolder, options.Overwrite, data.Length);
+        CheckOutput(outputFolder, options.Overwrite);
+        using PartialFolder output = new(PartialFolder.FullPath(outputFolder));
+        output.RequireSpace(data.Length);
         Dictionary<string, ManifestFile> files = new(StringComparer.Ordinal)
         {
             [ModelManifest.DataFileName] = data.Write(Path.Combine(output.Path, ModelManifest.DataFileName), progress, cancellationToken),
@@ -130,8 +132,9 @@ public static class OnnxExporter
         };
         manifest.Write(output.Path);
         cancellationToken.ThrowIfCancellationRequested();
-        string folder = output.Commit();
-        return new ExportResult(folder, manifest, data.Count, Stopwatch.GetElapsedTime(started))
+        CheckOutput(outputFolder, options.Overwrite);
+        output.Commit(options.Overwrite);
+        return new ExportResult(PartialFolder.FullPath(outputFolder), manifest, data.Count, Stopwatch.GetElapsedTime(started))
         {
             Sites = [.. emitted.Sites.Select(site => site.ToSite())],
             DraftSites = [.. emitted.DraftSites.Select(site => site.ToSite())],
@@ -154,13 +157,50 @@ public static class OnnxExporter
         options.Check();
         checkpointFolder = HuggingFaceCache.Resolve(checkpointFolder);
         RefuseExports(checkpointFolder);
-        using PeftAdapter? adapter = options.Adapter is null ? null : PeftAdapter.Load(options.Adapter);
+        using PeftAdapter? adapter = LoadAdapter(options);
         using Checkpoint checkpoint = Checkpoint.Open(checkpointFolder, adapter is null ? [] : [adapter], config => Adjusted(config, options));
         ModelEmitter emitter = EmitterTable.For(checkpoint.Config, options.Operators, checkpointFolder);
         checkpoint.Validate(options.IncludeDraft && emitter.HasDraft(checkpoint));
         KeepApart(checkpointFolder, outputFolder);
-        OutputFolder.CheckReplaceable(outputFolder, options.Overwrite);
+        CheckOutput(outputFolder, options.Overwrite);
         return checkpointFolder;
+    }
+
+    private static readonly FolderRule OutputRule = new($"an earlier export (there is no {ModelManifest.FileName})", folder => File.Exists(Path.Combine(folder, ModelManifest.FileName)));
+
+    /// <exception cref="CheckpointException">Something is there that may not be replaced.</exception>
+    private static void CheckOutput(string folder, bool overwrite)
+    {
+        string final = PartialFolder.FullPath(folder);
+        if (OutputRule.Problem(final, overwrite) is { } problem)
+        {
+            throw new CheckpointException(final, problem);
+        }
+    }
+
+    /// <summary>The adapter that is merged on the way. A probe export is what calibration reads before the weights become 4 bits.</summary>
+    private static PeftAdapter? LoadAdapter(ExportOptions options)
+    {
+        if (options.Adapter is null)
+        {
+            return null;
+        }
+
+        PeftAdapter adapter = PeftAdapter.Load(options.Adapter);
+        try
+        {
+            if (options.Precision != WeightPrecision.W4A8 && !options.Probes && !options.OntoUnquantized)
+            {
+                adapter.RequireUnquantizedBase();
+            }
+
+            return adapter;
+        }
+        catch
+        {
+            adapter.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Without the commit, so that the same checkpoint gives the same bytes.</summary>

@@ -153,13 +153,43 @@ public sealed class AdapterVerbTests(ITestOutputHelper output) : IDisposable
         Failed(1, "holds a model, not an adapter", ToolProcess.LongCat(["export", checkpoint, "--adapter", checkpoint, .. output]));
         Failed(1, "is still annealing: β is 0.5 after step 3 of 100", ToolProcess.LongCat(["quantize", checkpoint, "--adapter", _folder["annealing"], .. output]));
         Failed(1, "modules do not fit the model", ToolProcess.LongCat(["export", other, "--adapter", _folder["good"], .. output]));
-        Failed(1, "the output folder holds files", ToolProcess.LongCat("merge", checkpoint, "--adapter", _folder["good"], "--output", checkpoint));
+        Failed(1, "the output folder holds files", ToolProcess.LongCat("merge", checkpoint, "--adapter", _folder["good"], "--output", checkpoint, "--overwrite"));
         File.Move(_folder["good/adapter_model.safetensors"], _folder["good/adapter_model.bin"]);
         Failed(1, "loading a pickle can run any program", ToolProcess.LongCat("inspect", _folder["good"]));
         ToolProcess inspected = ToolProcess.LongCat("inspect", _folder["annealing"]);
         Succeeds(inspected);
         Assert.Contains("β = 0.5 after step 3 of 100: cannot be merged yet", inspected.Output, StringComparison.Ordinal);
         Assert.Equal(["annealing", "checkpoint", "good", "other"], Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void An_adapter_of_quantized_weights_is_merged_into_others_on_request_only()
+    {
+        string checkpoint = RandomCheckpoint.Write(_folder["checkpoint"], new RandomCheckpointOptions { Tokenizer = true });
+        using (PeftAdapter adapter = Adapter(checkpoint))
+        using (PeftAdapter quantized = PeftAdapter.Create(adapter.Config, adapter.Modules.Values, trainedOn: WeightPrecision.W4A8))
+        {
+            quantized.Save(_folder["adapter"]);
+        }
+
+        string[] merge = ["merge", checkpoint, "--adapter", _folder["adapter"], "--output", _folder["merged"]];
+        string[] export = ["export", checkpoint, "--adapter", _folder["adapter"], "--output", _folder["onnx"]];
+        Failed(1, "was trained on w4a8 weights", ToolProcess.LongCat(merge));
+        Failed(1, "was trained on w4a8 weights", ToolProcess.LongCat(export));
+        Failed(1, "was trained on w4a8 weights", ToolProcess.LongCat([.. export, "--ops", "standard", "--precision", "int4"]));
+        Assert.Equal(["adapter", "checkpoint"], Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+
+        // Asked for: onto the checkpoint's weights, or quantized again, which is the same as quantizing the merged checkpoint.
+        Succeeds(ToolProcess.LongCat([.. merge, "--onto-unquantized"]));
+        Assert.Contains("\"trained_on\": \"w4a8\"", File.ReadAllText(_folder["merged/merged_adapters.json"]), StringComparison.Ordinal);
+        Succeeds(ToolProcess.LongCat([.. export, "--precision", "w4a8", "--recipe", "rtn"]));
+        Succeeds(ToolProcess.LongCat("quantize", _folder["merged"], "--recipe", "rtn", "--output", _folder["after"]));
+        Assert.Equal(File.ReadAllText(_folder["after/longcat.json"]), File.ReadAllText(_folder["onnx/longcat.json"]));
+        Succeeds(ToolProcess.LongCat([.. export, "--onto-unquantized", "--overwrite"]));
+        Failed(1, "choose another folder or ask for it to be overwritten (--overwrite)", ToolProcess.LongCat([.. merge, "--onto-unquantized"]));
+        Succeeds(ToolProcess.LongCat([.. merge, "--onto-unquantized", "--overwrite"]));
+        ToolProcess inspected = ToolProcess.LongCat("inspect", _folder["adapter"]);
+        Assert.Contains("trained on  w4a8 weights: merged into others on request only", inspected.Output, StringComparison.Ordinal);
     }
 
     private static PeftAdapter Adapter(string checkpoint)

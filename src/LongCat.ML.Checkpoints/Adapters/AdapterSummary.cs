@@ -47,6 +47,11 @@ public sealed record AdapterSummary
             { Beta: 0 } done => Line($"{done.Activation} by a {done.Schedule} schedule, over: the adapter is a plain one"),
             { } afa => Line($"{afa.Activation} by a {afa.Schedule} schedule, β = {afa.Beta:R} after step {afa.Step:N0} of {afa.TotalSteps:N0}: cannot be merged yet"),
         });
+        if (Adapter.TrainedOn is { } weights)
+        {
+            Fact(text, "trained on", $"{TrainingBase.Name(weights)} weights{(weights is WeightPrecision.W4A8 or WeightPrecision.Int4 ? ": merged into others on request only" : "")}");
+        }
+
         if (config.ChangesBase)
         {
             Fact(text, "warning", $"initialized by {config.InitLoraWeights}, not converted: it does not go with the published base weights");

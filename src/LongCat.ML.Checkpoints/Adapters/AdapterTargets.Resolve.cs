@@ -162,13 +162,13 @@ public sealed partial record AdapterTargets
             {
                 throw all.FirstOrDefault(m => m.Path == name || EndsInOne(m.Path, [name])) is { } other
                     ? TakesNone(other)
-                    : new AdapterException(Describe(), name, $"matches no module of the model; expected a module's path or its end after a point; {NearNames.Hint(name, paths)}");
+                    : new AdapterException("the adapter's targets", name, $"matches no module of the model; expected a module's path or its end after a point; {NearNames.Hint(name, paths)}");
             }
         }
     }
 
     private AdapterException TakesNone(ModelModule module) =>
-        new(Describe(), module.Path, "is no projection and no embedding, so it takes no adapter; to train it whole put it into modules_to_save");
+        new("the adapter's targets", module.Path, "is no projection and no embedding, so it takes no adapter; to train it whole put it into modules_to_save");
 
     private string Describe() => $"target {CheckpointException.Printable(ToString())}";
 

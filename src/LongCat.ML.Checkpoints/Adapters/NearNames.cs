@@ -3,20 +3,23 @@ namespace LongCat.ML.Checkpoints;
 /// <summary>Finds what a misspelt or foreign name may have meant.</summary>
 internal static class NearNames
 {
-    /// <summary>The names nearest to one, best first: by the edits between the names with digits left out, or between their last parts where only one has a path.</summary>
-    public static IReadOnlyList<string> Of(string name, IEnumerable<string> candidates, int most = 5)
+    /// <summary>
+    /// The names nearest to one, best first: by the edits between the names with digits left out, or between their last parts where only one has a path; among equals the one that begins most alike.
+    /// A name without a path stands for all of that last part, so of these one is listed.
+    /// </summary>
+    public static IReadOnlyList<string> Of(string name, IEnumerable<string> candidates, int most = 3)
     {
         string wanted = Key(name);
         string last = Last(wanted);
+        bool path = wanted.Contains('.', StringComparison.Ordinal);
         return
         [
             .. candidates.Select(candidate => (Name: candidate, Key: Key(candidate)))
-                .GroupBy(c => c.Key, StringComparer.Ordinal)
+                .GroupBy(c => path ? c.Key : Last(c.Key), StringComparer.Ordinal)
                 .Select(group => (group.First().Name, Distance: Math.Min(
-                    Distance(wanted, group.Key),
-                    wanted.Contains('.', StringComparison.Ordinal) ? Distance(last, Last(group.Key)) + 2 : Distance(last, Last(group.Key)))))
+                    Distance(wanted, group.Key), Distance(last, Last(group.Key)) + (path ? 2 : 0))))
                 .Where(c => c.Distance <= Math.Max(3, (2 * last.Length) / 3))
-                .OrderBy(c => c.Distance).ThenBy(c => c.Name, StringComparer.Ordinal)
+                .OrderBy(c => c.Distance).ThenByDescending(c => Last(c.Name).Zip(last).TakeWhile(pair => pair.First == pair.Second).Count()).ThenBy(c => c.Name, StringComparer.Ordinal)
                 .Take(most).Select(c => c.Name),
         ];
     }

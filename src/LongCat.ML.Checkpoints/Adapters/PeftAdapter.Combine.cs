@@ -56,7 +56,14 @@ public sealed partial class PeftAdapter
             Alpha = rank,
             ModulesToSave = adapters.SelectMany(a => a.Adapter.Config.ModulesToSave ?? []).Distinct(StringComparer.Ordinal).ToArray() is { Length: > 0 } names ? names : null,
         };
-        return Create(matrices.Count == 0 ? config : FusedExperts.Apart(config, matrices), matrices, saved, name: string.Join(" + ", adapters.Select(a => a.Adapter.Name)));
+        return Create(matrices.Count == 0 ? config : FusedExperts.Apart(config, matrices), matrices, saved, name: string.Join(" + ", adapters.Select(a => a.Adapter.Name)), trainedOn: CommonBase(adapters));
+    }
+
+    /// <summary>Quantized weights under one of the adapters are under their sum.</summary>
+    private static WeightPrecision? CommonBase(IReadOnlyList<(PeftAdapter Adapter, double Weight)> adapters)
+    {
+        WeightPrecision?[] bases = [.. adapters.Select(a => a.Adapter.TrainedOn).Distinct()];
+        return bases.FirstOrDefault(b => b is WeightPrecision.W4A8 or WeightPrecision.Int4) ?? (bases.Length == 1 ? bases[0] : null);
     }
 
     private static void RefuseToCombine(PeftAdapter adapter)

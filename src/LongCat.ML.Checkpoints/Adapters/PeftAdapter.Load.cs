@@ -39,7 +39,7 @@ public sealed partial class PeftAdapter
                     : FusedExperts.Split(file, group.Key, [.. group], config, fused));
             }
 
-            PeftAdapter adapter = new(folder, config, afa, matrices, saved, fused, file);
+            PeftAdapter adapter = new(folder, config, afa, matrices, saved, fused, file, TrainingBase.Read(folder));
             adapter.Check();
             adapter.CheckSaved();
             return adapter;

@@ -4,7 +4,8 @@ namespace LongCat.ML.Checkpoints;
 
 public sealed partial class PeftAdapter
 {
-    private static readonly string[] OwnFiles = [PeftConfig.FileName, WeightsFileName, AfaState.FileName, "adapter_model.bin"];
+    private static readonly string[] OwnFiles = [PeftConfig.FileName, WeightsFileName, AfaState.FileName, TrainingBase.FileName, "adapter_model.bin"];
+    private static readonly FolderRule Rule = new("an adapter", folder => OwnFiles.Any(name => File.Exists(Path.Combine(folder, name))));
 
     /// <summary>Saves the adapter as PEFT does. The folder is whole or absent: it is written beside its final name and renamed.</summary>
     /// <param name="folder">
@@ -25,7 +26,11 @@ public sealed partial class PeftAdapter
         byte[] json = config.ToBytes(matrices.Select(m => m.Module));
         CheckOrder(config, json, matrices);
         string final = PartialFolder.FullPath(folder);
-        CheckReplaceable(final);
+        if (Rule.Problem(final, overwrite: true) is { } problem)
+        {
+            throw new AdapterException(final, problem);
+        }
+
         try
         {
             using PartialFolder partial = new(final);
@@ -52,7 +57,12 @@ public sealed partial class PeftAdapter
                 File.WriteAllBytes(Path.Combine(partial.Path, AfaState.FileName), Afa.ToBytes(Beta == 0 ? null : Encoding.ASCII.GetString(json)));
             }
 
-            partial.Commit(OwnFiles);
+            if (TrainedOn is { } weights)
+            {
+                File.WriteAllBytes(Path.Combine(partial.Path, TrainingBase.FileName), TrainingBase.ToBytes(weights));
+            }
+
+            partial.Commit(replace: true, OwnFiles);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or CheckpointException)
         {
@@ -107,25 +117,6 @@ public sealed partial class PeftAdapter
                 throw new AdapterException(Name, module, "is matched by several keys of rank_pattern or alpha_pattern with different values, and the file keeps no order of keys; "
                     + "write the keys so that one of them matches each module");
             }
-        }
-    }
-
-    /// <summary>Only what holds an adapter, or nothing, is replaced.</summary>
-    private static void CheckReplaceable(string final)
-    {
-        if (File.Exists(final))
-        {
-            throw new AdapterException(final, "is a file; name a folder to save the adapter in");
-        }
-
-        if (Path.GetDirectoryName(final) is null)
-        {
-            throw new AdapterException(final, "is a file system's root; name a folder inside it");
-        }
-
-        if (Directory.Exists(final) && Directory.EnumerateFileSystemEntries(final).Any() && !OwnFiles.Any(name => File.Exists(Path.Combine(final, name))))
-        {
-            throw new AdapterException(final, "holds files but no adapter; only an adapter is overwritten. Choose another folder or empty this one");
         }
     }
 }

@@ -26,7 +26,7 @@ public sealed partial class PeftAdapter
             }
         }
 
-        PeftAdapter adapter = changed ? new PeftAdapter(Name, Config, Afa, own, SavedModules.Values, _fused, _file) : this;
+        PeftAdapter adapter = changed ? new PeftAdapter(Name, Config, Afa, own, SavedModules.Values, _fused, _file, TrainedOn) : this;
         adapter.Validate(model);
         return adapter;
     }

@@ -28,11 +28,13 @@ public sealed partial class PeftAdapter : IDisposable
         IEnumerable<AdapterMatrix> modules,
         IEnumerable<AdapterTensor> saved,
         IReadOnlyDictionary<string, int>? fused = null,
-        SafetensorsFile? file = null)
+        SafetensorsFile? file = null,
+        WeightPrecision? trainedOn = null)
     {
         Name = name;
         Config = config;
         Afa = afa;
+        TrainedOn = trainedOn;
         _file = file;
         _fused = fused ?? new Dictionary<string, int>();
         OrderedDictionary<string, AdapterMatrix> matrices = new(StringComparer.Ordinal);
@@ -70,6 +72,12 @@ public sealed partial class PeftAdapter : IDisposable
     /// <summary>β of AFA-LoRA: 0 for an adapter that is plain, or plain by now.</summary>
     public double Beta => Afa?.Beta ?? 0;
 
+    /// <summary>
+    /// How the base model's weights were held while the adapter was trained, where that was not as the checkpoint holds them: <see cref="WeightPrecision.W4A8"/> for an adapter trained on quantized
+    /// weights. Null where nothing is recorded, as in every adapter that PEFT saved.
+    /// </summary>
+    public WeightPrecision? TrainedOn { get; }
+
     /// <summary>The matrices by module path, in ordinal order of the paths.</summary>
     public IReadOnlyDictionary<string, AdapterMatrix> Modules { get; }
 
@@ -88,20 +96,26 @@ public sealed partial class PeftAdapter : IDisposable
     /// <param name="saved">Whole tensors that replace the base model's; null for none.</param>
     /// <param name="afa">Where AFA-LoRA's annealing stands; null for a plain adapter.</param>
     /// <param name="name">What messages call the adapter.</param>
+    /// <param name="trainedOn">See <see cref="TrainedOn"/>.</param>
     /// <returns>The adapter.</returns>
     /// <exception cref="AdapterException">
     /// The adapter is empty; a matrix has values that are not finite, lengths that do not fit, or another rank or scale than the configuration gives; magnitudes are there
     /// without DoRA or absent with it; a name is given twice; or the configuration or the state is out of range.
     /// </exception>
     public static PeftAdapter Create(
-        PeftConfig config, IEnumerable<AdapterMatrix> modules, IEnumerable<AdapterTensor>? saved = null, AfaState? afa = null, string name = "the adapter")
+        PeftConfig config, IEnumerable<AdapterMatrix> modules, IEnumerable<AdapterTensor>? saved = null, AfaState? afa = null, string name = "the adapter", WeightPrecision? trainedOn = null)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(modules);
         ArgumentException.ThrowIfNullOrEmpty(name);
         config.Check(name);
         afa?.Check(name);
-        PeftAdapter adapter = new(name, config, afa, modules, saved ?? []);
+        if (trainedOn is { } weights && !Enum.IsDefined(weights))
+        {
+            throw new AdapterException(name, $"was trained on weights {weights}, expected one of {string.Join(", ", Enum.GetNames<WeightPrecision>())}, or null");
+        }
+
+        PeftAdapter adapter = new(name, config, afa, modules, saved ?? [], trainedOn: trainedOn);
         adapter.Check();
         return adapter;
     }
@@ -143,7 +157,21 @@ public sealed partial class PeftAdapter : IDisposable
             modules.Add(matrix.SubtractInitial(start.A, start.B) with { Scale = config.ScaleOf(path) });
         }
 
-        return Create(config, modules, SavedModules.Values, Afa, Name);
+        return Create(config, modules, SavedModules.Values, Afa, Name, TrainedOn);
+    }
+
+    /// <summary>
+    /// Refuses an adapter that was trained on quantized weights. It has learned to make up for their rounding errors too, so on the weights that they were made from it is another model, whose quality
+    /// nobody has measured. What merges into such weights calls this, unless it was asked to merge all the same.
+    /// </summary>
+    /// <exception cref="AdapterException"><see cref="TrainedOn"/> is <see cref="WeightPrecision.W4A8"/> or <see cref="WeightPrecision.Int4"/>.</exception>
+    public void RequireUnquantizedBase()
+    {
+        if (TrainedOn is WeightPrecision.W4A8 or WeightPrecision.Int4)
+        {
+            throw new AdapterException(Name, $"was trained on {TrainingBase.Name(TrainedOn.Value)} weights ({TrainingBase.FileName}), so merging it into the checkpoint's own would give another model than the one that was trained. "
+                + "Run it unmerged on the quantized model; or merge and quantize again (longcat quantize --adapter, ExportOptions.Precision W4A8); or ask for the merge all the same (--onto-unquantized, OntoUnquantized) and measure what it gives");
+        }
     }
 
     /// <summary>Releases the mapping that <see cref="SavedModules"/> are read from; matrices stay usable.</summary>

@@ -28,9 +28,10 @@ public sealed partial class AdaptedModel
         AdapterTensor[] saved = [.. _saved.Select(tensor => new AdapterTensor(tensor.Name, tensor.Parameter.shape, Values(tensor.Parameter), tensor.Type))];
         AfaState? afa = _afa?.ToState(_clock.Step, _clock.TotalSteps, _clock.Beta);
         string name = _source?.Name ?? "the adapter";
+        WeightPrecision? trainedOn = !_trainable ? _source?.TrainedOn : Model.BaseWeights switch { BaseWeights.W4A8 => WeightPrecision.W4A8, BaseWeights.BFloat16 => WeightPrecision.BF16, _ => null };
         if (_projections.FirstOrDefault()?.Initial is null)
         {
-            return PeftAdapter.Create(_config, modules, saved, afa, name);
+            return PeftAdapter.Create(_config, modules, saved, afa, name, trainedOn);
         }
 
         Dictionary<string, AdapterMatrix> initial = new(StringComparer.Ordinal);
@@ -39,7 +40,7 @@ public sealed partial class AdaptedModel
             initial.Add(p.Path, modules.Single(m => m.Module == p.Path) with { A = p.Initial!.Value.A, B = p.Initial.Value.B });
         }
 
-        using PeftAdapter trained = PeftAdapter.Create(_config, modules, saved, afa, name);
+        using PeftAdapter trained = PeftAdapter.Create(_config, modules, saved, afa, name, trainedOn);
         return trained.SubtractInitial(initial);
     }
 

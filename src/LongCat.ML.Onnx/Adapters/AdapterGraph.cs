@@ -94,7 +94,7 @@ public sealed partial class AdapterGraph
             _ when module.Contains(".router", StringComparison.Ordinal) || module.EndsWith(".mlp.gate", StringComparison.Ordinal) || module.EndsWith("block_sparse_moe.gate", StringComparison.Ordinal) =>
                 "routers are computed inside ExpertMixture, which takes adapters of its experts alone",
             _ when module.EndsWith("embed_tokens", StringComparison.Ordinal) || module.Contains("ngram", StringComparison.Ordinal) => "embeddings take no adapters at run time",
-            _ => $"it has no such product; near names: {string.Join(", ", Near(module))}",
+            _ => $"it has no such product; near names: {string.Join(", ", NearNames.Of(module, Modules.Keys))}",
         };
         throw new CheckpointException(_path, $"the graph cannot take an adapter of {module}: {reason}. Merge the adapter into the model instead: longcat export <checkpoint> --adapter <peft folder>.");
     }
@@ -110,13 +110,6 @@ public sealed partial class AdapterGraph
         return end > 0 && module.AsSpan((at + Experts.Length)..end) is { IsEmpty: false } number && !number.ContainsAnyExceptInRange('0', '9')
             ? $"{module[..(at + Experts.Length)]}{module[(end + 1)..]}"
             : module;
-    }
-
-    private IEnumerable<string> Near(string module)
-    {
-        // The most equal parts of the path first.
-        string[] parts = module.Split('.');
-        return Modules.Keys.OrderByDescending(key => key.Split('.').Intersect(parts, StringComparer.Ordinal).Count()).ThenBy(key => key, StringComparer.Ordinal).Take(4);
     }
 
     private Dictionary<string, (AdaptableModule Module, int Node)> Scan()

@@ -9,6 +9,12 @@ internal static class AdapterArgument
 {
     public static Option<string?> Create() => new("--adapter") { Description = "The folder of a LoRA adapter, as PEFT or longcat-train saves it, to be merged into the weights." };
 
+    /// <summary><c>--onto-unquantized</c> of the verbs that merge into weights that are not quantized.</summary>
+    public static Option<bool> CreateOntoUnquantized() => new("--onto-unquantized")
+    {
+        Description = "Merge an adapter that was trained on quantized weights (--base w4a8) into unquantized ones all the same; the result is another model than the one that was trained.",
+    };
+
     /// <summary><c>--adapter-inputs</c> of the export.</summary>
     public static Option<string?> CreateInputs() => new("--adapter-inputs")
     {

@@ -27,12 +27,13 @@ internal static class ExportCommand
         };
         Option<string> cache = CacheArgument.Create();
         Option<string?> adapter = AdapterArgument.Create();
+        Option<bool> onto = AdapterArgument.CreateOntoUnquantized();
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
         Option<string?> adapterInputs = AdapterArgument.CreateInputs();
         Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, operators, precision, blockSize, cache, adapter, adapterInputs, noDraft, overwrite,
+            checkpoint, output, operators, precision, blockSize, cache, adapter, onto, adapterInputs, noDraft, overwrite,
         };
         QuantizationArguments quantization = new();
         quantization.AddTo(command);
@@ -52,6 +53,7 @@ internal static class ExportCommand
                 Int4BlockSize = result.GetValue(blockSize),
                 CacheType = CacheArgument.Type(result, cache),
                 Adapter = AdapterArgument.Folder(result, adapter),
+                OntoUnquantized = result.GetValue(onto),
                 AdapterInputs = AdapterArgument.Inputs(result, adapterInputs),
                 IncludeDraft = !result.GetValue(noDraft),
                 Overwrite = result.GetValue(overwrite),

@@ -12,7 +12,9 @@ internal static class MergeCommand
         Argument<string> checkpoint = new("checkpoint") { Description = "The base model: a Hugging Face folder (config.json and *.safetensors), or a model's folder in its download cache." };
         Option<string[]> adapters = new("--adapter") { Description = "A LoRA adapter's folder, as PEFT or longcat-train saves it; several are merged one after another.", Required = true };
         Option<string> output = new("--output", "-o") { Description = "The Hugging Face folder to write; it is whole or absent.", Required = true };
-        Command command = new("merge", "Merge LoRA adapters into a checkpoint and write it as a Hugging Face folder.") { checkpoint, adapters, output };
+        Option<bool> overwrite = new("--overwrite") { Description = "Replace an earlier merge in the output folder." };
+        Option<bool> onto = AdapterArgument.CreateOntoUnquantized();
+        Command command = new("merge", "Merge LoRA adapters into a checkpoint and write it as a Hugging Face folder.") { checkpoint, adapters, output, overwrite, onto };
         command.SetAction((result, cancellationToken) =>
         {
             List<PeftAdapter> loaded = [];
@@ -25,7 +27,8 @@ internal static class MergeCommand
 
                 using ProgressLine line = new("merge", "B");
                 MergeResult merged = MergedCheckpoint.Write(
-                    result.GetRequiredValue(checkpoint), loaded, result.GetRequiredValue(output), new Progress(line), cancellationToken);
+                    result.GetRequiredValue(checkpoint), loaded, result.GetRequiredValue(output),
+                    new MergeOptions { Overwrite = result.GetValue(overwrite), OntoUnquantized = result.GetValue(onto) }, new Progress(line), cancellationToken);
                 result.InvocationConfiguration.Output.WriteLine(
                     $"{merged.Folder}: {merged.MergedTensors} of {merged.TensorCount} tensors merged, {ProgressLine.Scaled(merged.Bytes)}B in {merged.Elapsed.TotalSeconds:0.0} s");
                 return Task.FromResult(CommandHost.Success);

@@ -56,6 +56,12 @@ public sealed class LoraEstimator : IEstimator<LoraTransformer>
         }
 
         options.FineTuning.Validate();
+        if (options.FineTuning.Base == Modules.BaseWeights.W4A8 && options.Export is { OntoUnquantized: false } export && export.Precision != Checkpoints.WeightPrecision.W4A8)
+        {
+            throw new ArgumentException(
+                $"{nameof(FineTuningOptions)}.{nameof(FineTuningOptions.Base)} is W4A8, and {nameof(LoraTrainerOptions.Export)} writes {(export.Precision is { } other ? other : "the checkpoint's own precision")}: another model than the one that is trained. "
+                + $"Set {nameof(Onnx.ExportOptions)}.{nameof(Onnx.ExportOptions.Precision)} to W4A8, or {nameof(Onnx.ExportOptions.OntoUnquantized)}, or leave {nameof(LoraTrainerOptions.Export)} out.", nameof(options));
+        }
 
         // What would be refused after the training is refused before: the checkpoint, the columns' names, the folder.
         ModelConfig.Load(options.CheckpointFolder);

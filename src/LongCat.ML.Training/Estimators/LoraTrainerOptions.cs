@@ -48,7 +48,7 @@ public sealed class LoraTrainerOptions
     /// <summary>What happens to rows that cannot be encoded (unequal numbers of roles and contents, a chat that the template refuses). Rows without anything to learn are left out and counted in any case.</summary>
     public BadRows BadRows { get; set; } = BadRows.Fail;
 
-    /// <summary>How the model that the transformer runs is stored; null for the checkpoint's own precision. The adapter is merged into it.</summary>
+    /// <summary>How the model that the transformer runs is stored; null for the checkpoint's own precision, and for 4 bits where <see cref="FineTuningOptions.Base"/> is W4A8. The adapter is merged into it.</summary>
     public ExportOptions? Export { get; set; }
 
     /// <summary>

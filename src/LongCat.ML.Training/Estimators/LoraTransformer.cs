@@ -67,20 +67,21 @@ public sealed class LoraTransformer : ITransformer
 
     /// <summary>Writes the checkpoint with the adapter merged as a Hugging Face folder.</summary>
     /// <param name="folder">The folder to create: it is whole or absent.</param>
+    /// <param name="options">What may be replaced, and whether an adapter trained on quantized weights may be merged into others; null for neither.</param>
     /// <param name="cancellationToken">Ends it; nothing is left behind.</param>
-    /// <exception cref="AdapterException">The trainer's folder is gone or changed, or the adapter cannot be merged.</exception>
+    /// <exception cref="AdapterException">The trainer's folder is gone or changed, or the adapter cannot be merged: it was trained on quantized weights, for instance.</exception>
     /// <exception cref="CheckpointException">The checkpoint is gone, or the folder exists.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    public void Merge(string folder, CancellationToken cancellationToken = default)
+    public void Merge(string folder, MergeOptions? options = null, CancellationToken cancellationToken = default)
     {
         Throw.IfBlank(folder, nameof(folder));
         using PeftAdapter adapter = PeftAdapter.Load(AdapterFolder);
-        MergedCheckpoint.Write(checkpoint, [adapter], folder, cancellationToken: cancellationToken);
+        MergedCheckpoint.Write(checkpoint, [adapter], folder, options, cancellationToken: cancellationToken);
     }
 
     /// <summary>Writes the tuned model as an ONNX folder, the adapter merged.</summary>
     /// <param name="folder">The folder to create: it is whole or absent.</param>
-    /// <param name="options">How; null for the checkpoint's own precision.</param>
+    /// <param name="options">How; null for the checkpoint's own precision, after training on 4-bit weights (<see cref="FineTuning.FineTuningOptions.Base"/>) for 4 bits.</param>
     /// <param name="calibration">With <see cref="WeightPrecision.W4A8"/>: what the tuned model reads for calibration, best such rows as it will see; null takes random tokens where the recipe needs any.</param>
     /// <param name="cancellationToken">Ends it; nothing is left behind.</param>
     /// <returns>What was written; <see cref="ExportResult.Folder"/> is what Generate, Score, Classify, Embed and Tokenize take.</returns>

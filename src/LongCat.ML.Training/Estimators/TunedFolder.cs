@@ -12,25 +12,18 @@ internal static class TunedFolder
     public const string Model = "onnx";
     public const string Report = "report.html";
 
+    private static readonly FolderRule s_rule = new(
+        $"a folder that this trainer made ('{Adapter}' and '{Model}' in it)",
+        folder => File.Exists(Path.Combine(folder, Adapter, "adapter_config.json")) && File.Exists(Path.Combine(folder, Model, ModelManifest.FileName)),
+        $"set {nameof(LoraTrainerOptions)}.{nameof(LoraTrainerOptions.Overwrite)}");
+
     /// <exception cref="CheckpointException">The folder exists, and may not be replaced or is no such folder.</exception>
     public static void Check(string folder, bool overwrite)
     {
-        if (File.Exists(folder))
+        string final = PartialFolder.FullPath(folder);
+        if (s_rule.Problem(final, overwrite) is { } problem)
         {
-            throw new CheckpointException(folder, "is a file; expected a folder to create.");
-        }
-
-        if (!Directory.Exists(folder) || (!Directory.EnumerateFileSystemEntries(folder).Any()))
-        {
-            return;
-        }
-
-        bool ours = File.Exists(Path.Combine(folder, Adapter, "adapter_config.json")) && File.Exists(Path.Combine(folder, Model, ModelManifest.FileName));
-        if (!overwrite || !ours)
-        {
-            throw new CheckpointException(folder, ours
-                ? $"exists. Name another folder, or set {nameof(LoraTrainerOptions)}.{nameof(LoraTrainerOptions.Overwrite)}."
-                : $"exists and is no folder that this trainer made ('{Adapter}' and '{Model}' in it), so it is not replaced. Name another one.");
+            throw new CheckpointException(final, problem);
         }
     }
 
@@ -44,31 +37,15 @@ internal static class TunedFolder
     /// <returns>The folder's full path.</returns>
     public static string Write(MLContext context, string checkpoint, LoraTrainerOptions options, FineTuner tuner, Func<CalibrationData> calibration, CancellationToken cancellationToken)
     {
-        string output = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.OutputFolder));
-        string temporary = Path.Combine(Path.GetDirectoryName(output)!, $".{Path.GetFileName(output)}.lora-{Guid.NewGuid():N}");
-        Directory.CreateDirectory(temporary);
-        try
-        {
-            string adapter = Path.Combine(temporary, Adapter);
-            tuner.Save(adapter);
-            File.Move(Path.Combine(adapter, Report), Path.Combine(temporary, Report));
-            Export(context, checkpoint, adapter, Path.Combine(temporary, Model), options.Export, calibration, cancellationToken);
-            if (Directory.Exists(output))
-            {
-                Check(output, options.Overwrite);
-                Directory.Delete(output, recursive: true);
-            }
-
-            Directory.Move(temporary, output);
-            return output;
-        }
-        finally
-        {
-            if (Directory.Exists(temporary))
-            {
-                Directory.Delete(temporary, recursive: true);
-            }
-        }
+        string output = PartialFolder.FullPath(options.OutputFolder);
+        using PartialFolder partial = new(output);
+        string adapter = Path.Combine(partial.Path, Adapter);
+        tuner.Save(adapter);
+        File.Move(Path.Combine(adapter, Report), Path.Combine(partial.Path, Report));
+        Export(context, checkpoint, adapter, Path.Combine(partial.Path, Model), options.Export, calibration, cancellationToken);
+        Check(output, options.Overwrite);
+        partial.Commit(options.Overwrite);
+        return output;
     }
 
     /// <summary>Exports the checkpoint with the adapter merged, where there is one.</summary>
@@ -76,9 +53,21 @@ internal static class TunedFolder
         MLContext context, string checkpoint, string? adapter, string folder, ExportOptions? options, Func<CalibrationData>? calibration, CancellationToken cancellationToken)
     {
         // The draft head was not adapted, and drafts for another model.
-        options = (options ?? new ExportOptions { IncludeDraft = false }) with { Adapter = adapter };
+        // An adapter of quantized weights is merged into weights that are quantized again.
+        options = (options ?? new ExportOptions { IncludeDraft = false, Precision = Quantized(adapter) ? WeightPrecision.W4A8 : null }) with { Adapter = adapter };
         return options.Precision == WeightPrecision.W4A8 && options.Statistics is null
             ? context.LongCat().Quantize(checkpoint, folder, options.Quantization, calibration?.Invoke(), options, cancellationToken: cancellationToken).Export
             : context.LongCat().ExportToOnnx(checkpoint, folder, options, cancellationToken: cancellationToken);
+    }
+
+    private static bool Quantized(string? folder)
+    {
+        if (folder is null)
+        {
+            return false;
+        }
+
+        using PeftAdapter adapter = PeftAdapter.Load(folder);
+        return adapter.TrainedOn == WeightPrecision.W4A8;
     }
 }

@@ -20,7 +20,7 @@ public sealed partial class FineTuner
     public string Save(string folder, bool overwrite = false)
     {
         OutputFolder.Check(folder, overwrite);
-        OutputFolder.Write(folder, partial =>
+        OutputFolder.Write(folder, overwrite, partial =>
         {
             _weights.Write(partial);
             File.WriteAllText(Path.Combine(partial, ReportFile), Report());

@@ -94,15 +94,31 @@ public sealed class AdapterTargetsTests
     {
         AdapterException e = Assert.Throws<AdapterException>(() => Resolve(AdapterTargets.Names("q_proj", "vproj")));
         Assert.Equal("vproj", e.Module);
+        Assert.Equal(2, e.Message.Split("vproj").Length);
         Assert.Contains("near names: model.layers.0.self_attn.v_proj", e.Message);
         Assert.Contains("model.norm: is no projection and no embedding", Assert.Throws<AdapterException>(() => Resolve(AdapterTargets.Names("norm"))).Message);
         Assert.Contains("is no regular expression that can be used here", Assert.Throws<AdapterException>(() => Resolve(AdapterTargets.Regex("(q_proj"))).Message);
         Assert.Contains("(?P=name) is not supported", Assert.Throws<AdapterException>(() => Resolve(AdapterTargets.Regex("(?P<a>q)(?P=a)"))).Message);
 
         // Names of another family: what this one has instead is listed.
+        Assert.Contains("near names: model.layers.0.self_attn.0.o_proj, model.layers.0.self_attn.0.q_a_proj, model.layers.0.self_attn.0.q_b_proj", Assert.Throws<AdapterException>(() => AdapterTargets.Names("q_proj").Resolve(RandomAdapter.Flash)).Message);
         AdapterException other = Assert.Throws<AdapterException>(() => AdapterTargets.Names("q_proj").Resolve(RandomAdapter.Flash));
         Assert.Contains("q_a_proj", other.Message);
         Assert.Contains("kv_b_proj", Assert.Throws<AdapterException>(() => AdapterTargets.Names("zzzzzzzzzzzzzz").Resolve(RandomAdapter.Flash)).Message);
+    }
+
+    [Fact]
+    public void Near_names_are_the_three_nearest_the_best_first()
+    {
+        AdapterException e = Assert.Throws<AdapterException>(() => AdapterTargets.Names("q_a_prj").Resolve(RandomAdapter.Flash));
+        Assert.Contains("near names: model.layers.0.self_attn.0.q_a_proj, model.layers.0.self_attn.0.q_b_proj, ", e.Message);
+        Assert.Equal(3, e.Message[e.Message.IndexOf("near names: ", StringComparison.Ordinal)..].Split(", ").Length);
+        Assert.StartsWith("the adapter's targets: q_a_prj: matches no module", e.Message);
+
+        // Of a whole path the whole counts, numbers aside.
+        e = Assert.Throws<AdapterException>(() => AdapterTargets.Names("model.layers.0.self_attn.0.kv_b_prj").Resolve(RandomAdapter.Flash));
+        Assert.Contains("near names: model.layers.0.self_attn.0.kv_b_proj, ", e.Message);
+        Assert.Equal(3, e.Message[e.Message.IndexOf("near names: ", StringComparison.Ordinal)..].Split(", ").Length);
     }
 
     [Fact]

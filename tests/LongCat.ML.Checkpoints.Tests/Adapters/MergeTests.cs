@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using LongCat.ML.TestShared;
 using Xunit.Abstractions;
 
@@ -198,10 +199,10 @@ public sealed class MergeTests(ITestOutputHelper output)
         PeftConfig config = new() { Rank = 4, Alpha = 8, Targets = AdapterTargets.Preset("attention-dense") };
         using PeftAdapter adapter = RandomAdapter.Of(model, config, config.Resolve(model));
         List<MergeProgress> reports = [];
-        MergeResult result = MergedCheckpoint.Write(checkpoint, [adapter], merged, new Reports(reports));
+        MergeResult result = MergedCheckpoint.Write(checkpoint, [adapter], merged, progress: new Reports(reports));
         Assert.Equal(adapter.Modules.Count, result.MergedTensors);
         Assert.Equal(reports[^1].BytesTotal, reports[^1].BytesDone);
-        Assert.Equal(["LICENSE", "config.json", "model.safetensors", "tokenizer.json"], Directory.EnumerateFileSystemEntries(merged).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.Equal(["LICENSE", "config.json", "merged_adapters.json", "model.safetensors", "tokenizer.json"], Directory.EnumerateFileSystemEntries(merged).Select(Path.GetFileName).Order(StringComparer.Ordinal));
 
         using Checkpoint expected = Checkpoint.Open(checkpoint, [adapter]);
         using Checkpoint got = Checkpoint.Open(merged);
@@ -213,7 +214,19 @@ public sealed class MergeTests(ITestOutputHelper output)
             Assert.Equal(expected.ReadFloat32(tensor.Name), got.ReadFloat32(tensor.Name));
         }
 
-        Assert.Contains("the output folder holds files", Assert.Throws<CheckpointException>(() => MergedCheckpoint.Write(checkpoint, [adapter], merged)).Message);
+        Assert.Contains("the output folder exists; choose another folder or ask for it to be overwritten (--overwrite)", Assert.Throws<CheckpointException>(() => MergedCheckpoint.Write(checkpoint, [adapter], merged)).Message);
+        MergedCheckpoint.Write(checkpoint, [adapter, adapter], merged, new MergeOptions { Overwrite = true });
+        using (Checkpoint twice = Checkpoint.Open(merged))
+        {
+            string changed = expected.MergedTensors.First();
+            Assert.NotEqual(expected.ReadFloat32(changed), twice.ReadFloat32(changed));
+        }
+
+        Assert.Equal(2, Regex.Count(File.ReadAllText(Path.Combine(merged, "merged_adapters.json")), adapter.ContentHash));
+
+        // What no merge wrote stays, and so does what is read.
+        Assert.Contains("is not an earlier merge", Assert.Throws<CheckpointException>(() => MergedCheckpoint.Write(merged, [adapter], checkpoint, new MergeOptions { Overwrite = true })).Message);
+        Assert.Contains("is or contains the checkpoint", Assert.Throws<CheckpointException>(() => MergedCheckpoint.Write(merged, [adapter], merged, new MergeOptions { Overwrite = true })).Message);
         Assert.Throws<ArgumentException>(() => MergedCheckpoint.Write(checkpoint, [], folder.File("none")));
         using CancellationTokenSource stopped = new();
         stopped.Cancel();

@@ -67,7 +67,7 @@ public sealed class PeftAdapterTests
 
         Directory.CreateDirectory(folder.File("other"));
         folder.Write("other/thesis.txt", "mine");
-        Assert.Contains("holds files but no adapter", Assert.Throws<AdapterException>(() => adapter.Save(folder.File("other"))).Message);
+        Assert.Contains("holds files and is not an adapter", Assert.Throws<AdapterException>(() => adapter.Save(folder.File("other"))).Message);
         Assert.Contains("is a file", Assert.Throws<AdapterException>(() => adapter.Save(folder.File("other/thesis.txt"))).Message);
         Assert.Equal(["thesis.txt"], Directory.EnumerateFileSystemEntries(folder.File("other")).Select(Path.GetFileName));
     }

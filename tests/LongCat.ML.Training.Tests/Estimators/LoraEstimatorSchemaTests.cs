@@ -54,12 +54,24 @@ public sealed class LoraEstimatorSchemaTests(LoraFixture fixture) : IClassFixtur
         options = fixture.Labels();
         options.OutputFolder = fixture.Checkpoint;
         options.Overwrite = true;
-        Assert.Contains("no folder that this trainer made", Assert.Throws<CheckpointException>(() => context.LongCat().Trainers.Lora(options)).Message, StringComparison.Ordinal);
+        Assert.Contains("is not a folder that this trainer made", Assert.Throws<CheckpointException>(() => context.LongCat().Trainers.Lora(options)).Message, StringComparison.Ordinal);
         Assert.True(File.Exists(Path.Combine(fixture.Checkpoint, "config.json")));
 
         options = fixture.Labels();
         options.OutputFolder = Path.Combine(fixture.Checkpoint, "config.json");
         Assert.Contains("is a file", Assert.Throws<CheckpointException>(() => context.LongCat().Trainers.Lora(options)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Quantized_weights_are_not_trained_on_for_an_export_of_others()
+    {
+        LoraTrainerOptions options = fixture.Labels();
+        options.FineTuning = options.FineTuning with { Base = LongCat.ML.Modules.BaseWeights.W4A8 };
+        options.Export = new LongCat.ML.Onnx.ExportOptions();
+        string message = Assert.Throws<ArgumentException>(() => context.LongCat().Trainers.Lora(options)).Message;
+        Assert.Contains("Base is W4A8, and Export writes the checkpoint's own precision", message, StringComparison.Ordinal);
+        options.Export = new LongCat.ML.Onnx.ExportOptions { OntoUnquantized = true };
+        Assert.NotNull(context.LongCat().Trainers.Lora(options));
     }
 
     [Fact]

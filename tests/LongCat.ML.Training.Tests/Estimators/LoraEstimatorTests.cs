@@ -213,6 +213,22 @@ public sealed class LoraEstimatorTests(LoraFixture fixture) : IClassFixture<Lora
     }
 
     [Fact]
+    public void What_was_trained_on_4_bits_is_exported_in_4_bits_and_merged_elsewhere_only_on_request()
+    {
+        LoraTrainerOptions options = fixture.Labels();
+        options.FineTuning = options.FineTuning with { Base = LongCat.ML.Modules.BaseWeights.W4A8 };
+        LoraTransformer tuned = context.LongCat().Trainers.Lora(options).Fit(LoraFixture.View(context, LoraFixture.Rows(8)));
+        Assert.Equal(WeightPrecision.W4A8, ModelManifest.Read(tuned.ModelFolder).Precision);
+        Assert.Equal(8, Predict(tuned, LoraFixture.Rows(8)).Count());
+        string merged = fixture.Output();
+        Assert.Contains("was trained on w4a8 weights", Assert.Throws<AdapterException>(() => tuned.Merge(merged)).Message, StringComparison.Ordinal);
+        Assert.Contains("was trained on w4a8 weights", Assert.Throws<AdapterException>(() => tuned.Export(merged, new ExportOptions())).Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(merged));
+        tuned.Merge(merged, new MergeOptions { OntoUnquantized = true });
+        Assert.True(File.Exists(Path.Combine(merged, "model.safetensors")));
+    }
+
+    [Fact]
     public void A_trainers_own_folder_is_replaced_on_request()
     {
         LoraTrainerOptions options = fixture.Labels();

@@ -88,11 +88,11 @@ public class FineTuningOutputTests
         tuner.Step();
         Directory.CreateDirectory(folder["other"]);
         File.WriteAllText(Path.Combine(folder["other"], "thesis.txt"), "");
-        Assert.Contains("holds something that is no result of fine-tuning", Assert.Throws<IOException>(() => tuner.Save(folder["other"], overwrite: true)).Message, StringComparison.Ordinal);
+        Assert.Contains("holds files and is not a result of fine-tuning", Assert.Throws<IOException>(() => tuner.Save(folder["other"], overwrite: true)).Message, StringComparison.Ordinal);
         Assert.Contains("is a file", Assert.Throws<IOException>(() => tuner.Save(Path.Combine(folder["other"], "thesis.txt"))).Message, StringComparison.Ordinal);
         tuner.Save(folder["adapter"]);
         string before = File.ReadAllText(Path.Combine(folder["adapter"], "report.html"));
-        Assert.Contains("exists; choose another folder or ask to overwrite it", Assert.Throws<IOException>(() => tuner.Save(folder["adapter"])).Message, StringComparison.Ordinal);
+        Assert.Contains("exists; choose another folder or ask for it to be overwritten", Assert.Throws<IOException>(() => tuner.Save(folder["adapter"])).Message, StringComparison.Ordinal);
         tuner.Step();
         tuner.Save(folder["adapter"], overwrite: true);
         Assert.NotEqual(before, File.ReadAllText(Path.Combine(folder["adapter"], "report.html")));

@@ -60,7 +60,7 @@ internal sealed class AdapterWeights(AdaptedModel adapted, LoraOptions options) 
         using var adapter = adapted.ToPeft();
 
         // Once β is 0 the adapter is a plain one, and says nothing else.
-        using var plain = adapter.Beta == 0 ? PeftAdapter.Create(adapter.Config, adapter.Modules.Values, adapter.SavedModules.Values, afa: null) : null;
+        using var plain = adapter.Beta == 0 ? PeftAdapter.Create(adapter.Config, adapter.Modules.Values, adapter.SavedModules.Values, afa: null, adapter.Name, adapter.TrainedOn) : null;
         (plain ?? adapter).Save(folder);
     }
 
