@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 
+#include "fuzz_adapters.h"
 #include "fuzz_integers.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/latent_attention.h"
@@ -334,9 +335,9 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
 
 struct MixtureCase {
     ExpertMixtureArguments p;
-    ExpertAdapters adapters;
-    std::vector<float> x, router, bias, y, inner, a[3], b[3], gain[3];
-    std::vector<int32_t> selected, rows, starts[3];
+    DrawnAdapters adapters;
+    std::vector<float> x, router, bias, y, inner;
+    std::vector<int32_t> selected;
     std::vector<Tensor> owned;
 };
 
@@ -355,27 +356,7 @@ void Make(Random& random, MixtureCase* c, Step* step) {
         *weights = c->owned.back().weights();
     }
     if (random.Below(2) == 0) {
-        ExpertAdapters& adapters = c->adapters;
-        adapters.count = random.Between(1, 4);
-        ExpertLowRank* all[] = {&adapters.gate, &adapters.up, &adapters.down};
-        for (int i = 0; i < 3; i++) {
-            int64_t k = i < 2 ? p.hidden : p.intermediate, n = i < 2 ? p.intermediate : p.hidden;
-            c->starts[i].push_back(0);
-            for (int64_t x = 0; x < adapters.count; x++) {
-                c->starts[i].push_back(c->starts[i].back() + static_cast<int32_t>(Size(random, 20)));
-            }
-            c->starts[i].shrink_to_fit();
-            int64_t total = all[i]->ranks = c->starts[i].back();
-            c->a[i] = random.Floats(p.experts * k * total, 0.2f), c->b[i] = random.Floats(p.experts * total * n, 0.2f);
-            c->gain[i] = random.Floats(p.experts * adapters.count * n);
-            all[i]->a = c->a[i].data(), all[i]->b = c->b[i].data(), all[i]->start = c->starts[i].data();
-            all[i]->gain = random.Below(3) == 0 ? c->gain[i].data() : nullptr;
-        }
-        for (int64_t t = 0; t < p.tokens; t++) {
-            c->rows.push_back(static_cast<int32_t>(random.Between(-1, adapters.count - 1)));
-        }
-        c->rows.shrink_to_fit();
-        adapters.row_adapter = c->rows.data(), p.adapters = &adapters;
+        c->adapters.Draw(random, &p);
     }
     step->what = Text("ExpertMixture %d tokens of %d, %d + %d experts of %d, top %d", (int)p.tokens, (int)p.hidden, p.experts,
                       p.zero_experts, (int)p.intermediate, p.top_k);
@@ -402,13 +383,7 @@ void Make(Random& random, MixtureCase* c, Step* step) {
                        [=] { c->p.top_k = 0; },        [=] { c->p.top_k = c->p.experts + c->p.zero_experts + 1; },
                        [=] { c->p.zero_experts = -1; }};
     if (p.adapters != nullptr) {
-        step->spoilings.insert(step->spoilings.end(), {[=] { c->adapters.count = -1; }, [=] { c->starts[1].back() += 1; }, [=] { c->starts[2][0] = -1; },
-                                                       [=] { c->adapters.gate.ranks = 1 << 21; }});
-        for (int32_t adapter : {-2, INT32_MIN, INT32_MAX, static_cast<int32_t>(c->adapters.count)}) {
-            if (p.tokens > 0) {
-                step->spoilings.push_back([=] { c->rows[0] = adapter; });
-            }
-        }
+        c->adapters.Spoil(p.tokens, step);
     }
 }
 
@@ -474,6 +449,8 @@ int main(int count, char** arguments) {
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
     all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
     all(static_cast<PackedMixtureCase*>(nullptr), "ExpertMixture W4A8", 1e-6, "exact products; the router's sums in one order");
+    all(static_cast<DownAdaptedPackedMixtureCase*>(nullptr), "W4A8, adapted down", 5e-5, why);
+    all(static_cast<AdaptedPackedMixtureCase*>(nullptr), "W4A8, adapted experts", 0.02, "inner activations on an edge differ by one step of 127");
     all(static_cast<PackedProductCase*>(nullptr), "W4A8, W8A8MatMul", 1e-12, "exact integers, floats rounded in one order");
     all(static_cast<EmbeddingCase*>(nullptr), "Int8Embedding", 1e-12, "one product a value");
     all(static_cast<RowsCase*>(nullptr), "QuantizedRows", 0.025, "integers on an edge may differ by one, a sum by a few");

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "fuzz_step.h"
+#include "fuzz_adapters.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/int8_embedding.h"
 #include "longcat/quantize_rows.h"
@@ -77,6 +78,40 @@ inline void Make(Random& random, PackedMixtureCase* c, Step* step) {
                        [=] { c->experts.group_scale_bytes = 3; },
                        [=] { c->experts.gate = nullptr; },
                        [=] { c->experts.down_scale = nullptr; }};
+}
+
+// The same with adapters of gate, up and down, which read x and the inner activations as floats. Their sums differ between paths by
+// rounding, so an inner activation that lies on the edge between two integers may become the other one: a step of 127 times a weight of
+// down.
+struct AdaptedPackedMixtureCase {
+    PackedMixtureCase mixture;
+    DrawnAdapters adapters;
+    bool down_only = false;
+};
+
+// Adapters of down alone are behind the integers: nothing but their own sums can differ.
+struct DownAdaptedPackedMixtureCase : AdaptedPackedMixtureCase {
+    DownAdaptedPackedMixtureCase() { down_only = true; }
+};
+
+inline void Make(Random& random, AdaptedPackedMixtureCase* c, Step* step) {
+    Make(random, &c->mixture, step);
+    c->adapters.Draw(random, &c->mixture.p, c->down_only, 0.05f);
+    step->what += Text(", %d adapters of %d, %d and %d ranks", (int)c->adapters.adapters.count, (int)c->adapters.adapters.gate.ranks,
+                       (int)c->adapters.adapters.up.ranks, (int)c->adapters.adapters.down.ranks);
+    c->adapters.Spoil(c->mixture.p.tokens, step);
+    // Terms are large and cancel: what is compared is in units of the largest output.
+    step->output = [=] {
+        std::vector<float> y = c->mixture.y;
+        float largest = 0;
+        for (float value : y) {
+            largest = std::max(largest, std::fabs(value));
+        }
+        for (float& value : y) {
+            value = largest > 0 ? value / largest : value;
+        }
+        return y;
+    };
 }
 
 // ---- rows of 8-bit activations
