@@ -110,6 +110,24 @@ public sealed class AdapterRefusalTests : IDisposable
     }
 
     [Fact]
+    public void Biases_that_it_brings_along()
+    {
+        string decoder = RandomDecoder.Write(_folder["decoder"], new RandomDecoderOptions { Biases = true });
+        ModelModule module = ModelModule.Of(ModelConfig.Load(decoder)).First(m => m.Path.EndsWith("q_proj", StringComparison.Ordinal));
+        PeftConfig config = new() { Rank = 1, Alpha = 1, Targets = AdapterTargets.Names(module.Path), LoraBias = true };
+        using (PeftAdapter adapter = PeftAdapter.Create(
+            config, [new AdapterMatrix { Module = module.Path, Rank = 1, Scale = 1, In = (int)module.In, Out = (int)module.Out, A = new float[module.In], B = new float[module.Out], Bias = new float[module.Out] }]))
+        {
+            adapter.Save(_folder["adapter"]);
+        }
+
+        string model = OnnxExporter.Export(decoder, _folder["decoder-onnx"]).Folder;
+        InferenceException error = Assert.Throws<InferenceException>(() => InferenceEngine.Load(model, Options(_folder["adapter"])));
+        Assert.Contains($"{module.Path} has a bias of its own (lora_bias)", error.Message, StringComparison.Ordinal);
+        Assert.Contains("longcat export", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Models_of_standard_operators()
     {
         RandomAdapter adapter = RandomAdapter.Write(_folder["adapter"], _checkpoint, ["q_a_proj"]);
