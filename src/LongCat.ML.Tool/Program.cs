@@ -13,5 +13,6 @@ RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.")
     LogitsCommand.Create(),
     GenerateCommand.Create(),
     ScoreCommand.Create(),
+    MergePartsCommand.Create(),
 };
 return await CommandHost.RunAsync(root, args);

@@ -9,10 +9,15 @@ internal sealed record ToolProcess(int ExitCode, string Output, string Error)
 
     public static ToolProcess Train(params string[] arguments) => Run("longcat-train", arguments);
 
-    private static ToolProcess Run(string tool, string[] arguments)
+    /// <summary>Runs <c>longcat</c> with variables of a scheduler.</summary>
+    public static ToolProcess With(Dictionary<string, string> environment, string[] arguments) => Run("longcat", arguments, environment);
+
+    /// <summary>Starts a tool without waiting for it; all three streams are the caller's.</summary>
+    public static Process Start(string tool, string[] arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
         ProcessStartInfo start = new("dotnet")
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
@@ -22,7 +27,18 @@ internal sealed record ToolProcess(int ExitCode, string Output, string Error)
             start.ArgumentList.Add(argument);
         }
 
-        using Process process = Process.Start(start)!;
+        foreach ((string name, string value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[name] = value;
+        }
+
+        return Process.Start(start)!;
+    }
+
+    private static ToolProcess Run(string tool, string[] arguments, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        using Process process = Start(tool, arguments, environment);
+        process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Task<string> error = process.StandardError.ReadToEndAsync();
         if (!process.WaitForExit(TimeSpan.FromMinutes(2)))

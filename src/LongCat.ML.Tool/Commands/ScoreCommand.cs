@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LongCat.ML.CommandLine;
 using LongCat.ML.Inference;
+using LongCat.ML.Tool.Jobs;
 using LongCat.ML.Tool.Scoring;
 
 namespace LongCat.ML.Tool.Commands;
@@ -11,8 +12,7 @@ internal static class ScoreCommand
     public static Command Create()
     {
         Argument<string> folder = new("folder") { Description = "An ONNX folder written by longcat export." };
-        Option<string> input = new("--input", "-i") { Description = "A file of JSON objects, one a line.", Required = true };
-        Option<string> output = new("--output", "-o") { Description = "The file to write: each input object with the result's fields added.", Required = true };
+        ScoreStreams streams = new();
         Option<string> column = new("--column") { Description = "The field with the text (the prompt).", DefaultValueFactory = _ => "text" };
         Option<string?> continuation = new("--continuation-column") { Description = "score: the field whose likelihood is measured given the text." };
         Option<string> mode = new("--mode") { Description = "generate, score or classify.", DefaultValueFactory = _ => "generate" };
@@ -31,11 +31,13 @@ internal static class ScoreCommand
         Option<int> inFlight = EngineArguments.Number("--rows-in-flight", "Rows in the engine at once.", 32, value => value >= 1, "1 or more");
         Option<int> threads = EngineArguments.Threads();
         Option<WeightPages> pages = EngineArguments.WeightPages();
+        Option<long> maxFailed = EngineArguments.Number("--max-failed-rows", "As long as no more rows (of a shard) fail, the exit code is 0; it is 1 otherwise. The rows are written in any case.", 0L, value => value >= 0, "0 or more");
         AdapterArguments adapters = new(rows: true);
         Command command = new("score", "Run the model over a file of rows.")
         {
-            folder, input, output, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads, pages,
+            folder, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads, pages, maxFailed,
         };
+        streams.AddTo(command);
         adapters.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
@@ -52,73 +54,52 @@ internal static class ScoreCommand
             }
 
             AdapterSelection selection = adapters.Read(result);
-            string inputPath = result.GetRequiredValue(input), outputPath = result.GetRequiredValue(output);
-            CheckPaths(inputPath, outputPath);
-
-            await using InferenceEngine engine = EngineArguments.Load(
-                result.GetRequiredValue(folder),
-                new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages), Adapters = selection.Adapters },
-                result.InvocationConfiguration.Error);
-            string text = result.GetRequiredValue(column);
-            PromptOverflow whenTooLong = result.GetValue(overflow);
-            RowScorer scorer = chosen switch
+            ScoreTarget target = streams.Read(result);
+            TextWriter error = result.InvocationConfiguration.Error;
+            string[] settings = JobSettings.Of(
+                result.GetRequiredValue(folder), selection, chosen,
+                [
+                    ("column", result.GetValue(column)), ("continuation column", result.GetValue(continuation)), ("labels", names), ("normalize by length", result.GetValue(normalize)),
+                    ("new tokens", result.GetValue(maxNewTokens)), ("temperature", result.GetValue(temperature)), ("seed", result.GetValue(seed)), ("stop", result.GetValue(stop)), ("overflow", result.GetValue(overflow).ToString()),
+                ]);
+            InferenceEngine? engine = null;
+            try
             {
-                "score" => new LikelihoodScorer(engine, text, selection, result.GetValue(continuation), whenTooLong),
-                "classify" => new LabelScorer(engine, text, selection, names, result.GetValue(normalize), whenTooLong),
-                _ => new CompletionScorer(engine, text, selection, new GenerationOptions
+                ScoreOutcome outcome = await target.RunAsync(settings, Rows, error, cancellationToken).ConfigureAwait(false);
+                return outcome.Report(error, result.GetValue(maxFailed));
+            }
+            finally
+            {
+                if (engine is not null)
                 {
-                    MaxNewTokens = result.GetValue(maxNewTokens),
-                    Temperature = result.GetValue(temperature),
-                    Seed = result.GetValue(seed),
-                    StopStrings = result.GetValue(stop) ?? [],
-                    Overflow = whenTooLong,
-                }),
-            };
-
-            using ProgressLine line = new("score", " rows");
-            JsonLinesJob job = new(scorer, result.GetValue(inFlight));
-            JobSummary summary = await job.RunAsync(inputPath, outputPath, line, cancellationToken).ConfigureAwait(false);
-            await result.InvocationConfiguration.Error.WriteLineAsync(
-                $"{summary.Rows} rows, {summary.Failed} failed, {summary.Rows / Math.Max(summary.Elapsed.TotalSeconds, 1e-9):0.0} rows/s").ConfigureAwait(false);
-            if (summary.Failed > 0)
-            {
-                await result.InvocationConfiguration.Error.WriteLineAsync(
-                    $"error: {summary.Failed} of {summary.Rows} rows failed; their objects in the output carry an error field (first: {summary.FirstError})").ConfigureAwait(false);
-                return CommandHost.FailingInput;
+                    await engine.DisposeAsync().ConfigureAwait(false);
+                }
             }
 
-            return CommandHost.Success;
+            RowRunner Rows()
+            {
+                engine = EngineArguments.Load(
+                    result.GetRequiredValue(folder),
+                    new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages), Adapters = selection.Adapters },
+                    error);
+                string text = result.GetRequiredValue(column);
+                PromptOverflow whenTooLong = result.GetValue(overflow);
+                RowScorer scorer = chosen switch
+                {
+                    "score" => new LikelihoodScorer(engine, text, selection, result.GetValue(continuation), whenTooLong),
+                    "classify" => new LabelScorer(engine, text, selection, names, result.GetValue(normalize), whenTooLong),
+                    _ => new CompletionScorer(engine, text, selection, new GenerationOptions
+                    {
+                        MaxNewTokens = result.GetValue(maxNewTokens),
+                        Temperature = result.GetValue(temperature),
+                        Seed = result.GetValue(seed),
+                        StopStrings = result.GetValue(stop) ?? [],
+                        Overflow = whenTooLong,
+                    }),
+                };
+                return new RowRunner(scorer.ScoreAsync, result.GetValue(inFlight)) { Reserved = target.ReservedField };
+            }
         });
         return command;
     }
-
-    /// <summary>What would fail after the last row, or destroy something, is refused before the first.</summary>
-    private static void CheckPaths(string input, string output)
-    {
-        if (!File.Exists(input))
-        {
-            throw new FileNotFoundException(Directory.Exists(input) ? $"{input} is a folder, expected a file of JSON lines" : $"{input} does not exist");
-        }
-
-        if (Directory.Exists(output))
-        {
-            throw new IOException($"{output} is a folder, expected the name of a file to write");
-        }
-
-        if (Target(input) == Target(output))
-        {
-            throw new UsageException($"--output {output} is the input file; give another name");
-        }
-
-        // The output appears by renaming, which would put a plain file in the place of a device or a link.
-        if (new FileInfo(output) is { Exists: true } existing
-            && (existing.LinkTarget is not null || Path.GetFullPath(output).StartsWith("/dev/", StringComparison.Ordinal)))
-        {
-            throw new UsageException($"--output {output} is a link or a device, expected a plain file");
-        }
-    }
-
-    private static string Target(string path) => new FileInfo(path) is { Exists: true } file
-        ? file.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? file.FullName
-        : Path.GetFullPath(path);
 }

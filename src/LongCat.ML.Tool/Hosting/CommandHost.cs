@@ -7,13 +7,16 @@ namespace LongCat.ML.CommandLine;
 
 /// <summary>
 /// Runs a command tree with the conventions that both tools share: one line <c>error: …</c> on standard error, exit code 2 for wrong
-/// usage, 1 for failing input, 130 after Ctrl-C, and a stack trace only with <c>--verbose</c>.
+/// usage, 1 for failing input, 75 for what may succeed later, 130 after Ctrl-C, and a stack trace only with <c>--verbose</c>.
 /// </summary>
 internal static class CommandHost
 {
     public const int Success = 0;
     public const int FailingInput = 1;
     public const int WrongUsage = 2;
+
+    /// <summary>EX_TEMPFAIL of sysexits.h: schedulers put such a process into the queue again.</summary>
+    public const int TryAgain = 75;
     public const int Interrupted = 130;
 
     /// <summary><c>--verbose</c>, understood by every verb.</summary>
@@ -62,6 +65,11 @@ internal static class CommandHost
         {
             await error.WriteLineAsync($"error: {OneLine(problem.Message)}").ConfigureAwait(false);
             return WrongUsage;
+        }
+        catch (TryAgainException problem)
+        {
+            await error.WriteLineAsync($"error: {OneLine(problem.Message)}").ConfigureAwait(false);
+            return TryAgain;
         }
         // The last line of defence of a process: whatever went wrong becomes one line and an exit code.
         catch (Exception problem)

@@ -1,0 +1,161 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using LongCat.ML.Tool.Jobs;
+using Xunit.Abstractions;
+
+namespace LongCat.ML.ToolTests.Jobs;
+
+/// <summary><c>longcat score</c> with shards, <c>merge-parts</c> and pipes: as a scheduler and a user run them, and killed as a scheduler kills.</summary>
+public sealed class JobVerbTests : IClassFixture<ExportedFolder>
+{
+    private readonly ExportedFolder _folder;
+    private readonly ITestOutputHelper _output;
+    private readonly string _input, _name = Guid.NewGuid().ToString("N");
+
+    public JobVerbTests(ExportedFolder folder, ITestOutputHelper output)
+    {
+        (_folder, _output) = (folder, output);
+        _input = folder.File($"{_name}.jsonl");
+        Random random = new(4);
+        File.WriteAllLines(_input, Enumerable.Range(0, 90).Select(i => i % 17 == 5 ? "{\"id\": " : i % 23 == 7 ? "" : new JsonObject { ["id"] = i, ["text"] = $"row {i} " + new string((char)('a' + (i % 26)), random.Next(1, 60)) }.ToJsonString()));
+    }
+
+    [Fact]
+    public void Killed_at_any_moment_no_row_is_lost_or_done_twice()
+    {
+        string whole = Whole();
+        string folder = _folder.File(_name);
+        string[] arguments = Arguments(folder, "--shard", "0/1", "--rows-in-flight", "4", "--threads", "1");
+        PartFiles files = new(folder, 0);
+        Random random = new(Environment.TickCount);
+
+        // LONGCAT_KILLS=50 kills more often than a suite has time for.
+        int kills = int.Parse(Environment.GetEnvironmentVariable("LONGCAT_KILLS") ?? "8", CultureInfo.InvariantCulture), inside = 0, kept = 0;
+        for (int kill = 0; kill < kills && !File.Exists(files.Part); kill++)
+        {
+            using Process process = ToolProcess.Start("longcat", arguments);
+            _ = process.StandardError.ReadToEndAsync();
+
+            // Some are killed while they start; the others some milliseconds behind a row, wherever the next ones are then.
+            long before = Length(files.PartialPart);
+            Stopwatch clock = Stopwatch.StartNew();
+            while (kill % 5 != 0 && !process.HasExited && Length(files.PartialPart) == before && clock.Elapsed < TimeSpan.FromSeconds(60))
+            {
+                Thread.Sleep(1);
+            }
+
+            process.WaitForExit(random.Next(kill % 5 == 0 ? 400 : 12));
+            process.Kill();
+            process.WaitForExit();
+            kept = File.Exists(files.PartialPart) ? File.ReadAllText(files.PartialPart).Count(c => c == '\n') : kept;
+            inside += kept is > 0 and < 80 ? 1 : 0;
+        }
+
+        ToolProcess last = ToolProcess.LongCat(arguments);
+        _output.WriteLine($"{inside} of {kills} kills between rows, {kept} rows before the last run: {last.Error}");
+        Assert.Equal(1, last.ExitCode);
+        Assert.True(inside > 0 || kills == 0);
+        Assert.Equal(whole, Merged(folder));
+        Assert.True(File.Exists(_folder.File(_name + ".merged.errors.jsonl")));
+
+        // A finished shard is not done again, whatever the worker is told about speed.
+        ToolProcess again = ToolProcess.LongCat([.. arguments, "--max-failed-rows", "10"]);
+        Assert.Equal(0, again.ExitCode);
+        Assert.Contains("which were done before", again.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void All_shards_on_one_machine_give_what_one_process_gives()
+    {
+        string whole = Whole();
+        string folder = _folder.File(_name);
+        ToolProcess run = ToolProcess.LongCat(Arguments(folder, "--shards", "3", "--local", "--max-failed-rows=0"));
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("[2] shard 2/3: ", run.Error, StringComparison.Ordinal);
+        Assert.Equal(whole, Merged(folder));
+        Assert.Equal(3, JobManifest.Read(folder).Shards.Count);
+    }
+
+    [Fact]
+    public void Schedulers_name_the_worker_and_75_says_try_again()
+    {
+        string folder = _folder.File(_name) + "/";
+        Dictionary<string, string> environment = new() { ["SLURM_ARRAY_TASK_ID"] = "2", ["SLURM_ARRAY_TASK_COUNT"] = "2", ["SLURM_ARRAY_TASK_MIN"] = "1" };
+        ToolProcess second = ToolProcess.With(environment, Arguments(folder, "--max-failed-rows", "9"));
+        Assert.True(second.ExitCode == 0, second.Error);
+        Assert.Contains("shard 1/2: ", second.Error, StringComparison.Ordinal);
+        ToolProcess early = ToolProcess.LongCat("merge-parts", folder, "--output", _folder.File(_name + ".merged"));
+        Assert.Equal(75, early.ExitCode);
+        Assert.Contains("1 of 2 shards are not finished: 0;", early.Error, StringComparison.Ordinal);
+        using (new FileStream(new PartFiles(folder, 0).Lock, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None))
+        {
+            ToolProcess held = ToolProcess.LongCat(Arguments(folder, "--shard", "0/2"));
+            Assert.Equal(75, held.ExitCode);
+            Assert.Contains("shard 0/2 is another process's", held.Error, StringComparison.Ordinal);
+        }
+
+        Refused(1, "2 shards, and this worker was told of 3", ToolProcess.With(new() { ["JOB_COMPLETION_INDEX"] = "0", ["JOB_COMPLETION_COUNT"] = "3" }, Arguments(folder)));
+        Refused(2, "Kubernetes does not set it", ToolProcess.With(new() { ["JOB_COMPLETION_INDEX"] = "0" }, Arguments(folder)));
+        Refused(1, "'mode: generate', and this worker has 'mode: score'", ToolProcess.LongCat(Arguments(folder, "--shard", "0/2", "--mode", "score")));
+        Refused(2, "--shards goes with --local", ToolProcess.LongCat(Arguments(folder, "--shards", "2")));
+        Refused(2, "--local needs --shards", ToolProcess.LongCat(Arguments(folder, "--local")));
+        Refused(2, "expected i/n", ToolProcess.LongCat(Arguments(folder, "--shard", "2/2")));
+        Refused(1, "expected the folder of the job's parts", ToolProcess.LongCat("score", _folder.Onnx, "--input", _input, "--output", _input, "--shard", "0/1"));
+        Refused(2, "a pipe cannot be read again", ToolProcess.LongCat("score", _folder.Onnx, "--stdin", "--output", folder));
+        Refused(2, "give either --input or --stdin", ToolProcess.LongCat("score", _folder.Onnx, "--input", _input, "--stdin", "--stdout"));
+        Refused(2, "--output is missing", ToolProcess.LongCat("score", _folder.Onnx, "--input", _input));
+        Refused(1, "has no job.json", ToolProcess.LongCat("merge-parts", _folder.Onnx, "--output", _folder.File("x")));
+    }
+
+    [Fact]
+    public async Task A_pipe_gets_each_row_before_it_sends_the_next()
+    {
+        using Process process = ToolProcess.Start("longcat", ["score", _folder.Onnx, "--stdin", "--stdout", "--max-new-tokens", "2"]);
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        for (int i = 0; i < 4; i++)
+        {
+            process.StandardInput.WriteLine(i == 2 ? "no JSON" : $"{{\"id\": {i}, \"text\": \"abc\"}}");
+            process.StandardInput.Flush();
+
+            // Without an answer to a row before the next one is sent this ends with a TimeoutException.
+            string? answer = await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(90));
+            JsonObject row = JsonNode.Parse(answer!)!.AsObject();
+            Assert.Equal(i == 2, row.ContainsKey("error"));
+            Assert.Equal(i != 2, row.ContainsKey("completion"));
+        }
+
+        process.StandardInput.Close();
+        await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(90));
+        Assert.Equal(1, process.ExitCode);
+        Assert.Contains("4 rows, 1 failed", await error, StringComparison.Ordinal);
+    }
+
+    private string[] Arguments(string output, params string[] more) => ["score", _folder.Onnx, "--input", _input, "--output", output, "--max-new-tokens", "6", .. more];
+
+    private string Whole()
+    {
+        string path = _folder.File(_name + ".whole");
+        ToolProcess run = ToolProcess.LongCat(Arguments(path));
+        Assert.True(run.ExitCode == 1, run.Error);
+        return File.ReadAllText(path);
+    }
+
+    private string Merged(string folder)
+    {
+        string path = _folder.File(_name + ".merged.jsonl");
+        ToolProcess run = ToolProcess.LongCat("merge-parts", folder, "--output", path);
+        Assert.True(run.ExitCode == 0, run.Error);
+        Assert.Contains("each once and in order, 5 of them failed", run.Output, StringComparison.Ordinal);
+        return File.ReadAllText(path);
+    }
+
+    private static void Refused(int exitCode, string message, ToolProcess run)
+    {
+        Assert.True(run.ExitCode == exitCode, run.Error);
+        Assert.Contains(message, run.Error, StringComparison.Ordinal);
+        Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    private static long Length(string path) => new FileInfo(path) is { Exists: true } file ? file.Length : 0;
+}
