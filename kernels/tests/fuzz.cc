@@ -268,6 +268,7 @@ struct LatentCase {
     std::vector<int32_t> rows;
     std::vector<uint8_t> bytes;
     std::unique_ptr<Tensor> kv_b;
+    int64_t line;  // numbers of one; the arguments may be spoiled later
     std::vector<int32_t>&start, &lengths, &table;
     std::vector<int64_t>& positions;
 
@@ -281,7 +282,7 @@ struct LatentCase {
         p.num_heads = static_cast<int>(random.Between(1, 20)), p.nope = static_cast<int>(random.Between(1, 20));
         p.rope = 2 * static_cast<int>(random.Between(1, 8)), p.v = static_cast<int>(random.Between(1, 20));
         p.rank = static_cast<int>(random.Between(1, 70)), p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2,
-        p.softmax_scale = 0.3f;
+        p.softmax_scale = 0.3f, line = p.rank + p.rope;
         const PagedAttentionArguments& s = step->p;
         p.tokens = s.tokens, p.sequences = s.sequences, p.pages = s.pages, p.page_size = s.page_size,
         p.block_table_width = s.block_table_width;
@@ -318,7 +319,7 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
         return LatentAttention(path, c->p, workspace.get(), parallel);
     };
     step->reset = [=] {
-        c->bytes = CacheBytes(c->p.cache_type, c->cache, c->p.rank + c->p.rope, 2);
+        c->bytes = CacheBytes(c->p.cache_type, c->cache, c->line, 2);
         c->output.assign(c->positions.size() * static_cast<size_t>(c->p.num_heads * c->p.v), 0);
         c->p.output = c->output.data(), c->p.cache = c->bytes.data();
     };

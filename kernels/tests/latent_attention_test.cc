@@ -26,13 +26,14 @@ struct Case {
     std::vector<int32_t> start, lengths, table;
     Tensor kv_b;
     std::vector<float> cache;
+    int64_t line;  // numbers of one; the arguments may be spoiled later
 
     Case(Random& random, const Dimensions& d, const std::vector<Sequence>& sequences, int64_t page, WeightType weights,
          CacheType cache_type)
         : kv_b(weights, random.Floats(int64_t{d.heads} * (d.nope + d.v) * d.rank, 0.2f)) {
         p.num_heads = d.heads, p.nope = d.nope, p.rope = d.rope, p.v = d.v, p.rank = d.rank;
         p.epsilon = 1e-6f, p.query_scale = 1.5f, p.latent_scale = 2, p.softmax_scale = 0.3f, p.rope_multiplier = 1.1f;
-        p.page_size = page, p.cache_type = cache_type;
+        p.page_size = page, p.cache_type = cache_type, line = d.rank + d.rope;
         start.push_back(0);
         int64_t pages = 1;
         for (const Sequence& s : sequences) {
@@ -72,7 +73,7 @@ struct Case {
     Case(const Case&) = delete;
 
     // A fresh copy of the cache in its type.
-    std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, p.rank + p.rope, 2); }
+    std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, line, 2); }
 };
 
 struct Result {

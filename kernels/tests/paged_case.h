@@ -33,11 +33,13 @@ struct PagedCase {
     std::vector<int64_t> positions;
     std::vector<int32_t> start{0}, lengths, table;
     std::vector<float> cache;
+    int64_t integers, scales;  // of one page and kv head in an int8 cache; the arguments may be spoiled later
 
     PagedCase(Random& random, const PagedShape& d, const std::vector<PagedSequence>& sequences, int64_t page, CacheType cache_type) {
         p.num_heads = d.heads, p.num_kv_heads = d.kv_heads, p.head_dim = d.dim, p.rotary_dim = d.rotary, p.interleaved = d.interleaved;
         p.window = d.window, p.streaming = d.streaming, p.epsilon = 1e-6f, p.softmax_scale = 2 / std::sqrt(static_cast<float>(d.dim)), p.rope_multiplier = 1.1f;
         p.page_size = page, p.cache_type = cache_type, p.pages = 1;
+        integers = 2 * page * d.dim, scales = 2 * page;
         for (const PagedSequence& s : sequences) {
             for (int64_t i = s.context - s.fresh; i < s.context; i++) {
                 positions.push_back(i);
@@ -97,7 +99,7 @@ struct PagedCase {
     }
 
     // A fresh copy of the cache in its type.
-    std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, 2 * p.page_size * p.head_dim, 2 * p.page_size); }
+    std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, integers, scales); }
 
     // NaN in every slot that holds no token of any sequence. The layout is the one in longcat/paged_attention.h.
     void SpoilUnused() {

@@ -5,7 +5,7 @@
 namespace longcat {
 namespace {
 
-constexpr int64_t kShortest = 1024, kMost = 64;
+constexpr int64_t kShortest = 512, kMost = 64;
 
 }  // namespace
 

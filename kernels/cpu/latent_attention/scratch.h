@@ -7,7 +7,7 @@
 
 namespace longcat {
 
-// Keys of one split of a token that sees `visible` keys: 1024, and more where that would be above 64 splits. A function of the token's
+// Keys of one split of a token that sees `visible` keys: 512, and more where that would be above 64 splits. A function of the token's
 // own position only, so that its result is too.
 int64_t SplitLength(int64_t visible);
 

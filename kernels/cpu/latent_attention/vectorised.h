@@ -143,7 +143,7 @@ class LatentAttentionRun {
             keys += Visible(t);
         }
         first_task_[count_] = tasks;
-        int64_t group = tasks * CeilDivide(p.num_heads, kHeadGroup) < 32 ? kFewHeads : kHeadGroup;
+        int64_t group = tasks * CeilDivide(p.num_heads, kHeadGroup) < 16 ? kFewHeads : kHeadGroup;
         int64_t groups = CeilDivide(p.num_heads, group);
         bool small = keys * p.num_heads * (width_ + p.rank) < kInlineWork;
         For(Unless(small, parallel_), static_cast<size_t>(tasks * groups), [&](size_t index) {
@@ -189,13 +189,20 @@ class LatentAttentionRun {
             State(token, head + h, split)[0] = -__builtin_inff();  // running maximum
             State(token, head + h, split)[1] = 0;                  // running sum of e^(score - maximum)
         }
-        for (int64_t block = from; block < to; block += kKeyBlock) {
-            int keys = static_cast<int>(Smaller(kKeyBlock, to - block));
-            const C* lines[kKeyBlock];
-            for (int j = 0; j < keys; j++) {
-                int64_t position = block + j < sink_end ? block + j : block + j + gap;
-                lines[j] = reinterpret_cast<const C*>(cache + LineOf(p, sequence, position) * line_bytes);
+        const C *lines_of[2][kKeyBlock];
+        auto find = [&](int64_t block, const C** lines) {
+            for (int64_t j = block; j < Smaller(block + kKeyBlock, to); j++) {
+                int64_t position = j < sink_end ? j : j + gap;
+                lines[j - block] = reinterpret_cast<const C*>(cache + LineOf(p, sequence, position) * line_bytes);
             }
+        };
+        find(from, lines_of[0]);
+        int at = 0;
+        for (int64_t block = from; block < to; block += kKeyBlock, at = 1 - at) {
+            int keys = static_cast<int>(Smaller(kKeyBlock, to - block));
+            const C** lines = lines_of[at];
+            bool fetch = heads % 4 == 0 && to - block >= 2 * kKeyBlock;
+            find(block + kKeyBlock, lines_of[1 - at]);
             float scores[kHeadGroup * kKeyBlock];
             [[maybe_unused]] float latent_scale[kKeyBlock];
             if constexpr (kScaled) {
@@ -218,6 +225,12 @@ class LatentAttentionRun {
                 Dots(query, heads, lines, keys, width_, scores, kKeyBlock);
             }
             for (int h = 0; h < heads; h++) {
+                for (int j = h; fetch && j < kKeyBlock; j += heads) {
+                    const char* rest = reinterpret_cast<const char*>(lines_of[1 - at][j] + p.rank);
+                    for (const char* end = rest + p.rope * static_cast<int64_t>(sizeof(C)); rest < end; rest += 64) {
+                        __builtin_prefetch(rest, 0, 2);
+                    }
+                }
                 Soften(scores + h * kKeyBlock, keys, State(token, head + h, split), Partial(token, head + h, split));
                 if constexpr (kScaled) {
                     for (int j = 0; j < keys; j++) {
@@ -225,7 +238,13 @@ class LatentAttentionRun {
                     }
                 }
             }
-            Sums(scores, kKeyBlock, heads, lines, keys, p.rank, Partial(token, head, split), plan_.splits * p.rank);
+            float* sum = Partial(token, head, split);
+            int64_t stride = plan_.splits * p.rank;
+            if (fetch) {
+                SumsAhead<C>(scores, kKeyBlock, heads, lines, keys, p.rank, sum, stride, lines_of[1 - at]);
+            } else {
+                Sums(scores, kKeyBlock, heads, lines, keys, p.rank, sum, stride);
+            }
         }
     }
 

@@ -8,6 +8,8 @@ namespace {
 constexpr int64_t kSpreadTokens = 8;             // a sequence with at most so many new tokens spreads its splits over tasks
 constexpr int64_t kSpreadBytes = 32 << 20;       // … while the sums that wait fit here
 constexpr int64_t kMostLanes = 64;               // threads that work at once
+constexpr int64_t kEnoughItems = 32;             // units are worked on together where so many tasks are left
+constexpr int64_t kTogetherBytes = 128 << 10;    // … and their queries and sums fit here
 constexpr int64_t kTileBytes = kTileRows * 512;  // of the queries of a tile: three times that and a block stay in the second-level cache
 
 // Places arrays one behind the other, each on a cache line of its own.
@@ -43,9 +45,20 @@ PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& p, int64_t*
     plan.chunks = CeilDivide(group, plan.chunk);
     plan.tile_tokens = rows / plan.chunk;
 
-    // The step is not checked yet when the workspace is asked for: what comes from it is bounded here.
-    int64_t units = p.num_kv_heads * plan.chunks, most_count = 0, most_context = p.block_table_width * p.page_size;
-    for (int64_t s = 0; s < p.sequences; s++) {
+    // The step is not checked yet when the workspace is asked for: what comes from it is bounded here. First what spreads, then the items.
+    int64_t units = p.num_kv_heads * plan.chunks, most_count = 0, most_spread = 0, most_context = p.block_table_width * p.page_size;
+    int64_t spread_items = 0;
+    plan.together = 1;
+    for (int64_t pass = 0, s = 0; pass < 2; s++) {
+        if (s == p.sequences) {
+            if (pass == 0) {
+                int64_t one = Larger(1, most_spread) * plan.chunk * (plan.stride + 2) * 4 * 2;
+                plan.together = Larger(1, Smaller(Smaller(units, kTogether), Smaller(spread_items / kEnoughItems, kTogetherBytes / one)));
+                plan.partials = 0, plan.items = 0;
+            }
+            pass++, s = -1;
+            continue;
+        }
         int64_t count = Larger(0, Smaller(int64_t{p.query_start[s + 1]} - p.query_start[s], p.tokens));
         int64_t context = Larger(count, Smaller(p.context_length[s], most_context));
         Splits splits = count > 0 ? SplitsOf(p, context - count, context - 1) : Splits{0, 0, 0};
@@ -57,7 +70,9 @@ PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& p, int64_t*
             first_partial[s] = spread ? plan.partials : -1;
         }
         plan.partials += spread ? partials : 0;
-        plan.items += units * (spread ? length : CeilDivide(count, plan.tile_tokens));
+        spread_items += spread ? units * length : 0;
+        most_spread = Larger(most_spread, spread ? count : 0);
+        plan.items += spread ? CeilDivide(units, plan.together) * length : units * CeilDivide(count, plan.tile_tokens);
         most_count = Larger(most_count, count);
     }
     if (first_item != nullptr) {
@@ -65,7 +80,7 @@ PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& p, int64_t*
     }
     plan.lanes = Smaller(plan.items, kMostLanes);
 
-    rows = plan.chunk * Smaller(plan.tile_tokens, Larger(1, most_count));
+    rows = plan.chunk * Larger(Smaller(plan.tile_tokens, Larger(1, most_count)), plan.together * most_spread);
     Places lane;
     plan.lane.query = lane.Take(rows * plan.stride * 4);
     plan.lane.sum = lane.Take(rows * plan.stride * 4);

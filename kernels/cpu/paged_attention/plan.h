@@ -10,6 +10,7 @@ namespace longcat {
 constexpr int64_t kSplit = 512;    // keys whose sums are kept apart until they are merged; splits begin at multiples of it
 constexpr int64_t kBlock = 64;     // keys between two updates of the running maximum; blocks begin at multiples of it
 constexpr int64_t kTileRows = 96;  // the most query rows of one tile
+constexpr int64_t kTogether = 16;  // the most units that walk over the keys of a split together
 
 // What a thread works in: the rows of a tile and one block of keys and values, widened where that pays.
 struct PagedAttentionLane {
@@ -24,6 +25,7 @@ struct PagedAttentionPlan {
     int64_t stride;         // head_dim rounded up to whole vectors
     int64_t chunk, chunks;  // heads of one tile, tiles that the heads of a kv head are cut into
     int64_t tile_tokens;    // tokens of one tile
+    int64_t together;       // units (kv head and chunk of its heads) of one task of a sequence that spreads
     int64_t items, lanes;   // tasks, and the most that run at once
     int64_t partials;       // rows of sums that wait to be merged
     PagedAttentionLane lane;

@@ -157,31 +157,55 @@ class PagedAttentionRun {
         Splits splits = SplitsOf(p, p.position_ids[first], p.position_ids[first + count - 1]);
         bool spread = first_partial_[tile.sequence] >= 0;
         int64_t parts = spread ? splits.Count() : CeilDivide(count, plan_.tile_tokens);
-        int64_t unit = local / parts, part = local % parts, group = p.num_heads / p.num_kv_heads;
-        tile.kv_head = unit / plan_.chunks;
-        tile.head = tile.kv_head * group + unit % plan_.chunks * plan_.chunk;
-        tile.heads = Smaller(plan_.chunk, (tile.kv_head + 1) * group - tile.head);
+        int64_t unit = local / parts, part = local % parts;
+        if (spread) {
+            AttendTogether(tile, unit * plan_.together, splits, part);
+            return;
+        }
+        TakeUnit(unit, &tile);
         // The last tile sees the most keys: it comes first, so that no thread begins it when the others are done.
-        int64_t from = spread ? 0 : (parts - 1 - part) * plan_.tile_tokens;
+        int64_t from = (parts - 1 - part) * plan_.tile_tokens;
         tile.first = first + from;
-        tile.tokens = spread ? count : Smaller(plan_.tile_tokens, count - from);
+        tile.tokens = Smaller(plan_.tile_tokens, count - from);
         tile.position = p.position_ids[tile.first];
         LoadQuery(tile);
-        if (spread) {
-            Split(tile, splits, part);
-            KeepPartial(tile, splits, part);
-        } else {
-            for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
-                tile.total_state[2 * r + 1] = -1;  // nothing seen yet
-            }
-            Splits seen = SplitsOf(p, tile.position, tile.position + tile.tokens - 1);
-            for (int64_t i = 0; i < seen.Count(); i++) {
-                Split(tile, seen, i);
-                AddSplit(tile, seen, i);
-            }
-            for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
-                Write(tile.total + r * plan_.stride, tile.total_state[2 * r + 1], tile.first + r / tile.heads, tile.head + r % tile.heads);
-            }
+        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+            tile.total_state[2 * r + 1] = -1;  // nothing seen yet
+        }
+        Splits seen = SplitsOf(p, tile.position, tile.position + tile.tokens - 1);
+        for (int64_t i = 0; i < seen.Count(); i++) {
+            Split(&tile, 1, seen, i);
+            AddSplit(tile, seen, i);
+        }
+        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
+            Write(tile.total + r * plan_.stride, tile.total_state[2 * r + 1], tile.first + r / tile.heads, tile.head + r % tile.heads);
+        }
+    }
+
+    void TakeUnit(int64_t unit, PagedTile* tile) const {
+        int64_t group = p.num_heads / p.num_kv_heads;
+        tile->kv_head = unit / plan_.chunks;
+        tile->head = tile->kv_head * group + unit % plan_.chunks * plan_.chunk;
+        tile->heads = Smaller(plan_.chunk, (tile->kv_head + 1) * group - tile->head);
+    }
+
+    // One part of the keys of a sequence that spreads, for several units from `unit` on. They take turns block by block: what a page holds is
+    // neighbours in memory for all kv heads, and long pieces are what memory is fast at.
+    void AttendTogether(const PagedTile& whole, int64_t unit, const Splits& splits, int64_t part) {
+        int64_t first = p.query_start[whole.sequence], count = p.query_start[whole.sequence + 1] - first;
+        int64_t number = Smaller(plan_.together, p.num_kv_heads * plan_.chunks - unit);
+        PagedTile tiles[kTogether];
+        for (int64_t i = 0; i < number; i++) {
+            PagedTile& tile = tiles[i] = whole;
+            TakeUnit(unit + i, &tile);
+            tile.first = first, tile.tokens = count, tile.position = p.position_ids[first];
+            int64_t rows = i * count * plan_.chunk;
+            tile.query += rows * plan_.stride, tile.sum += rows * plan_.stride, tile.sum_state += rows * 2;
+            LoadQuery(tile);
+        }
+        Split(tiles, number, splits, part);
+        for (int64_t i = 0; i < number; i++) {
+            KeepPartial(tiles[i], splits, part);
         }
     }
 
@@ -217,8 +241,9 @@ class PagedAttentionRun {
         int64_t begin, to, end;
     };
 
-    // The sums of the tile's rows over one part; rows that see none of it are left alone.
-    void Split(const PagedTile& tile, const Splits& splits, int64_t part) {
+    // The sums of the rows of tiles of the same tokens over one part; rows that see none of it are left alone.
+    void Split(const PagedTile* tiles, int64_t number, const Splits& splits, int64_t part) {
+        const PagedTile& tile = tiles[0];
         KeyRun run;
         run.sinks = splits.IsOfSinks(part);
         run.begin = splits.SplitOf(part) * kSplit;
@@ -230,20 +255,22 @@ class PagedAttentionRun {
         if (!run.sinks) {
             run.begin = Larger(run.begin, FirstVisible(p, tile.position));
         }
-        for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
-            tile.sum_state[2 * r] = kLowest;
-            tile.sum_state[2 * r + 1] = 0;
-            float* sum = tile.sum + r * plan_.stride;
-            for (int64_t i = 0; i < plan_.stride; i += Simd::kLanes) {
-                Simd::Store(sum + i, Simd::Zero());
+        for (int64_t i = 0; i < number; i++) {
+            for (int64_t r = 0; r < tiles[i].tokens * tiles[i].heads; r++) {
+                tiles[i].sum_state[2 * r] = kLowest;
+                tiles[i].sum_state[2 * r + 1] = 0;
+                float* sum = tiles[i].sum + r * plan_.stride;
+                for (int64_t x = 0; x < plan_.stride; x += Simd::kLanes) {
+                    Simd::Store(sum + x, Simd::Zero());
+                }
             }
         }
         if (p.cache_type == CacheType::kFloat32) {
-            Blocks<float>(tile, run);
+            Blocks<float>(tiles, number, run);
         } else if (p.cache_type == CacheType::kInt8) {
-            Blocks<int8_t>(tile, run);
+            Blocks<int8_t>(tiles, number, run);
         } else {
-            Blocks<uint16_t>(tile, run);
+            Blocks<uint16_t>(tiles, number, run);
         }
     }
 
@@ -282,53 +309,63 @@ class PagedAttentionRun {
     // Keys and values are read in place, except keys in pages that hold no whole panels, and bfloat16 that would be widened again for every
     // few rows.
     template <class C>
-    void Blocks(const PagedTile& tile, const KeyRun& run) {
-        bool few = tile.tokens * tile.heads <= kMostRows, whole = p.page_size % kPanel == 0;
+    void Blocks(const PagedTile* tiles, int64_t number, const KeyRun& run) {
         Lines<C> lines[2];
         BlockScales scales[2];
         int64_t from = run.begin / kBlock * kBlock, skip = run.begin - from;
         if (run.begin < run.to) {
-            Find(tile, from, skip, Smaller(kBlock, run.to - from), &lines[0], &scales[0]);
+            Find(tiles[0], from, skip, Smaller(kBlock, run.to - from), &lines[0], &scales[0]);
         }
-        // Beyond this split too: whoever works on it takes the next one, unless another thread does.
-        for (int at = 0; from < run.to; from += kBlock, at = 1 - at, skip = 0) {
-            int64_t count = Smaller(kBlock, run.to - from), next = Larger(0, Smaller(kBlock, run.end - from - kBlock));
-            const Lines<C>& here = lines[at];
-            const BlockScales* scale = sizeof(C) == 1 ? &scales[at] : nullptr;
-            Lines<C>& ahead = lines[1 - at];
-            if (next > 0) {  // a walk looks its first page up where it begins: it must exist
-                Find(tile, from + kBlock, 0, next, &ahead, &scales[1 - at]);
-            }
-            for (int64_t j = next; j < kBlock; j++) {  // nothing there: what is asked for is here already
-                ahead.values[j] = here.values[0];
-            }
-            for (int64_t x = CeilDivide(next, kPanel); x < kBlock / kPanel; x++) {
-                ahead.keys[x] = here.keys[0];
-            }
-            if (few && whole) {
-                Block(tile, run.sinks, from, count, here, here, scale, &ahead, &ahead);
-                continue;
-            }
-            Lines<float> wide;
-            WidenKeys(tile, from, skip, count, here, &wide);
-            if (few || sizeof(C) == sizeof(float)) {
-                Block(tile, run.sinks, from, count, wide, here, scale, static_cast<Lines<float>*>(nullptr), few ? &ahead : nullptr);
-                continue;
-            }
-            for (int64_t j = skip; j < count; j++) {
-                float* line = tile.values + j * plan_.stride;
-                wide.values[j] = line;
-                int64_t i = 0;
-                for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
-                    Simd::Store(line + i, Simd::Load(here.values[j] + i));
+        int at = 0;
+        for (; from < run.to; from += kBlock, skip = 0) {
+            int64_t count = Smaller(kBlock, run.to - from);
+            for (int64_t i = 0; i < number; i++, at = 1 - at) {
+                // What comes next: the block of the next tile, the next block, which may lie beyond this split: whoever works on it takes the
+                // next one, unless another thread does.
+                bool last = i + 1 == number;
+                int64_t next = last ? Larger(0, Smaller(kBlock, run.end - from - kBlock)) : count;
+                Lines<C>& ahead = lines[1 - at];
+                if (next > 0) {  // a walk looks its first page up where it begins: it must exist
+                    Find(tiles[last ? 0 : i + 1], last ? from + kBlock : from, last ? 0 : skip, next, &ahead, &scales[1 - at]);
                 }
-                if (i < p.head_dim) {
-                    Simd::Store(line + i, Simd::Load(here.values[j] + i, p.head_dim - i));
+                for (int64_t j = next; j < kBlock; j++) {  // nothing there: what is asked for is here already
+                    ahead.values[j] = lines[at].values[0];
                 }
+                for (int64_t x = CeilDivide(next, kPanel); x < kBlock / kPanel; x++) {
+                    ahead.keys[x] = lines[at].keys[0];
+                }
+                BlockOf(tiles[i], run.sinks, from, skip, count, lines[at], sizeof(C) == 1 ? &scales[at] : nullptr, ahead);
             }
-            Lines<float>* none = nullptr;
-            Block(tile, run.sinks, from, count, wide, wide, scale, none, none);
         }
+    }
+
+    template <class C>
+    void BlockOf(const PagedTile& tile, bool sinks, int64_t from, int64_t skip, int64_t count, const Lines<C>& here, const BlockScales* scale,
+                 const Lines<C>& ahead) {
+        bool few = tile.tokens * tile.heads <= kMostRows, whole = p.page_size % kPanel == 0;
+        if (few && whole) {
+            Block(tile, sinks, from, count, here, here, scale, &ahead, &ahead);
+            return;
+        }
+        Lines<float> wide;
+        WidenKeys(tile, from, skip, count, here, &wide);
+        if (few || sizeof(C) == sizeof(float)) {
+            Block(tile, sinks, from, count, wide, here, scale, static_cast<const Lines<float>*>(nullptr), few ? &ahead : nullptr);
+            return;
+        }
+        for (int64_t j = skip; j < count; j++) {
+            float* line = tile.values + j * plan_.stride;
+            wide.values[j] = line;
+            int64_t i = 0;
+            for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
+                Simd::Store(line + i, Simd::Load(here.values[j] + i));
+            }
+            if (i < p.head_dim) {
+                Simd::Store(line + i, Simd::Load(here.values[j] + i, p.head_dim - i));
+            }
+        }
+        const Lines<float>* none = nullptr;
+        Block(tile, sinks, from, count, wide, wide, scale, none, none);
     }
 
     // Panels of float32 of a block's keys; those that are that already stay where they are.

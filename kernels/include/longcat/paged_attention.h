@@ -33,7 +33,8 @@
 //       64 keys: scores of the block in register tiles, softmax with a running maximum, weighted sum of the values. The scores of one
 //       block are all that is ever stored. Keys and values are loaded once for all rows of the tile;
 //   (3) splits are merged in ascending order and divided by their sum.
-// A sequence with few new tokens spreads its splits over tasks; one with many takes a task per tile.
+// A sequence with few new tokens spreads its splits over tasks, in which several kv heads take turns block by block while enough tasks are
+// left; one with many takes a task per tile.
 // Keys outside the window are skipped, block by block; above the diagonal nothing is computed. With a streaming pattern the sinks are parts of
 // their own, before the others: a part is always one run of neighbours.
 //
