@@ -102,7 +102,7 @@ public abstract partial class CausalLanguageModel
     /// <summary>Writes <c>config.json</c> and <c>model.safetensors</c>; the weights' file appears under its name when it is whole.</summary>
     /// <param name="folder">The folder, created when absent.</param>
     /// <param name="configJson">The text of config.json, as this model's config was read from.</param>
-    /// <param name="type"><see cref="TensorType.Float32"/> or <see cref="TensorType.BFloat16"/>; routers stay float32.</param>
+    /// <param name="type"><see cref="TensorType.Float32"/> or <see cref="TensorType.BFloat16"/>; routers and the weights of indexers' heads stay float32.</param>
     /// <exception cref="CheckpointException">The folder or a file cannot be written.</exception>
     /// <exception cref="ArgumentException">Another type.</exception>
     /// <exception cref="InvalidOperationException">The weights are 4-bit levels.</exception>
@@ -120,7 +120,7 @@ public abstract partial class CausalLanguageModel
 
         Directory.CreateDirectory(folder);
         using var scope = NewDisposeScope();
-        HashSet<string> routers = [.. Config.ExpectedTensors(withMtp: true).Where(t => t.Group == TensorGroup.Router).Select(t => t.Name)];
+        HashSet<string> routers = [.. Config.ExpectedTensors(withMtp: true).Where(t => t.Group == TensorGroup.Router || t.Name.EndsWith(".indexer.weights_proj.weight", StringComparison.Ordinal)).Select(t => t.Name)];
         List<(string Name, Tensor Value)> state = [.. state_dict().Select(t => (StoredName(t.Key), t.Value)), .. Copies()];
         using (var writer = SafetensorsWriter.Create(
             Path.Combine(folder, "model.safetensors"),

@@ -49,7 +49,8 @@ public sealed class DecoderLayer : nn.Module
     internal (Tensor Output, RoutingDecision Decision) Forward(Tensor input, SequenceBatch batch, ActivationProbe? probe)
     {
         using var scope = NewDisposeScope();
-        var attention = self_attn[0].Forward(input_layernorm[0].forward(input), batch);
+        Tensor? chosen = null; // by the first attention's indexer, for both
+        var attention = self_attn[0].Forward(input_layernorm[0].forward(input), batch, ref chosen);
         probe?.Invoke($"attn.{_index}.0.output", attention);
         var afterAttention = input.add(attention);
         var normed = post_attention_layernorm[0].forward(afterAttention);
@@ -62,7 +63,7 @@ public sealed class DecoderLayer : nn.Module
         probe?.Invoke($"mlp.{_index}.0.output", dense);
         var middle = afterAttention.add(dense);
 
-        attention = self_attn[1].Forward(input_layernorm[1].forward(middle), batch);
+        attention = self_attn[1].Forward(input_layernorm[1].forward(middle), batch, ref chosen);
         probe?.Invoke($"attn.{_index}.1.output", attention);
         afterAttention = middle.add(attention);
         dense = mlps[1].forward(post_attention_layernorm[1].forward(afterAttention));

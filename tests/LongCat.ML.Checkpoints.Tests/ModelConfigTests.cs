@@ -92,6 +92,70 @@ public sealed class ModelConfigTests
         Assert.Equal(1, config.PhysicalMtpLayers);
     }
 
+    [Fact]
+    public void Lite_Sparse_has_an_indexer_in_every_layer_and_in_the_draft_head()
+    {
+        LongcatFlashConfig config = Parse(Lite, Sparse);
+        Assert.Equal(new AttentionIndexerConfig { NumHeads = 16, HeadDim = 128, TopK = 2048, InitTokens = 16, LocalTokens = 1024 }, config.Indexer);
+        Dictionary<string, ExpectedTensor> tensors = config.ExpectedTensors(withMtp: true).ToDictionary(t => t.Name);
+        Assert.Equal(11_143 + (14 * 4), config.ExpectedTensors(withMtp: false).Count);
+        Assert.Equal(14 * 4, tensors.Values.Count(t => t.Group == TensorGroup.Indexer));
+        Assert.Equal([2048, 1536], tensors["model.layers.13.self_attn.0.indexer.wq_b.weight"].Shape);
+        Assert.Equal([128, 3072], tensors["model.layers.0.self_attn.0.indexer.wk.weight"].Shape);
+        Assert.Equal([128], tensors["model.layers.0.self_attn.0.indexer.k_norm.weight"].Shape);
+        Assert.Equal([16, 3072], tensors["model.layers.0.self_attn.0.indexer.weights_proj.weight"].Shape);
+        Assert.Equal([2048, 1536], tensors["model.mtp.layers.0.self_attn.indexer.wq_b.weight"].Shape);
+        Assert.DoesNotContain(tensors.Keys, name => name.Contains("self_attn.1.indexer"));
+        Assert.Equal("model.oe_embed_tokens11.weight", config.NGram!.TableName(11));
+        // LongCat-2.0 calls its attention MLA and has the keys of an indexer.
+        Assert.NotNull(Parse(Lite, c => { Sparse(c); c["attention_method"] = "MLA"; }).Indexer);
+        Assert.Null(Parse(Lite, c => { Sparse(c); c["attention_method"] = "MLA"; c.Remove("index_n_heads"); }).Indexer);
+        // Adapters leave indexers alone.
+        Assert.All(ModelModule.Of(config).Where(m => m.Path.Contains("indexer")), m => Assert.Equal(ModuleKind.Other, m.Kind));
+    }
+
+    [Theory]
+    [InlineData("index_n_heads", "null", "index_n_heads is missing")]
+    [InlineData("index_n_heads", "0", "index_n_heads is 0")]
+    [InlineData("index_head_dim", "63", "index_head_dim is 63, expected at least qk_rope_head_dim (64)")]
+    [InlineData("index_head_dim", "null", "index_head_dim is missing")]
+    [InlineData("index_topk", "1039", "index_topk is 1039, expected at least index_init_tokens + index_local_tokens (16 + 1024)")]
+    [InlineData("index_topk", "1e9", "index_topk is 1e9")]
+    [InlineData("index_init_tokens", "-1", "index_init_tokens is -1")]
+    [InlineData("index_local_tokens", "0", "index_local_tokens is 0")]
+    [InlineData("index_k_norm_type", "\"layer\"", "index_k_norm_type is \"layer\", expected \"rms\"")]
+    [InlineData("cli_factor", "4", "cli_factor is 4, expected 2: one indexer for the two attentions of a layer")]
+    [InlineData("index_topk_pattern", "\"CSSS\"", "index_topk_pattern is set")]
+    [InlineData("streaming_sparse_attention", """{"attention_layers": [3]}""", "attention_layers has 3, expected no streaming attentions: the model's indexers choose what its attentions see")]
+    public void A_bad_value_of_an_indexer_is_refused(string key, string value, string fact)
+    {
+        CheckpointException e = Assert.Throws<CheckpointException>(() => Parse(Lite, c => { Sparse(c); c[key] = JsonNode.Parse(value); }));
+        Assert.Contains(fact, e.Message);
+    }
+
+    /// <summary>What Lite-Sparse's config.json has instead of Lite's keys.</summary>
+    private static void Sparse(JsonObject c)
+    {
+        c["architectures"] = new JsonArray("LongcatCausalLM");
+        foreach ((string old, string now) in (ReadOnlySpan<(string, string)>)[("ngram_vocab_size_ratio", "oe_vocab_size_ratio"), ("emb_neighbor_num", "oe_neighbor_num"), ("emb_split_num", "oe_split_num")])
+        {
+            c[now] = c[old]!.DeepClone();
+            c.Remove(old);
+        }
+
+        c["attention_method"] = "LSA";
+        c["index_n_heads"] = 16;
+        c["index_head_dim"] = 128;
+        c["index_topk"] = 2048;
+        c["index_init_tokens"] = 16;
+        c["index_local_tokens"] = 1024;
+        c["index_k_norm_type"] = "rms";
+        c["cli_factor"] = 2;
+        c["rope_theta"] = 1e6;
+        c["rope_scaling"] = JsonNode.Parse("""{"type": "deepseek_yarn", "original_max_position_embeddings": 8192, "factor": 120, "beta_fast": 32, "beta_slow": 1, "mscale": 1, "mscale_all_dim": 1}""");
+        c["max_position_embeddings"] = 983040;
+    }
+
     [Theory]
     [InlineData("""{"factor": 16, "rope_type": "yarn"}""", 1.2772588722239782, 1)]
     [InlineData("""{"factor": 16, "rope_type": "yarn", "mscale": 1}""", 1.2772588722239782, 1)]
@@ -143,9 +207,9 @@ public sealed class ModelConfigTests
     [InlineData("eos_token_id", "[2, -1]", "eos_token_id is -1")]
     [InlineData("eos_token_id", "\"</s>\"", "eos_token_id is \"</s>\"")]
     [InlineData("mla_scale_q_lora", "1", "mla_scale_q_lora is 1, expected true or false")]
-    [InlineData("attention_method", "\"LSA\"", "LongCat Sparse Attention with its indexer is not supported")]
-    [InlineData("index_n_heads", "16", "LongCat Sparse Attention with its indexer is not supported")]
-    [InlineData("attention_method", "\"GQA\"", "attention_method is \"GQA\", expected \"MLA\"")]
+    [InlineData("attention_method", "\"LSA\"", "attention_method is \"LSA\", expected plain latent attention in LongcatFlashNgramForCausalLM: LongCat Sparse Attention and its indexer are LongcatCausalLM's")]
+    [InlineData("index_n_heads", "16", "index_n_heads is set, expected plain latent attention in LongcatFlashNgramForCausalLM")]
+    [InlineData("attention_method", "\"GQA\"", "attention_method is \"GQA\", expected \"MLA\" or \"LSA\"")]
     [InlineData("hidden_act", "\"gelu\"", "hidden_act is \"gelu\"")]
     [InlineData("tie_word_embeddings", "true", "tie_word_embeddings is true")]
     [InlineData("ngram_vocab_size_ratio", "1e300", "ngram_vocab_size_ratio is 1e300")]
@@ -160,7 +224,7 @@ public sealed class ModelConfigTests
     [InlineData("rope_scaling", """{"rope_type":"yarn","factor":2,"mscale":-1}""", "rope_scaling.mscale is -1")]
     [InlineData("quantization_config", """{"quant_method":"awq"}""", "quantization_config.quant_method is \"awq\"")]
     [InlineData("quantization_config", """{"quant_method":"fp8","weight_block_size":[0,128]}""", "quantization_config.weight_block_size is [0,128]")]
-    [InlineData("architectures", """["GptOssForCausalLM"]""", "architectures[0] is \"GptOssForCausalLM\", expected one of LongcatFlashForCausalLM, LongcatFlashNgramForCausalLM, LongcatCausalLM (without sparse attention), LlamaForCausalLM, MistralForCausalLM, MixtralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Qwen3MoeForCausalLM")]
+    [InlineData("architectures", """["GptOssForCausalLM"]""", "architectures[0] is \"GptOssForCausalLM\", expected one of LongcatFlashForCausalLM, LongcatFlashNgramForCausalLM, LongcatCausalLM, LlamaForCausalLM, MistralForCausalLM, MixtralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Qwen3MoeForCausalLM")]
     [InlineData("architectures", "[]", "architectures is missing or empty")]
     [InlineData("architectures", "[7]", "architectures is 7")]
     [InlineData("n_routed_experts", "60000", "at most 14285 experts in each of 14 layers")]

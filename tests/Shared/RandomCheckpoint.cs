@@ -40,7 +40,7 @@ internal static class RandomCheckpoint
     {
         JsonObject config = new()
         {
-            ["architectures"] = new JsonArray(!options.NGram ? "LongcatFlashForCausalLM" : options.OverEncodingNames ? "LongcatCausalLM" : "LongcatFlashNgramForCausalLM"),
+            ["architectures"] = new JsonArray(options.Indexer ? "LongcatCausalLM" : !options.NGram ? "LongcatFlashForCausalLM" : options.OverEncodingNames ? "LongcatCausalLM" : "LongcatFlashNgramForCausalLM"),
             ["vocab_size"] = options.VocabSize,
             ["hidden_size"] = options.HiddenSize,
             ["num_layers"] = options.Layers,
@@ -72,6 +72,18 @@ internal static class RandomCheckpoint
             config[options.OverEncodingNames ? "oe_split_num" : "emb_split_num"] = options.SplitNum;
         }
 
+        if (options.Indexer)
+        {
+            config["attention_method"] = "LSA";
+            config["index_n_heads"] = options.IndexHeads;
+            config["index_head_dim"] = options.IndexHeadDim;
+            config["index_topk"] = options.IndexTopK;
+            config["index_init_tokens"] = options.IndexInitTokens;
+            config["index_local_tokens"] = options.IndexLocalTokens;
+            config["index_k_norm_type"] = "rms";
+            config["cli_factor"] = 2;
+        }
+
         if (options.Mtp)
         {
             config["num_nextn_predict_layers"] = 1;
@@ -98,7 +110,7 @@ internal static class RandomCheckpoint
     internal static void WriteTensors(string path, IReadOnlyList<ExpectedTensor> tensors, int seed, bool bfloat16, bool zeros = false)
     {
         IEnumerable<TensorDeclaration> declarations = tensors.Select(tensor => new TensorDeclaration(
-            tensor.Name, bfloat16 && tensor.Group != TensorGroup.Router ? TensorType.BFloat16 : TensorType.Float32, tensor.Shape));
+            tensor.Name, bfloat16 && tensor.Group != TensorGroup.Router && !tensor.Name.EndsWith(".weights_proj.weight", StringComparison.Ordinal) ? TensorType.BFloat16 : TensorType.Float32, tensor.Shape));
         using SafetensorsWriter writer = SafetensorsWriter.Create(path, declarations, new Dictionary<string, string> { ["format"] = "pt" });
         Random random = new(seed);
         foreach (ExpectedTensor tensor in tensors)

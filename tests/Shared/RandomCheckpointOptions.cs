@@ -46,6 +46,20 @@ internal sealed record RandomCheckpointOptions
     /// <summary>The n-gram keys and tensors as the LongcatCausalLM architecture spells them (oe_…).</summary>
     public bool OverEncodingNames { get; init; }
 
+    /// <summary>LongCat Sparse Attention: an indexer in each layer, and one in the draft head. The architecture is LongcatCausalLM.</summary>
+    public bool Indexer { get; init; }
+
+    public int IndexHeads { get; init; } = 3;
+
+    /// <summary>At least <see cref="RopeDim"/>.</summary>
+    public int IndexHeadDim { get; init; } = 20;
+
+    public int IndexTopK { get; init; } = 8;
+
+    public int IndexInitTokens { get; init; } = 2;
+
+    public int IndexLocalTokens { get; init; } = 3;
+
     /// <summary>A draft head.</summary>
     public bool Mtp { get; init; }
 

@@ -48,6 +48,7 @@ public sealed record ModelModule(string Path, ModuleKind Kind, long In, long Out
         (TensorGroup.NGram, 2) => tensor.Name.Contains("proj", StringComparison.Ordinal) ? ModuleKind.Linear : ModuleKind.Embedding,
         (TensorGroup.Head, 2) => ModuleKind.Head,
         (TensorGroup.Router, 2) => ModuleKind.Router,
+        (TensorGroup.Indexer, _) => ModuleKind.Other, // its choice has no gradient
         (_, 2) => ModuleKind.Linear,
         _ => ModuleKind.Other,
     };

@@ -15,6 +15,6 @@ public enum ModuleKind
     /// <summary>The matrix of a router.</summary>
     Router,
 
-    /// <summary>A norm or another module that takes no adapter.</summary>
+    /// <summary>A norm, an indexer or another module that takes no adapter.</summary>
     Other,
 }

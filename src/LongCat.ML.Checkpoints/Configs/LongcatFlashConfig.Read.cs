@@ -17,7 +17,7 @@ public sealed partial record LongcatFlashConfig
 
     internal static LongcatFlashConfig Read(ConfigReader config, string architecture)
     {
-        RefuseUnsupported(config);
+        RefuseUnsupported(config, architecture);
         int vocabSize = config.Int("vocab_size", 1, MostVocabulary);
         int hiddenSize = config.Int("hidden_size", 1, MostWidth);
         IReadOnlyList<int> bos = config.TokenIds("bos_token_id", vocabSize);
@@ -54,6 +54,7 @@ public sealed partial record LongcatFlashConfig
             MlaScaleKvLora = config.Flag("mla_scale_kv_lora", whenAbsent: true),
             NGram = wantsNGram ? NGramConfig.Read(config, vocabSize, hiddenSize) : null,
         };
+        result = HasIndexer(config) ? result with { Indexer = AttentionIndexerConfig.Read(config, result.QkRopeHeadDim) } : result;
         CheckTogether(config, result);
         return result;
     }
@@ -65,19 +66,21 @@ public sealed partial record LongcatFlashConfig
         string other => throw config.Refuse("zero_expert_type", $"\"{CheckpointException.Printable(other)}\"", "\"identity\" or \"drop\""),
     };
 
-    private static void RefuseUnsupported(ConfigReader config)
+    /// <summary>LongCat-2.0 says "MLA" and has an indexer all the same: its keys decide.</summary>
+    private static bool HasIndexer(ConfigReader config) => config.Text("attention_method") == "LSA" || config.IsSet("index_n_heads");
+
+    private static void RefuseUnsupported(ConfigReader config, string architecture)
     {
         string? method = config.Text("attention_method");
-        if (method == "LSA" || config.IsSet("index_n_heads"))
+        if (method is not (null or "MLA" or "LSA"))
         {
-            string key = method == "LSA" ? "attention_method" : "index_n_heads";
-            throw config.Refuse(key, method == "LSA" ? "\"LSA\"" : "set",
-                "plain latent attention (\"MLA\"): LongCat Sparse Attention with its indexer is not supported yet");
+            throw config.Refuse("attention_method", $"\"{CheckpointException.Printable(method)}\"", "\"MLA\" or \"LSA\"");
         }
 
-        if (method is not (null or "MLA"))
+        if (architecture != LongCat && HasIndexer(config))
         {
-            throw config.Refuse("attention_method", $"\"{CheckpointException.Printable(method)}\"", "\"MLA\"");
+            throw config.Refuse(method == "LSA" ? "attention_method" : "index_n_heads", method == "LSA" ? "\"LSA\"" : "set",
+                $"plain latent attention in {architecture}: LongCat Sparse Attention and its indexer are {LongCat}'s");
         }
 
         string? activation = config.Text("hidden_act");

@@ -58,6 +58,11 @@ public sealed partial record LongcatFlashConfig
         {
             add(TensorGroup.Norms, $"{prefix}input_layernorm.{s}.weight", HiddenSize);
             AddAttention(add, TensorGroup.Attention, $"{prefix}self_attn.{s}.");
+            if (s == 0)
+            {
+                AddIndexer(add, TensorGroup.Indexer, $"{prefix}self_attn.0.indexer.");
+            }
+
             add(TensorGroup.Norms, $"{prefix}post_attention_layernorm.{s}.weight", HiddenSize);
             AddFeedForward(add, TensorGroup.Dense, $"{prefix}mlps.{s}.", FfnHiddenSize);
         }
@@ -78,6 +83,7 @@ public sealed partial record LongcatFlashConfig
         add(TensorGroup.Mtp, $"{prefix}eh_proj.weight", HiddenSize, 2L * HiddenSize);
         add(TensorGroup.Mtp, $"{prefix}input_layernorm.weight", HiddenSize);
         AddAttention(add, TensorGroup.Mtp, $"{prefix}self_attn.");
+        AddIndexer(add, TensorGroup.Mtp, $"{prefix}self_attn.indexer.");
         add(TensorGroup.Mtp, $"{prefix}post_attention_layernorm.weight", HiddenSize);
         AddFeedForward(add, TensorGroup.Mtp, $"{prefix}transformer_layer.mlp.", FfnHiddenSize);
     }
@@ -92,6 +98,17 @@ public sealed partial record LongcatFlashConfig
         add(group, $"{prefix}kv_a_layernorm.weight", KvLoraRank);
         add(group, $"{prefix}kv_b_proj.weight", heads * (QkNopeHeadDim + VHeadDim), KvLoraRank);
         add(group, $"{prefix}o_proj.weight", HiddenSize, heads * VHeadDim);
+    }
+
+    private void AddIndexer(Adder add, TensorGroup group, string prefix)
+    {
+        if (Indexer is { } indexer)
+        {
+            add(group, $"{prefix}wq_b.weight", (long)indexer.NumHeads * indexer.HeadDim, QLoraRank);
+            add(group, $"{prefix}wk.weight", indexer.HeadDim, HiddenSize);
+            add(group, $"{prefix}k_norm.weight", indexer.HeadDim);
+            add(group, $"{prefix}weights_proj.weight", indexer.NumHeads, HiddenSize);
+        }
     }
 
     private void AddFeedForward(Adder add, TensorGroup group, string prefix, int width)

@@ -58,6 +58,9 @@ public sealed partial record LongcatFlashConfig : ModelConfig
     /// <summary>The n-gram embedding; null for models with a plain one.</summary>
     public NGramConfig? NGram { get; init; }
 
+    /// <summary>The indexer of LongCat Sparse Attention, one in each layer and one in the draft head; null for models whose queries see all keys.</summary>
+    public AttentionIndexerConfig? Indexer { get; init; }
+
     /// <summary><c>mtp_replicate_modules</c>: whether one physical MTP layer serves all <see cref="ModelConfig.MtpLayers"/> steps.</summary>
     public bool MtpReplicateModules { get; init; }
 
@@ -70,7 +73,7 @@ public sealed partial record LongcatFlashConfig : ModelConfig
     /// <summary>What one token of one attention sub-layer takes in the cache, in values: kv_lora_rank + qk_rope_head_dim.</summary>
     public int CacheWidth => KvLoraRank + QkRopeHeadDim;
 
-    /// <summary>Attention sub-layers (and caches) of the main model: 2 per layer.</summary>
+    /// <summary>Attention sub-layers of the main model: 2 per layer. Each has a cache; an indexer's keys are one more cache per layer.</summary>
     public int AttentionSubLayers => 2 * NumLayers;
 
     /// <inheritdoc/>

@@ -10,7 +10,7 @@ internal static class ModelFamilies
     [
         new("LongcatFlashForCausalLM", LongcatFlashConfig.Read),
         new("LongcatFlashNgramForCausalLM", LongcatFlashConfig.Read),
-        new("LongcatCausalLM", LongcatFlashConfig.Read, "without sparse attention"),
+        new("LongcatCausalLM", LongcatFlashConfig.Read),
         Decoder("LlamaForCausalLM", new() { ReadsAttentionBias = true, ReadsMlpBias = true }),
         Decoder("MistralForCausalLM", new() { Windows = DecoderWindowRule.EveryLayer, DefaultWindow = 4096 }),
         Decoder("MixtralForCausalLM", new() { Windows = DecoderWindowRule.EveryLayer, DefaultTheta = 1e6, DefaultEpsilon = 1e-5, Mixture = DecoderConfig.ReadMixtral }),

@@ -100,7 +100,7 @@ public sealed partial record StreamingAttentionConfig
 
     /// <summary>Refuses attentions that a model does not have or that cannot stream.</summary>
     /// <param name="model">The model that is to have these streaming attentions.</param>
-    /// <exception cref="ArgumentException">An index is too large, or its attention has a sliding window.</exception>
+    /// <exception cref="ArgumentException">An index is too large, its attention has a sliding window, or the model has indexers.</exception>
     public void Validate(ModelConfig model)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -126,6 +126,11 @@ public sealed partial record StreamingAttentionConfig
         if (attentionLayers[^1] >= model.NumAttentions)
         {
             return $"{attentionLayers[^1]}, expected indexes from 0 to {model.NumAttentions - 1}: the model has {model.NumAttentions} attentions ({(model.NumAttentions == model.NumLayers ? "one" : "two")} in each of {model.NumLayers} layers)";
+        }
+
+        if (model is LongcatFlashConfig { Indexer: not null })
+        {
+            return $"{attentionLayers[0]}, expected no streaming attentions: the model's indexers choose what its attentions see";
         }
 
         if (model is DecoderConfig decoder)

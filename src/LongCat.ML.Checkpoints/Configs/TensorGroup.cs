@@ -12,6 +12,9 @@ public enum TensorGroup
     /// <summary>Attention projections (and the norms inside latent attention).</summary>
     Attention,
 
+    /// <summary>The indexers of LongCat Sparse Attention.</summary>
+    Indexer,
+
     /// <summary>Dense feed-forward layers.</summary>
     Dense,
 

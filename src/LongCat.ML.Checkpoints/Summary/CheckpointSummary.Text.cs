@@ -47,7 +47,17 @@ public sealed partial record CheckpointSummary
     private static void AppendFlash(StringBuilder text, LongcatFlashConfig flash)
     {
         Fact(text, "attention", Line($"latent, 2 per layer; ranks {flash.QLoraRank:N0} and {flash.KvLoraRank:N0}; per head {flash.QkNopeHeadDim} + {flash.QkRopeHeadDim} rotated, value {flash.VHeadDim}"));
-        Fact(text, "cache", Line($"{flash.CacheWidth:N0} values per token and attention, {(long)flash.CacheWidth * flash.AttentionSubLayers:N0} per token"));
+        long values = (long)flash.CacheWidth * flash.AttentionSubLayers;
+        if (flash.Indexer is { } indexer)
+        {
+            Fact(text, "indexer", Line($"{Plural(indexer.NumHeads, "head")} of {indexer.HeadDim}; a query sees {indexer.TopK:N0} keys, among them the first {indexer.InitTokens:N0} and the last {indexer.LocalTokens:N0}"));
+            Fact(text, "cache", Line($"{flash.CacheWidth:N0} values per token and attention, {indexer.HeadDim} per indexer, {values + ((long)indexer.HeadDim * flash.NumLayers):N0} per token"));
+        }
+        else
+        {
+            Fact(text, "cache", Line($"{flash.CacheWidth:N0} values per token and attention, {values:N0} per token"));
+        }
+
         Fact(text, "experts", Line($"{flash.NumRoutedExperts:N0} routed and {flash.NumZeroExperts:N0} zero ({flash.ZeroExpertType.ToString().ToLowerInvariant()}) per layer, {flash.MoeTopK} per token, weights × {flash.RoutedScalingFactor:R}"));
         if (flash.NGram is { } ngram)
         {

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace LongCat.ML.Modules;
 
-/// <summary>What the queries of one attention see: all of their document, a window, a streaming pattern (2512.23966), or, while calibrating, full and streaming attention blended.</summary>
+/// <summary>What the queries of one attention see: all of their document, a window, a streaming pattern (2512.23966), what an indexer chose, or, while calibrating, full and streaming attention blended.</summary>
 internal sealed class AttentionSight
 {
     private readonly int _heads;
@@ -31,12 +31,13 @@ internal sealed class AttentionSight
     /// <param name="scores">B·heads·S·S values in this order, scaled and not masked; disposed.</param>
     /// <param name="batch">The geometry of the rows, prepared.</param>
     /// <param name="mix">Weights [B·heads, S, S] to outputs.</param>
+    /// <param name="chosen">The mask of the keys that an indexer chose (a model with indexers has no other pattern), or null.</param>
     /// <returns>What <paramref name="mix"/> returns; blended α · full + (1 - α) · streaming while calibrating.</returns>
-    public Tensor Attend(Tensor scores, SequenceBatch batch, Func<Tensor, Tensor> mix)
+    public Tensor Attend(Tensor scores, SequenceBatch batch, Func<Tensor, Tensor> mix, Tensor? chosen = null)
     {
         if (Blend is not { } blend)
         {
-            return mix(Weights(batch.MaskFor(_window, _streaming), last: true));
+            return mix(Weights(chosen ?? batch.MaskFor(_window, _streaming), last: true));
         }
 
         var full = mix(Weights(batch.MaskFor(_window), last: false));

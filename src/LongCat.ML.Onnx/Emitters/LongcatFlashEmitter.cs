@@ -12,6 +12,11 @@ internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : P
 {
     public override EmittedModel Emit(Emission emission)
     {
+        if (config.Indexer is not null)
+        {
+            throw new CheckpointException("config.json", "index_n_heads is set: graphs of LongCat Sparse Attention are not written; the modules read this checkpoint");
+        }
+
         ElementType cache = ElementTypeOf(emission.CacheType);
         ModelWriter model = emission.Writer("model");
         EmitModel(model, cache);

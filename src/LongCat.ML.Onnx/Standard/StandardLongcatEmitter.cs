@@ -14,6 +14,11 @@ internal sealed partial class StandardLongcatEmitter(LongcatFlashConfig config) 
 
     protected override IReadOnlyList<CacheLayout> EmitModel(GraphBuilder graph, CheckpointWeights weights)
     {
+        if (config.Indexer is not null)
+        {
+            throw new CheckpointException("config.json", "index_n_heads is set: standard operators have no indexer that chooses tokens (LongCat Sparse Attention); export with the longcat operators");
+        }
+
         PaddedInputs inputs = EmitInputs(graph, positions: true);
         Value context = config.NGram is null ? Value.None : graph.Input("ngram_context", ElementType.Int64, "batch", config.NGram.NeighborNum - 1);
         Value[] caches = [.. Enumerable.Range(0, config.AttentionSubLayers)

@@ -33,8 +33,16 @@ public sealed class Pretrainer : IDisposable
     /// <param name="documents">The training documents.</param>
     /// <param name="options">The settings.</param>
     /// <param name="padding">The id that fills the end of a row.</param>
+    /// <exception cref="ArgumentException">The model has indexers, whose own training is not published.</exception>
     public Pretrainer(LongcatFlashForCausalLM model, TokenizedDocuments documents, PretrainingOptions options, int padding)
     {
+        if (model.Config.Indexer is not null)
+        {
+            throw new ArgumentException(
+                "the model has indexers (index_n_heads): a choice of tokens has no gradient, and how an indexer is trained from scratch is not published; pretrain without these keys",
+                nameof(model));
+        }
+
         Model = model;
         _options = options;
         _documents = documents;

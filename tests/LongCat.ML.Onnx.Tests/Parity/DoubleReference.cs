@@ -26,11 +26,13 @@ internal sealed class DoubleReference(
         for (int l = 0; l < _config.NumLayers; l++)
         {
             string layer = $"model.layers.{l}";
-            double[][] a0 = Add(h, Attention($"{layer}.self_attn.0", Norm(h, $"{layer}.input_layernorm.0", LayerEps)));
+            double[][] x0 = Norm(h, $"{layer}.input_layernorm.0", LayerEps);
+            int[][] visible = Visible($"{layer}.self_attn.0", x0);
+            double[][] a0 = Add(h, Attention($"{layer}.self_attn.0", x0, visible));
             double[][] n0 = Norm(a0, $"{layer}.post_attention_layernorm.0", LayerEps);
             double[][] mixture = Mixture($"{layer}.mlp", n0);
             double[][] b0 = Add(a0, FeedForward($"{layer}.mlps.0", n0));
-            double[][] a1 = Add(b0, Attention($"{layer}.self_attn.1", Norm(b0, $"{layer}.input_layernorm.1", LayerEps)));
+            double[][] a1 = Add(b0, Attention($"{layer}.self_attn.1", Norm(b0, $"{layer}.input_layernorm.1", LayerEps), visible));
             double[][] n1 = Norm(a1, $"{layer}.post_attention_layernorm.1", LayerEps);
             h = Add(Add(a1, FeedForward($"{layer}.mlps.1", n1)), mixture);
         }
@@ -46,7 +48,8 @@ internal sealed class DoubleReference(
         double[][] embedding = Norm(Rows("model.embed_tokens.weight", nextIds), $"{Layer}.enorm.m", LayerEps);
         double[][] main = Norm(mainHidden, $"{Layer}.hnorm.m", LayerEps);
         double[][] z = Linear([.. embedding.Zip(main, (e, m) => (double[])[.. e, .. m])], $"{Layer}.eh_proj.weight");
-        z = Add(z, Attention($"{Layer}.self_attn", Norm(z, $"{Layer}.input_layernorm", LayerEps)));
+        double[][] x = Norm(z, $"{Layer}.input_layernorm", LayerEps);
+        z = Add(z, Attention($"{Layer}.self_attn", x, Visible($"{Layer}.self_attn", x)));
         z = Add(z, FeedForward($"{Layer}.transformer_layer.mlp", Norm(z, $"{Layer}.post_attention_layernorm", LayerEps)));
         double[][] hidden = Norm(z, "model.mtp.norm", LayerEps);
         return (Linear(hidden, "lm_head.weight"), hidden);
@@ -83,7 +86,55 @@ internal sealed class DoubleReference(
         return [.. sum.Select(row => row.Select(x => x / (1 + ngram.TableCount)).ToArray())];
     }
 
-    private double[][] Attention(string prefix, double[][] x)
+    /// <summary>
+    /// The keys that each query sees: all before it, or those that the attention's indexer chooses (LongCat Sparse Attention). Scores with all published factors.
+    /// The gap between the last score that is chosen and the first that is not says how close a choice was: <see cref="ClosestChoice"/> is the smallest, over the largest score.
+    /// </summary>
+    private int[][] Visible(string attention, double[][] x)
+    {
+        int[][] visible = [.. Enumerable.Range(0, x.Length).Select(t => Enumerable.Range(0, t + 1).ToArray())];
+        if (_config.Indexer is not { } indexer || x.Length <= indexer.TopK)
+        {
+            return visible;
+        }
+
+        int dim = indexer.HeadDim;
+        int rope = _config.QkRopeHeadDim;
+        double[][] latent = Norm(Linear(x, $"{attention}.q_a_proj.weight"), $"{attention}.q_a_layernorm", _config.LatentNormEps);
+        double[][] q = Linear([.. latent.Select(row => row.Select(value => value * _config.QueryScale).ToArray())], $"{attention}.indexer.wq_b.weight");
+        double[][] k = [.. Norm(Linear(x, $"{attention}.indexer.wk.weight"), $"{attention}.indexer.k_norm", LayerEps).Select(RotateFirst)];
+        double[][] w = Linear(x, $"{attention}.indexer.weights_proj.weight");
+        for (int t = indexer.TopK; t < x.Length; t++)
+        {
+            double[] score = new double[t + 1];
+            for (int h = 0; h < indexer.NumHeads; h++)
+            {
+                double[] query = RotateFirst(q[t].AsSpan(h * dim, dim).ToArray(), t);
+                for (int j = 0; j <= t; j++)
+                {
+                    score[j] += w[t][h] / Math.Sqrt(indexer.NumHeads) / Math.Sqrt(dim) * Math.Max(0, Dot(query, k[j]));
+                }
+            }
+
+            int[] order = [.. Enumerable.Range(0, t + 1).OrderByDescending(j => j < indexer.InitTokens || j > t - indexer.LocalTokens ? double.PositiveInfinity : score[j]).ThenBy(j => j)];
+            double gap = (score[order[indexer.TopK - 1]] - score[order[indexer.TopK]]) / score.Max(Math.Abs);
+            if (gap > 0 && indexer.TopK > indexer.InitTokens + indexer.LocalTokens)
+            {
+                ClosestChoice = Math.Min(ClosestChoice, gap);
+            }
+
+            visible[t] = [.. order.Take(indexer.TopK).Order()];
+        }
+
+        return visible;
+
+        double[] RotateFirst(double[] row, int position) => [.. Rotate(row.AsSpan(0, rope), position), .. row[rope..]];
+    }
+
+    /// <summary>See <see cref="Visible"/>; infinite while nothing was chosen, or only among equal scores.</summary>
+    public double ClosestChoice { get; private set; } = double.PositiveInfinity;
+
+    private double[][] Attention(string prefix, double[][] x, int[][] visible)
     {
         int nope = _config.QkNopeHeadDim;
         int rope = _config.QkRopeHeadDim;
@@ -101,19 +152,20 @@ internal sealed class DoubleReference(
             {
                 double[] query = [.. q[t].Skip(head * (nope + rope)).Take(nope + rope).Select(value => value * _config.QueryScale)];
                 double[] rotated = Rotate(query[nope..], t);
-                double[] scores = new double[t + 1];
-                for (int j = 0; j <= t; j++)
+                double[] scores = new double[visible[t].Length];
+                for (int i = 0; i < scores.Length; i++)
                 {
+                    int j = visible[t][i];
                     ReadOnlySpan<double> key = kv[j].AsSpan(head * (nope + v), nope);
-                    scores[j] = Sees(prefix, t, j) ? (Dot(query.AsSpan(0, nope), key) + Dot(rotated, keyRope[j])) * _config.SoftmaxScale : double.NegativeInfinity;
+                    scores[i] = Sees(prefix, t, j) ? (Dot(query.AsSpan(0, nope), key) + Dot(rotated, keyRope[j])) * _config.SoftmaxScale : double.NegativeInfinity;
                 }
 
                 double[] p = Softmax(scores);
-                for (int j = 0; j <= t; j++)
+                for (int i = 0; i < scores.Length; i++)
                 {
                     for (int d = 0; d < v; d++)
                     {
-                        output[t][(head * v) + d] += p[j] * kv[j][(head * (nope + v)) + nope + d];
+                        output[t][(head * v) + d] += p[i] * kv[visible[t][i]][(head * (nope + v)) + nope + d];
                     }
                 }
             }

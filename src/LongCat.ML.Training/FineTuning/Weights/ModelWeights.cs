@@ -6,7 +6,7 @@ using TorchSharp.Modules;
 
 namespace LongCat.ML.Training.FineTuning;
 
-/// <summary>Full fine-tuning: all weights but the draft head's, which has no loss here and would only decay.</summary>
+/// <summary>Full fine-tuning: all weights but the draft head's and the indexers', which have no gradient here and would only decay.</summary>
 /// <remarks>The routers' selection biases are buffers and stay as they are (2509.01322: a controller moves them over billions of tokens, not over a fine-tuning).</remarks>
 internal sealed class ModelWeights : TunedWeights
 {
@@ -17,8 +17,8 @@ internal sealed class ModelWeights : TunedWeights
     {
         _model = model;
         _source = checkpointFolder is null ? null : HuggingFaceCache.Resolve(checkpointFolder);
-        Parameters = [.. model.named_parameters().Where(p => !IsDraft(p.name)).Select(p => (p.name, p.parameter))];
-        foreach (var (_, parameter) in model.named_parameters().Where(p => IsDraft(p.name)))
+        Parameters = [.. model.named_parameters().Where(p => !IsFrozen(p.name)).Select(p => (p.name, p.parameter))];
+        foreach (var (_, parameter) in model.named_parameters().Where(p => IsFrozen(p.name)))
         {
             parameter.requires_grad = false;
         }
@@ -70,5 +70,5 @@ internal sealed class ModelWeights : TunedWeights
     private static bool IsCompanion(string file) => Path.GetFileName(file) is "tokenizer.json" or "tokenizer_config.json" or "special_tokens_map.json"
         or "added_tokens.json" or "chat_template.jinja" or "generation_config.json" or "vocab.json" or "merges.txt";
 
-    private static bool IsDraft(string name) => name.StartsWith("model.mtp.", StringComparison.Ordinal);
+    private static bool IsFrozen(string name) => name.StartsWith("model.mtp.", StringComparison.Ordinal) || name.Contains(".indexer.", StringComparison.Ordinal);
 }
