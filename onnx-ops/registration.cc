@@ -1,4 +1,5 @@
 // The two exported functions.
+#include "attention_indexer/attention_indexer_op.h"
 #include "expert_mixture/expert_mixture_op.h"
 #include "int8_embedding/int8_embedding_op.h"
 #include "latent_attention/latent_attention_op.h"
@@ -29,6 +30,8 @@ OrtCustomOpDomain* Domain() {
             Describe<MatMulOp>(),
             Describe<LoraMatMulOp>(),
             Describe<NGramEmbeddingOp>(),
+            Describe<AttentionIndexerOpOf<kFloat>>(),
+            Describe<AttentionIndexerOpOf<kBFloat16>>(),
             Describe<LatentAttentionOpOf<kFloat>>(),
             Describe<LatentAttentionOpOf<kBFloat16>>(),
             Describe<LatentAttentionOpOf<kUInt8>>(),

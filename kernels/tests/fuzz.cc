@@ -9,6 +9,7 @@
 
 #include "fuzz_adapters.h"
 #include "fuzz_integers.h"
+#include "indexer_case.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/latent_attention.h"
 #include "longcat/lora_matmul.h"
@@ -332,6 +333,44 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
     }
 }
 
+struct IndexerFuzz : IndexerCase {
+    using IndexerCase::IndexerCase;
+    std::vector<uint8_t> bytes;
+    std::vector<int32_t> selected;
+};
+
+void Make(Random& random, std::unique_ptr<IndexerFuzz>* owner, Step* step) {
+    constexpr int64_t kPages[] = {1, 3, 4, 16, 16, 24, 32, 48};
+    IndexerShape d;
+    d.heads = static_cast<int>(random.Between(1, 20)), d.dim = static_cast<int>(random.Between(1, random.Below(8) == 0 ? 200 : 40));
+    d.rope = static_cast<int>(random.Below(d.dim / 2 + 1)) * 2, d.top_k = static_cast<int>(random.Between(1, random.Below(4) == 0 ? 300 : 30));
+    d.init = static_cast<int>(random.Below(d.top_k + 1)), d.local = static_cast<int>(random.Below(d.top_k - d.init + 1));
+    *owner = std::make_unique<IndexerFuzz>(random, d, Sequences(random), kPages[random.Below(8)], Type(random));
+    IndexerFuzz* c = owner->get();
+    if (random.Below(2) == 0) {  // many equal scores
+        for (float& weight : c->weights) {
+            weight = std::max(0.0f, weight);
+        }
+    }
+    step->what = Text("AttentionIndexer %d tokens of %d sequences, %d heads of %d, rope %d, top %d (%d, %d), pages of %d, %s", (int)c->p.tokens,
+                      (int)c->p.sequences, d.heads, d.dim, d.rope, d.top_k, d.init, d.local, (int)c->p.page_size, Name(c->p.cache_type));
+    step->run = [=](CpuPath path, const ParallelFor& parallel) {
+        Workspace workspace(AttentionIndexerWorkspace(c->p));
+        return AttentionIndexer(path, c->p, workspace.get(), parallel);
+    };
+    step->reset = [=] {
+        c->bytes = c->Pool(), c->selected.assign(c->positions.size() * static_cast<size_t>(d.top_k), -7);
+        c->p.cache = c->bytes.data(), c->p.selected = c->selected.data();
+    };
+    step->output = [=] {
+        std::vector<float> all(c->selected.begin(), c->selected.end());
+        return Appended(all, c->bytes);
+    };
+    step->spoilings = {[=] { c->p.num_heads = 0; }, [=] { c->p.head_dim = 1025; }, [=] { c->p.rope_dim = c->p.head_dim + 2; },
+                       [=] { c->p.init_tokens = c->p.top_k + 1; }, [=] { c->p.local_tokens = -1; }, [=] { c->p.top_k = 0; }};
+    SpoilStep(random, c, step);
+}
+
 // ---- ExpertMixture
 
 struct MixtureCase {
@@ -447,6 +486,7 @@ int main(int count, char** arguments) {
     all(static_cast<LoraCase*>(nullptr), "LoraMatMul", 1e-4, why);
     all(static_cast<NGramCase*>(nullptr), "NGramEmbedding", 5e-5, why);
     all(static_cast<std::unique_ptr<LatentCase>*>(nullptr), "LatentAttention", 5e-5, why);
+    all(static_cast<std::unique_ptr<IndexerFuzz>*>(nullptr), "AttentionIndexer", 1e-12, "one order of additions on every path");
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
     all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
     all(static_cast<PackedMixtureCase*>(nullptr), "ExpertMixture W4A8", 1e-6, "exact products; the router's sums in one order");
