@@ -193,11 +193,14 @@ template <class C>
 void SpoilStep(Random& random, C* c, const PagedCase& pages, Step* step) {
     auto& p = c->p;
     step->spoilings.insert(step->spoilings.end(), {[=] { c->start[0] = -1; }, [=] { c->start.back() = INT32_MAX; },
-                                                   [=] { c->p.page_size = 0; }, [=] { c->p.pages = INT64_MAX; },
-                                                   [=] { c->p.streaming.local_blocks = -1; }});
-    if (p.streaming.block_size > 0) {
-        step->spoilings.insert(step->spoilings.end(), {[=] { c->p.streaming.block_size = 0; }, [=] { c->p.streaming.block_size = INT32_MIN; },
-                                                       [=] { c->p.streaming.sink_blocks = -1; }, [=] { c->p.streaming.local_blocks = 0; }});
+                                                   [=] { c->p.page_size = 0; }, [=] { c->p.pages = INT64_MAX; }});
+    if constexpr (requires { c->p.streaming; }) {
+        step->spoilings.push_back([=] { c->p.streaming.local_blocks = -1; });
+        if (p.streaming.block_size > 0) {
+            step->spoilings.insert(step->spoilings.end(),
+                                   {[=] { c->p.streaming.block_size = 0; }, [=] { c->p.streaming.block_size = INT32_MIN; },
+                                    [=] { c->p.streaming.sink_blocks = -1; }, [=] { c->p.streaming.local_blocks = 0; }});
+        }
     }
     for (int64_t s = 0; s < p.sequences; s++) {
         int64_t first = c->start[static_cast<size_t>(s)], count = c->start[static_cast<size_t>(s) + 1] - first, at = s;
@@ -266,7 +269,7 @@ struct LatentCase {
     std::unique_ptr<PagedCase> step;
     LatentAttentionArguments p;
     std::vector<float> query, latent, norm, frequencies, cache, output, adapted;
-    std::vector<int32_t> rows;
+    std::vector<int32_t> rows, selected;
     std::vector<uint8_t> bytes;
     std::unique_ptr<Tensor> kv_b;
     int64_t line;  // numbers of one; the arguments may be spoiled later
@@ -305,6 +308,19 @@ struct LatentCase {
         if (p.adapters > 0) {
             p.kv_b_adapted = adapted.data(), p.row_adapter = rows.data();
         }
+        if (p.streaming.block_size == 0 && random.Below(2) == 0) {
+            p.selected_width = random.Between(1, random.Below(4) == 0 ? 200 : 20);
+            for (int64_t position : positions) {
+                size_t end = selected.size() + static_cast<size_t>(p.selected_width);
+                for (int64_t j = random.Below(position + 1); j <= position && selected.size() < end; j += random.Between(1, 12)) {
+                    selected.push_back(static_cast<int32_t>(j));
+                }
+                selected.resize(end, -1);
+            }
+            selected.shrink_to_fit();
+            static const int32_t none = -1;
+            p.selected = selected.empty() ? &none : selected.data();
+        }
     }
 };
 
@@ -327,6 +343,14 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
     step->output = [=] { return Appended(c->output, c->bytes); };
     step->spoilings = {[=] { c->p.num_heads = 32'769; }, [=] { c->p.rank = INT32_MAX; }, [=] { c->p.rope = 3; }, [=] { c->p.v = 0; }};
     SpoilStep(random, c, *c->step, step);
+    if (!c->selected.empty()) {
+        size_t token = static_cast<size_t>(random.Below(c->p.tokens)) * static_cast<size_t>(c->p.selected_width);
+        for (int32_t value : {-1, -2, INT32_MAX, static_cast<int32_t>(c->positions.back() + 1000)}) {
+            step->spoilings.push_back([=] { c->selected[token] = value; });
+        }
+        step->spoilings.push_back([=] { c->p.selected_width = 0; });
+        step->spoilings.push_back([=] { c->p.streaming = {1, 0, 1}; });
+    }
     if (c->p.adapters > 0 && c->p.tokens > 0) {
         step->spoilings.insert(step->spoilings.end(), {[=] { c->p.adapters = -1; }, [=] { c->rows[0] = -2; }, [=] { c->rows.back() = INT32_MAX; },
                                                        [=] { c->p.row_adapter = nullptr, c->p.kv_b_adapted = nullptr; }});
@@ -368,7 +392,7 @@ void Make(Random& random, std::unique_ptr<IndexerFuzz>* owner, Step* step) {
     };
     step->spoilings = {[=] { c->p.num_heads = 0; }, [=] { c->p.head_dim = 1025; }, [=] { c->p.rope_dim = c->p.head_dim + 2; },
                        [=] { c->p.init_tokens = c->p.top_k + 1; }, [=] { c->p.local_tokens = -1; }, [=] { c->p.top_k = 0; }};
-    SpoilStep(random, c, step);
+    SpoilStep(random, c, *c->step, step);
 }
 
 // ---- ExpertMixture

@@ -20,7 +20,7 @@ struct IndexerCase {
     std::vector<int64_t>& positions;
 
     IndexerCase(Random& random, const IndexerShape& d, const std::vector<PagedSequence>& sequences, int64_t page, WeightType cache_type)
-        : step(std::make_unique<PagedCase>(random, PagedShape{1, 1, 1, 0, false, false, 0}, sequences, page, WeightType::kFloat32)),
+        : step(std::make_unique<PagedCase>(random, PagedShape{1, 1, 1, 0, false, false, 0}, sequences, page, CacheType::kFloat32)),
           start(step->start),
           lengths(step->lengths),
           table(step->table),

@@ -249,6 +249,92 @@ void Adapters(CpuPath path, WeightType weights) {
     refuse([](auto&, auto& r) { r.clear(); }, "3 adapters: expected 0 or more, with kv_b_adapted and row_adapter");
 }
 
+// Selected keys: all of them give the bits of a step without a selection; some of them what the reference says, whatever lies in the lines
+// between (NaN); neither threads nor cuts change a bit.
+void Selected(CpuPath path, CacheType cache) {
+    Random random(37);
+    Comparison comparison(Text("LatentAttention %s, selected keys, cache %s", Name(path), Name(cache)).c_str(), 2e-5,
+                          "float32 sums and exp; the absorbed form adds in another order");
+    for (int64_t page : {1, 4, 16}) {
+        Case c(random, kMany, {{90, 20}, {7, 7}, {0, 0}, {1300, 3}, {1, 1}}, page, WeightType::kBFloat16, cache);
+        std::vector<int32_t> all, some;
+        std::vector<bool> seen(static_cast<size_t>(c.p.pages * page));
+        auto line = [&](size_t s, int64_t j) {
+            return static_cast<size_t>(c.table[s * static_cast<size_t>(c.p.block_table_width) + static_cast<size_t>(j / page)] * page + j % page);
+        };
+        for (size_t s = 0; s < c.lengths.size(); s++) {
+            for (int64_t t = c.start[s]; t < c.start[s + 1]; t++) {
+                int64_t position = c.positions[static_cast<size_t>(t)], first = static_cast<int64_t>(some.size());
+                for (int64_t j = 0; j < 1300; j++) {
+                    all.push_back(j <= position ? static_cast<int32_t>(j) : -1);
+                }
+                for (int64_t j = 0; j < position && some.size() - static_cast<size_t>(first) < 69; j++) {
+                    if (random.Below(position) < 60) {
+                        some.push_back(static_cast<int32_t>(j));
+                        seen[line(s, j)] = true;
+                    }
+                }
+                some.push_back(static_cast<int32_t>(position));
+                some.resize(static_cast<size_t>(first) + 70, -1);
+            }
+        }
+        LatentAttentionArguments whole = c.p;
+        whole.selected = all.data(), whole.selected_width = 1300;
+        Result plain = Run(path, c), same{{}, c.Pool()};
+        Status status = Run(path, whole, &same);
+        EXPECT(status.ok() && SameBits(plain.output, same.output) && plain.cache == same.cache, "%s: all keys selected %s", Name(path), status.message);
+
+        for (size_t at = 0; at < seen.size(); at++) {
+            for (int64_t i = 0; !seen[at] && i < c.p.rank + c.p.rope; i++) {
+                c.cache[at * static_cast<size_t>(c.p.rank + c.p.rope) + static_cast<size_t>(i)] = NAN;
+            }
+        }
+        LatentAttentionArguments part = c.p;
+        part.selected = some.data(), part.selected_width = 70;
+        Result got{{}, c.Pool()}, want{{}, c.Pool()};
+        EXPECT(Run(path, part, &got).ok() && Run(CpuPath::kReference, part, &want).ok(), "some keys selected");
+        comparison.Add(got.output, want.output, Text("page %d", (int)page));
+        Threads pool(3);
+        Result other{{}, c.Pool()};
+        EXPECT(Run(path, part, &other, pool.parallel()).ok() && SameBits(got.output, other.output), "%s: 3 threads, selected keys", Name(path));
+        int64_t out = c.p.num_heads * c.p.v, width = c.p.rank + c.p.rope;
+        Result cut{{}, c.Pool()};
+        for (int64_t from = 0; from < 20; from++) {  // the first sequence token by token
+            LatentAttentionArguments one = part;
+            one.tokens = one.sequences = 1;
+            int32_t start[] = {0, 1}, length = static_cast<int32_t>(c.positions[static_cast<size_t>(from)] + 1);
+            one.query_start = start, one.context_length = &length, one.position_ids += from, one.selected += from * 70;
+            one.query += from * c.p.num_heads * (c.p.nope + c.p.rope), one.latent += from * width;
+            EXPECT(Run(path, one, &cut).ok(), "one token");
+            EXPECT(SameBits({got.output.begin() + from * out, got.output.begin() + (from + 1) * out}, cut.output), "%s: token %d alone", Name(path), (int)from);
+        }
+    }
+    Case c(random, kOdd, {{9, 2}, {3, 3}}, 4, WeightType::kFloat32, CacheType::kFloat32);
+    const std::vector<int32_t> rows = {0, 3, 7, 1, 8, -1, 0, -1, -1, 0, 1, -1, 0, 1, 2};
+    auto refuse = [&](auto&& change, const char* message) {
+        std::vector<int32_t> spoiled = rows;
+        LatentAttentionArguments p = c.p;
+        p.selected_width = 3;
+        change(p, spoiled);
+        p.selected = spoiled.data();
+        Result result{{}, c.Pool()};
+        EXPECT_ERROR(Run(path, p, &result), message);
+        EXPECT(result.cache == c.Pool(), "%s: an error must leave the cache alone", message);
+    };
+    Result valid{{}, c.Pool()};
+    LatentAttentionArguments p = c.p;
+    p.selected = rows.data(), p.selected_width = 3;
+    EXPECT(Run(path, p, &valid).ok(), "valid rows");
+    refuse([](auto&, auto& r) { r[2] = 8; }, "selected[0, 2] is 8: expected positions in ascending order, at least one and none above the token's own (7)");
+    refuse([](auto&, auto& r) { r[0] = -1; }, "selected[0, 0] is -1");
+    refuse([](auto&, auto& r) { r[1] = 0; }, "selected[0, 1] is 0");
+    refuse([](auto&, auto& r) { r[1] = -1; }, "selected[0, 2] is 7");
+    refuse([](auto&, auto& r) { r[7] = -2; }, "selected[2, 1] is -2");
+    refuse([](auto&, auto& r) { r[14] = INT32_MAX; }, "selected[4, 2] is 2147483647");
+    refuse([](auto& p, auto&) { p.selected_width = 0; }, "selected has 0 columns");
+    refuse([](auto& p, auto&) { p.streaming = {4, 1, 1}; }, "block_size is 4");
+}
+
 void Errors(CpuPath path) {
     Random random(34);
     auto expect = [&](auto&& change, const char* part) {
@@ -285,6 +371,7 @@ void Errors(CpuPath path) {
 int main() {
     Errors(CpuPath::kReference);
     Adapters(CpuPath::kReference, WeightType::kFloat32);
+    Selected(CpuPath::kReference, CacheType::kFloat32);
     for (CpuPath path : FastPaths()) {
         Errors(path);
         SharedPages(path);
@@ -292,6 +379,7 @@ int main() {
         Adapters(path, WeightType::kBFloat16);
         Extremes(path);
         for (CacheType cache : {CacheType::kFloat32, CacheType::kBFloat16, CacheType::kInt8}) {
+            Selected(path, cache);
             Parity(path, WeightType::kFloat32, cache);
             Parity(path, WeightType::kBFloat16, cache);
             Invariance(path, cache);

@@ -56,6 +56,12 @@ void LatentAttentionOp::Compute(Context& context) const {
         p.kv_b_adapted = adapted.Floats();
         p.row_adapter = context.In(11, "row_adapter").HasShape({p.tokens}).Ints();
     }
+    if (context.HasInput(12)) {
+        Input selected = context.In(12, "selected");
+        selected.HasShape({p.tokens, -1});
+        p.selected_width = selected.Dimension(1);
+        p.selected = selected.Ints();
+    }
     p.output = static_cast<float*>(context.Out(0, {p.tokens, heads * p.v}));
 
     // The engine binds cache and cache_out to one buffer and the new lines are written in place. Where the buffers differ the pool is

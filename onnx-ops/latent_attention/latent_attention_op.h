@@ -25,7 +25,8 @@ class LatentAttentionOpOf : public LatentAttentionOp {
     static constexpr Port kInputs[] = {
         {"query", kFloat},        {"latent", kFloat},      {"latent_norm", kFloat},    {"kv_b", kAny},          {"inv_freq", kFloat},
         {"position_ids", kInt64}, {"query_start", kInt32}, {"context_length", kInt32}, {"block_table", kInt32}, {"cache", Cache},
-        {"kv_b_adapted", kFloat, INPUT_OUTPUT_OPTIONAL}, {"row_adapter", kInt32, INPUT_OUTPUT_OPTIONAL}};
+        {"kv_b_adapted", kFloat, INPUT_OUTPUT_OPTIONAL}, {"row_adapter", kInt32, INPUT_OUTPUT_OPTIONAL},
+        {"selected", kInt32, INPUT_OUTPUT_OPTIONAL}};
     static constexpr Port kOutputs[] = {{"output", kFloat}, {"cache_out", Cache}};
     using LatentAttentionOp::LatentAttentionOp;
 };

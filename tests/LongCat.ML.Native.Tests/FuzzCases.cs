@@ -138,6 +138,41 @@ internal static partial class FuzzCases
             [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} heads of {nope} + {rope}, {value}, rank {rank}, pages of {page}, {inputs[9].Type}");
     }
 
+    public static FuzzCase AttentionIndexer(Random random)
+    {
+        int heads = random.Next(1, 20), dim = random.Next(1, 40), rope = 2 * random.Next(0, (dim / 2) + 1), page = random.Next(3) == 0 ? 16 : random.Next(1, 20);
+        int topK = random.Next(1, 20), init = random.Next(0, topK + 1), local = random.Next(0, topK - init + 1);
+        PagedStep step = new(random, page, mayStream: false);
+        int tokens = step.Tokens;
+        bool brain = random.Next(2) == 0;
+        Feed[] inputs =
+        [
+            new("query", random.Floats(tokens * heads * dim), tokens, heads * dim), new("key", random.Floats(tokens * dim), tokens, dim),
+            new("weights", random.Floats(tokens * heads), tokens, heads), new("key_norm", random.Floats(dim), dim),
+            new("inv_freq", random.Floats(rope / 2), rope / 2), .. step.Feeds,
+            new("cache", brain ? Halves(random.Floats(step.Pages * page * dim)) : random.Floats(step.Pages * page * dim), step.Pages, page, dim),
+        ];
+        List<Spoiling> spoilings =
+        [
+            Resize("query", tokens, (heads * dim) + 1, "input 0 (query)"), Resize("query", tokens + 1, heads * dim, "input 1 (key)"),
+            Resize("key", tokens, dim + 1, "input 1 (key)"), Resize("weights", tokens, heads + 1, "input 2 (weights)"), Rank("weights", "input 2 (weights)"),
+            Resize("key_norm", dim + 1, "input 3 (key_norm)"), Resize("inv_freq", rope + 1, "input 4 (inv_freq)"),
+            .. step.Spoilings(5), Rank("cache", "input 9 (cache)"),
+            new("input 9 (cache)", fuzz => Change(fuzz, "cache", old => Sized(old, step.Pages, page, dim + 1))),
+            new("cache 1 pages of 0", fuzz => Change(fuzz, "cache", old => Sized(old, 1, 0, dim))),
+        ];
+        return new FuzzCase(
+            "AttentionIndexer", inputs, [("selected", ElementType.Int32), ("cache_out", brain ? ElementType.Bfloat16 : ElementType.Float)],
+            [
+                NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("head_dim", dim), NodeAttribute.Int("rope_dim", rope), NodeAttribute.Int("top_k", topK),
+                NodeAttribute.Int("init_tokens", init), NodeAttribute.Int("local_tokens", local), NodeAttribute.Float("epsilon", 1e-5), NodeAttribute.Float("rope_multiplier", 1),
+            ],
+            [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} heads of {dim}, rope {rope}, top {topK} ({init}, {local}), pages of {page}, {inputs[9].Type}")
+        {
+            Exact = true,
+        };
+    }
+
     public static FuzzCase PagedAttention(Random random)
     {
         int kvHeads = random.Next(1, 4), heads = kvHeads * random.Next(1, 6), dim = random.Next(2, 40), rotary = 2 * random.Next(1, (dim / 2) + 1);

@@ -110,6 +110,19 @@ public sealed unsafe class LatentAttentionTests
         Assert.Contains("longcat::LatentAttention 'output': " + message, error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Selected_keys_are_read_and_checked()
+    {
+        Feed?[] With(params int[] selected) => [.. Inputs(), null, null, new("selected", selected, selected.Length / 3, 3)];
+        Feed?[] inputs = With([.. Enumerable.Range(0, ((float[])Inputs()[1].Data).Length / Width).SelectMany(_ => new[] { 0, 1, 2 })]);
+        using OperatorSession session = new("LatentAttention", inputs, [("output", ElementType.Float), ("cache_out", ElementType.Float)], s_attributes);
+        Assert.All(session.Run(inputs), value => Assert.True(float.IsFinite(value)));
+        ((int[])inputs[12]!.Data)[1] = 0;
+        Assert.Contains("longcat::LatentAttention 'output': selected[0, 1] is 0: expected positions in ascending order", Assert.Throws<OnnxRuntimeException>(() => session.Run(inputs)).Message, StringComparison.Ordinal);
+        inputs[12] = new("selected", new int[33], 11, 3);
+        Assert.Contains("input 12 (selected)", Assert.Throws<OnnxRuntimeException>(() => session.Run(inputs)).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("sliding", null, null, null, "attribute pattern is 'sliding', expected 'full' or 'streaming'")]
     [InlineData("full", 128, null, null, "attribute block_size is 128 with pattern 'full', expected none")]

@@ -33,6 +33,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
     [InlineData("LoraMatMul", 60)]
     [InlineData("NGramEmbedding", 50)]
     [InlineData("LatentAttention", 50)]
+    [InlineData("AttentionIndexer", 50)]
     [InlineData("PagedAttention", 60)]
     [InlineData("ExpertMixture", 50)]
     [InlineData("ExpertMixture of 4 bits", 50)]
@@ -54,6 +55,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
                 "LoraMatMul" => FuzzCases.LoraMatMul(random),
                 "NGramEmbedding" => FuzzCases.NGramEmbedding(random),
                 "LatentAttention" => FuzzCases.LatentAttention(random),
+                "AttentionIndexer" => FuzzCases.AttentionIndexer(random),
                 "PagedAttention" => FuzzCases.PagedAttention(random),
                 "ExpertMixture" => FuzzCases.ExpertMixture(random),
                 "W4A8MatMul" => FuzzCases.W4A8MatMul(random),
@@ -101,6 +103,11 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
     // row's largest value at most. So they are weighed with the share of the tolerance that such a step may take.
     private static float[] Run(OperatorSession session, FuzzCase fuzz)
     {
+        if (fuzz.Outputs[0].Item2 == ElementType.Int32)
+        {
+            return [.. session.RunIntegers(fuzz.Inputs).Select(value => (float)value)];
+        }
+
         if (fuzz.Outputs.All(item => item.Item2 != ElementType.Int8))
         {
             return session.Run(fuzz.Inputs);

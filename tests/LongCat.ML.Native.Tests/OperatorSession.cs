@@ -88,6 +88,26 @@ internal sealed class OperatorSession : IDisposable
 
     public float[] Run(IReadOnlyList<Feed?> inputs) => Run(inputs, out _);
 
+    /// <summary>The first output, of integers.</summary>
+    public int[] RunIntegers(IReadOnlyList<Feed?> inputs)
+    {
+        Feed[] present = [.. inputs.OfType<Feed>().Where(input => Session.InputNames.Contains(input.Name))];
+        OrtValue[] values = [.. present.Select(input => input.ToValue())];
+        try
+        {
+            using RunOptions options = new();
+            using IDisposableReadOnlyCollection<OrtValue> results = Session.Run(options, [.. present.Select(input => input.Name)], values, Session.OutputNames);
+            return results[0].GetTensorDataAsSpan<int>().ToArray();
+        }
+        finally
+        {
+            foreach (OrtValue value in values)
+            {
+                value.Dispose();
+            }
+        }
+    }
+
     public float[] Run(IReadOnlyList<Feed?> inputs, out IReadOnlyList<long> shape)
     {
         Feed[] present = [.. inputs.OfType<Feed>().Where(input => Session.InputNames.Contains(input.Name))];

@@ -10,7 +10,7 @@ internal sealed class PagedStep
     private readonly int _page, _columns;
     private readonly (int Block, int Sinks, int Local)? _streaming;
 
-    public PagedStep(Random random, int page)
+    public PagedStep(Random random, int page, bool mayStream = true)
     {
         _page = page;
         _lengths = FuzzCases.Lengths(random);
@@ -19,7 +19,7 @@ internal sealed class PagedStep
         int[] free = [.. Enumerable.Range(0, (Sequences * _columns) + 1)];
         random.Shuffle(free);
         Pages = free.Length;
-        _streaming = random.Next(2) == 0 ? null : (random.Next(1, 12), random.Next(3), random.Next(1, 4));
+        _streaming = !mayStream || random.Next(2) == 0 ? null : (random.Next(1, 12), random.Next(3), random.Next(1, 4));
         _table = [.. Enumerable.Range(0, Sequences * _columns).Select(i =>
             i % _columns * page >= _contexts[i / _columns] ? -1 : IsSeen(i / _columns, i % _columns) ? free[i] : random.Next(2) == 0 ? -1 : int.MaxValue)];
     }

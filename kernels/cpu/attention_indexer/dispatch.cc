@@ -5,7 +5,7 @@ namespace longcat {
 namespace {
 
 PagedStep WholeStep(const AttentionIndexerArguments& p) {
-    return {p.tokens,       p.sequences,   p.pages,          p.page_size, p.block_table_width,
+    return {p.tokens,       p.sequences,   p.pages,          p.page_size,   p.block_table_width,
             p.position_ids, p.query_start, p.context_length, p.block_table, {}};
 }
 

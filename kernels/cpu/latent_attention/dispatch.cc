@@ -16,6 +16,12 @@ Status CheckSizes(const LatentAttentionArguments& p) {
                              "qk_rope_head_dim %d: expected an even number, 2..%d",
                              p.num_heads, p.nope, p.v, p.rank, kMostWidth, p.rope, kMostRope);
     }
+    if (p.selected != nullptr && (p.selected_width < 1 || p.selected_width > INT32_MAX || p.streaming.block_size != 0)) {
+        return Status::Error(
+            StatusCode::kInvalidArgument,
+            "selected has %lld columns, block_size is %d: expected 1 or more columns, and no streaming pattern beside them",
+            static_cast<long long>(p.selected_width), p.streaming.block_size);
+    }
     return {};
 }
 
@@ -23,7 +29,8 @@ Status CheckSizes(const LatentAttentionArguments& p) {
 Status CheckAdapters(const LatentAttentionArguments& p) {
     using L = long long;
     if (p.adapters < 0 || (p.adapters > 0 && p.tokens > 0 && (p.row_adapter == nullptr || p.kv_b_adapted == nullptr))) {
-        return Status::Error(StatusCode::kInvalidArgument, "%lld adapters: expected 0 or more, with kv_b_adapted and row_adapter", L{p.adapters});
+        return Status::Error(StatusCode::kInvalidArgument, "%lld adapters: expected 0 or more, with kv_b_adapted and row_adapter",
+                             L{p.adapters});
     }
     for (int64_t s = 0; p.row_adapter != nullptr && s < p.sequences; s++) {
         for (int64_t t = p.query_start[s], first = t; t < p.query_start[s + 1]; t++) {
@@ -32,10 +39,32 @@ Status CheckAdapters(const LatentAttentionArguments& p) {
                                      L{p.adapters - 1});
             }
             if (p.row_adapter[t] != p.row_adapter[first]) {
-                return Status::Error(StatusCode::kOutOfRange,
-                                     "row_adapter[%lld] is %d and row_adapter[%lld] is %d, both of sequence %lld: a sequence has one adapter",
-                                     L{first}, p.row_adapter[first], L{t}, p.row_adapter[t], L{s});
+                return Status::Error(
+                    StatusCode::kOutOfRange,
+                    "row_adapter[%lld] is %d and row_adapter[%lld] is %d, both of sequence %lld: a sequence has one adapter", L{first},
+                    p.row_adapter[first], L{t}, p.row_adapter[t], L{s});
             }
+        }
+    }
+    return {};
+}
+
+// After CheckStep: positions are what they should be.
+Status CheckSelected(const LatentAttentionArguments& p) {
+    using L = long long;
+    for (int64_t t = 0; p.selected != nullptr && t < p.tokens; t++) {
+        const int32_t* row = p.selected + t * p.selected_width;
+        int64_t before = -1;
+        for (int64_t i = 0; i < p.selected_width; i++) {
+            bool ended = i > 0 && before < 0, last = row[i] == -1 && i > 0;
+            if (last ? false : ended || row[i] <= before || row[i] > p.position_ids[t]) {
+                return Status::Error(
+                    StatusCode::kOutOfRange,
+                    "selected[%lld, %lld] is %d: expected positions in ascending order, at least one and none above the token's own "
+                    "(%lld), and -1 behind them",
+                    L{t}, L{i}, row[i], L{p.position_ids[t]});
+            }
+            before = row[i];
         }
     }
     return {};
@@ -62,6 +91,9 @@ Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* wo
         return status;
     }
     if (Status status = CheckAdapters(p); !status.ok()) {
+        return status;
+    }
+    if (Status status = CheckSelected(p); !status.ok()) {
         return status;
     }
     if (p.tokens == 0) {

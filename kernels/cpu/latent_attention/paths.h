@@ -41,6 +41,21 @@ inline Weights KeysAndValuesOf(const LatentAttentionArguments& p, int64_t token)
     return adapter < 0 ? p.kv_b : Weights{p.kv_b_adapted + adapter * p.num_heads * (p.nope + p.v) * p.rank, WeightType::kFloat32};
 }
 
+// How many keys a token sees whose keys were selected: the entries before the first -1. The row has been checked.
+inline int64_t SelectedKeys(const LatentAttentionArguments& p, int64_t token) {
+    const int32_t* row = p.selected + token * p.selected_width;
+    int64_t low = 1, high = p.selected_width;
+    while (low < high) {
+        int64_t middle = (low + high + 1) / 2;
+        if (row[middle - 1] >= 0) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return low;
+}
+
 inline int64_t LineOf(const LatentAttentionArguments& p, int64_t sequence, int64_t position) {
     int64_t page = p.block_table[sequence * p.block_table_width + position / p.page_size];
     return page * p.page_size + position % p.page_size;

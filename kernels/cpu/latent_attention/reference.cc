@@ -1,4 +1,5 @@
 // The expanded form, head by head: keys and values of all visible tokens are computed from the cache with double accumulation.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -58,8 +59,13 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
         RotatePairs(query.data() + p.nope, p.rope, cosine, sine);
 
         int64_t own = LocalBegin(p.streaming, p.position_ids[t]);
+        const int32_t* row = p.selected == nullptr ? nullptr : p.selected + t * p.selected_width;
+        const int32_t* row_end = row == nullptr ? nullptr : row + SelectedKeys(p, t);
         auto sees = [&](int64_t j) {
             int64_t position = position_of(j);
+            if (row != nullptr) {
+                return std::binary_search(row, row_end, static_cast<int32_t>(position));
+            }
             return position <= p.position_ids[t] && (position < sink_end || position >= own);
         };
         double largest = -INFINITY;

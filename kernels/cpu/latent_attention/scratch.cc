@@ -22,6 +22,7 @@ LatentAttentionPlan PlanLatentAttention(const LatentAttentionArguments& p) {
     for (int64_t s = 0; s < p.sequences; s++) {
         longest = Larger(longest, MostVisibleKeys(p.streaming, Smaller(p.context_length[s], most) - 1));
     }
+    longest = p.selected == nullptr ? longest : Larger(1, Smaller(longest, p.selected_width));
     // A shorter prefix can have more splits than the whole where the length has just grown.
     int64_t shorter = Smaller(longest, kMost * kShortest);
     plan.splits = Larger(CeilDivide(longest, SplitLength(longest)), CeilDivide(shorter, SplitLength(shorter)));

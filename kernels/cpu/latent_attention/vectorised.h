@@ -61,7 +61,9 @@ class LatentAttentionRun {
     float* State(int64_t token, int64_t head, int64_t split) const {
         return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2;
     }
-    int64_t Visible(int64_t token) const { return VisibleKeys(p.streaming, p.position_ids[begin_ + token]); }
+    int64_t Visible(int64_t token) const {
+        return p.selected == nullptr ? VisibleKeys(p.streaming, p.position_ids[begin_ + token]) : SelectedKeys(p, begin_ + token);
+    }
     int64_t Splits(int64_t token) const { return CeilDivide(Visible(token), SplitLength(Visible(token))); }
 
     // Stage 2, tokens counted from begin_.
@@ -175,6 +177,7 @@ class LatentAttentionRun {
         constexpr bool kScaled = sizeof(C) == 1;
         const char* cache = static_cast<const char*>(p.cache);
         int64_t line_bytes = LineBytes(p);
+        const int32_t* selected = p.selected == nullptr ? nullptr : p.selected + (begin_ + token) * p.selected_width;
         // The keys that a token sees are counted without those between the sinks and the local run.
         int64_t sink_end = SinkEnd(p.streaming), gap = LocalBegin(p.streaming, p.position_ids[begin_ + token]) - sink_end;
 
@@ -192,7 +195,7 @@ class LatentAttentionRun {
         const C *lines_of[2][kKeyBlock];
         auto find = [&](int64_t block, const C** lines) {
             for (int64_t j = block; j < Smaller(block + kKeyBlock, to); j++) {
-                int64_t position = j < sink_end ? j : j + gap;
+                int64_t position = selected != nullptr ? selected[j] : j < sink_end ? j : j + gap;
                 lines[j - block] = reinterpret_cast<const C*>(cache + LineOf(p, sequence, position) * line_bytes);
             }
         };

@@ -3,7 +3,7 @@
 //   c_t   = latent_scale · RMSNorm(latent[t, :rank]; latent_norm, epsilon)        r_t = rope(latent[t, rank:])
 //   q_th  = query_scale · query[t, h] = [q_nope | q_rope]                          q_rope = rope(q_rope)
 //   kv_b  = per head [W_k (nope rows) ; W_v (v rows)], each row of length rank
-//   s_thj = softmax_scale · (q_nope · (W_k c_j) + q_rope · r_j),   j = 0..position(t), or those of longcat/streaming.h
+//   s_thj = softmax_scale · (q_nope · (W_k c_j) + q_rope · r_j),   j = 0..position(t), or those of longcat/streaming.h, or those of selected[t]
 //   output[t, h] = W_v Σ_j softmax_j(s_thj) c_j
 //
 // Rotation: pairs (x0,x1), (x2,x3)… in place, angle (float)position · inv_freq[i], cosine and sine multiplied by rope_multiplier.
@@ -52,6 +52,8 @@ struct LatentAttentionArguments {
     int64_t adapters = 0;
     const float* kv_b_adapted = nullptr;   // [adapters, num_heads · (nope + v), rank]: kv_b with an adapter merged into it
     const int32_t* row_adapter = nullptr;  // [tokens], -1: kv_b; the same for all tokens of a sequence; may be null: all -1
+    const int32_t* selected = nullptr;  // [tokens, selected_width]: ascending positions that the token sees, -1 behind them; null: all
+    int64_t selected_width = 0;
     const float* inv_freq = nullptr;     // [rope / 2]
     const int64_t* position_ids = nullptr;
     const int32_t* query_start = nullptr;
@@ -67,7 +69,7 @@ size_t LatentAttentionWorkspace(const LatentAttentionArguments& arguments);
 // kInvalidArgument: sizes, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter than its new tokens or longer
 // than its row of block_table, a page outside 0..pages-1 among those that are seen, a page that is written and appears there twice (only pages wholly
 // before the new tokens may be shared), a position other than context_length - new tokens + index, a row_adapter outside -1..adapters-1 or
-// other than that of its sequence's first token.
+// other than that of its sequence's first token, a row of selected that is empty, does not ascend or goes beyond the token's position.
 // On an error neither the cache nor the output has been touched.
 Status LatentAttention(CpuPath path, const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 

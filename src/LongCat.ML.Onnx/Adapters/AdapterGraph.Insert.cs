@@ -322,13 +322,13 @@ public sealed partial class AdapterGraph
         /// <summary>Latent attention's two inputs for adapters.</summary>
         private static void Take(NodeProto attention, string adapted, string rows)
         {
-            while (attention.Input.Count < 10)
+            while (attention.Input.Count < 12)
             {
                 attention.Input.Add("");
             }
 
-            attention.Input.Add(adapted);
-            attention.Input.Add(rows);
+            attention.Input[10] = adapted;
+            attention.Input[11] = rows;
         }
 
         private static NodeProto Node(string type, IEnumerable<string> inputs, string output, params AttributeProto[] attributes)

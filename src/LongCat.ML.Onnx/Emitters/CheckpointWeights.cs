@@ -32,6 +32,9 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>A weight matrix that only MatMul reads, in the export's precision and in panels. One that something else reads too is a <see cref="Matrix"/>.</summary>
     public TensorSource Projection(string name) => new PanelTensor(Matrix(name));
 
+    /// <summary>The same in float32 whatever the precision.</summary>
+    public TensorSource Float32Projection(string name) => new PanelTensor(Float32(name));
+
     /// <summary>A norm's weight, a router's matrix or a bias: float32 whatever the precision.</summary>
     public TensorSource Float32(string name) => Tensor(name, ElementType.Float);
 

@@ -28,6 +28,7 @@ internal sealed partial class LongcatFlashEmitter
         StepInputs step = EmitStepInputs(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
         Value cache = EmitCache(graph, 0, step, cacheType, LineWidth(cacheType));
+        (Value, string)? keys = config.Indexer is { } indexer ? (EmitCache(graph, 1, step, cacheType, indexer.HeadDim), "cache_out.1") : null;
 
         Value embedding = EmitFloatNorm(writer, $"{DraftPrefix}.enorm.m.weight", EmitTokenEmbedding(writer, inputIds), "embedding_norm");
         Value hidden = EmitFloatNorm(writer, $"{DraftPrefix}.hnorm.m.weight", mainHidden, "hidden_norm");
@@ -36,12 +37,17 @@ internal sealed partial class LongcatFlashEmitter
 
         LinearInput attentionInput = EmitNorm(writer, $"{DraftPrefix}.input_layernorm.weight", z, "draft.input_norm");
         AttentionNames names = new($"{DraftPrefix}.self_attn", "draft.attention", "cache_out.0");
-        Value a = EmitAttention(writer, names, attentionInput, z, step, cache);
+        (Value a, _) = EmitAttention(writer, names, attentionInput, z, step, cache, Value.None, keys);
         LinearInput mlpInput = EmitNorm(writer, $"{DraftPrefix}.post_attention_layernorm.weight", a, "draft.post_norm");
         Value output = EmitMlp(writer, $"{DraftPrefix}.transformer_layer.mlp", mlpInput, a, "draft.mlp");
 
         EmitHead(writer, output, "model.mtp.norm.weight", logitsIndex, "hidden_out");
         EmitCacheOutput(graph, 0, step, cacheType, LineWidth(cacheType));
+        if (config.Indexer is not null)
+        {
+            EmitCacheOutput(graph, 1, step, cacheType, config.Indexer.HeadDim);
+        }
+
         writer.Complete();
     }
 }

@@ -12,9 +12,9 @@ internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : P
 {
     public override EmittedModel Emit(Emission emission)
     {
-        if (config.Indexer is not null)
+        if (config.Indexer is not null && emission.CacheType is not (CacheType.Float32 or CacheType.BFloat16))
         {
-            throw new CheckpointException("config.json", "index_n_heads is set: graphs of LongCat Sparse Attention are not written; the modules read this checkpoint");
+            throw new CheckpointException("config.json", $"index_n_heads is set: the keys of indexers are cached in float32 or bfloat16, not in {emission.CacheType}; export with one of these");
         }
 
         ElementType cache = ElementTypeOf(emission.CacheType);
@@ -29,14 +29,21 @@ internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : P
         return new EmittedModel(
             model.Graph,
             draft?.Graph,
-            [.. Enumerable.Repeat(new CacheLayout(LineWidth(cache)), config.AttentionSubLayers)],
-            draft is null ? null : [new CacheLayout(LineWidth(cache))],
+            Caches(LineWidth(cache), config.AttentionSubLayers, config.NumLayers),
+            draft is null ? null : Caches(LineWidth(cache), 1, 1),
             config.NGram?.NeighborNum ?? 0)
         {
             Sites = model.Sites,
             DraftSites = draft?.Sites ?? [],
         };
     }
+
+    /// <summary>The attentions' caches, behind them those of the indexers' keys.</summary>
+    private CacheLayout[] Caches(int width, int attentions, int indexers) =>
+    [
+        .. Enumerable.Repeat(new CacheLayout(width), attentions),
+        .. config.Indexer is { } indexer ? Enumerable.Repeat(new CacheLayout(indexer.HeadDim), indexers) : [],
+    ];
 
     /// <summary>The latent and the rotated key have a scale each.</summary>
     private int LineWidth(ElementType cache) => LineWidth(cache, config.CacheWidth, scales: 2);

@@ -47,7 +47,7 @@ internal sealed partial class GraphBuilder
             "LatentAttention",
             [
                 inputs.Query, inputs.Latent, inputs.LatentNorm, inputs.KvB, inputs.InverseFrequencies, inputs.Step.PositionIds,
-                inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
+                inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache, Value.None, Value.None, inputs.Selected,
             ],
             [output, cacheOutput],
             [
@@ -63,6 +63,28 @@ internal sealed partial class GraphBuilder
                 NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
                 .. Pattern(inputs.Step),
             ]);
+        return (new Value(output), new Value(cacheOutput));
+    }
+
+    /// <returns>The keys that each token sees, int32 [T, top_k], and the cache after it.</returns>
+    public (Value Selected, Value Cache) AttentionIndexer(AttentionIndexerInputs inputs, AttentionIndexerAttributes attributes, string output, string cacheOutput)
+    {
+        Node(
+            LongCatDomain,
+            "AttentionIndexer",
+            [
+                inputs.Query, inputs.Key, inputs.Weights, inputs.KeyNorm, inputs.InverseFrequencies, inputs.Step.PositionIds,
+                inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
+            ],
+            [output, cacheOutput],
+            NodeAttribute.Int("num_heads", attributes.Indexer.NumHeads),
+            NodeAttribute.Int("head_dim", attributes.Indexer.HeadDim),
+            NodeAttribute.Int("rope_dim", attributes.RopeDim),
+            NodeAttribute.Int("top_k", attributes.Indexer.TopK),
+            NodeAttribute.Int("init_tokens", attributes.Indexer.InitTokens),
+            NodeAttribute.Int("local_tokens", attributes.Indexer.LocalTokens),
+            NodeAttribute.Float("epsilon", attributes.Epsilon),
+            NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier));
         return (new Value(output), new Value(cacheOutput));
     }
 

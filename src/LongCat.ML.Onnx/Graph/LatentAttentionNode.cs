@@ -1,7 +1,11 @@
 namespace LongCat.ML.Onnx;
 
 /// <summary>Inputs of longcat::LatentAttention.</summary>
-internal sealed record LatentAttentionInputs(Value Query, Value Latent, Value LatentNorm, Value KvB, Value InverseFrequencies, StepInputs Step, Value Cache);
+internal sealed record LatentAttentionInputs(Value Query, Value Latent, Value LatentNorm, Value KvB, Value InverseFrequencies, StepInputs Step, Value Cache)
+{
+    /// <summary>The keys that each token sees (longcat::AttentionIndexer); none: all.</summary>
+    public Value Selected { get; init; } = Value.None;
+}
 
 /// <summary>Attributes of longcat::LatentAttention.</summary>
 internal sealed record LatentAttentionAttributes

@@ -36,6 +36,15 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
         return WriteLinear(x, weight, bias ? Vector($"{module}.bias") : null, residual, output);
     }
 
+    /// <summary>A linear layer of an indexer, whose result decides choices: never in integers, in the export's own float precision or in float32.</summary>
+    /// <returns><c>x · weightᵀ</c>.</returns>
+    public Value FloatLinear(LinearInput x, string module, string output, bool wide = false)
+    {
+        string weight = $"{module}.weight";
+        x.Site.ReadByRouter(weight, Weights.Columns(weight));
+        return Graph.MatMul(x.Value, wide ? Graph.Weight(weight, Weights.Float32Projection(weight)) : Projection(weight), output);
+    }
+
     /// <summary>A mixture of experts over <paramref name="x"/>.</summary>
     public Value Mixture(LinearInput x, MixtureTensors tensors, ExpertMixtureAttributes attributes, string name)
     {
