@@ -11,7 +11,7 @@ public sealed class SparseAttentionEngineTests(ITestOutputHelper output)
     public async Task Requests_together_in_a_small_cache_equal_one_by_one()
     {
         using TemporaryFolder folder = new();
-        RandomCheckpointOptions options = new() { Seed = 47, Indexer = true, OverEncodingNames = true, Layers = 2, Tokenizer = true };
+        RandomCheckpointOptions options = new() { Seed = 47, Indexer = true, OverEncodingNames = true, Layers = 2, Tokenizer = true, Mtp = true };
         string model = OnnxExporter.Export(RandomCheckpoint.Write(folder["checkpoint"], options), folder["onnx"]).Folder;
         Random random = new(24);
         int[] prefix = [.. Enumerable.Range(0, 20).Select(_ => random.Next(16, 272))];
@@ -36,6 +36,9 @@ public sealed class SparseAttentionEngineTests(ITestOutputHelper output)
         await using InferenceEngine small = InferenceEngine.Load(model, new EngineOptions { MemoryBudgetBytes = 150 * perToken, PageSize = 4, MaxStepTokens = 29 });
         Assert.Equal(alone, (await Task.WhenAll(requests.Select(request => engine.GenerateAsync(request)))).Select(result => result.Ids));
         Assert.Equal(alone, (await Task.WhenAll(requests.Select(request => small.GenerateAsync(request)))).Select(result => result.Ids));
+        // The draft head has an indexer and two caches of its own.
+        await using InferenceEngine speculating = InferenceEngine.Load(model, new EngineOptions { Speculation = new SpeculativeOptions { Proposer = SpeculativeProposer.Mtp } });
+        Assert.Equal(alone, (await Task.WhenAll(requests.Select(request => speculating.GenerateAsync(request)))).Select(result => result.Ids));
         output.WriteLine($"{engine.Statistics}; {small.Statistics}");
         Assert.True(small.Statistics.Preemptions > 0);
         Assert.Equal(0, small.Statistics.PagesUsed);

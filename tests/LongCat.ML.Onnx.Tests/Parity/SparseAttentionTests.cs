@@ -1,4 +1,5 @@
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Onnx.Adapters;
 using LongCat.ML.Onnx.Messages;
 using LongCat.ML.Quantization;
 using LongCat.ML.TestShared;
@@ -122,6 +123,20 @@ public sealed class SparseAttentionTests(ITestOutputHelper output) : IDisposable
         Assert.All(indexers, node => Assert.All(node.Input.Take(3), input => Assert.Equal("MatMul", graph.Node.Single(maker => maker.Output.Contains(input)).OpType)));
         // Both attentions of a layer read the one choice.
         Assert.All(indexers, node => Assert.Equal(2, graph.Node.Count(reader => reader.OpType == "LatentAttention" && reader.Input.ElementAtOrDefault(12) == node.Output[0])));
+    }
+
+    [Fact]
+    public void Adapters_of_kv_b_take_their_places_before_the_choice_and_the_indexer_takes_none()
+    {
+        const string Module = "model.layers.0.self_attn.0.kv_b_proj";
+        string folder = Export(Models[1], new ExportOptions());
+        AdapterGraph graph = AdapterGraph.Read(Path.Combine(folder, ModelManifest.ModelFileName));
+        GraphProto after = ModelProto.Parser.ParseFrom(graph.Insert([new AdapterSite(Module)])).Graph;
+        NodeProto attention = after.Node.First(node => node.OpType == "LatentAttention");
+        Assert.Equal([AdapterNames.Adapted(Module), "layers.0.attention.0.indexer.selected"], [attention.Input[10], attention.Input[12]]);
+        Assert.Equal(13, attention.Input.Count);
+        using Checkpoint checkpoint = Checkpoint.Open(_folder["in"]);
+        Assert.DoesNotContain(AdapterTargets.AllLinear.Resolve(checkpoint.Config), module => module.Contains("indexer", StringComparison.Ordinal));
     }
 
     [Fact]
