@@ -16,6 +16,18 @@ public sealed record GenerationOptions
     public float TopP { get; init; } = 1;
 
     /// <summary>
+    /// Divides positive logits of tokens that prompt or completion already have by this, and multiplies negative ones with it, before the temperature: above 1 against repetition, below 1 for
+    /// it; above 0. Default 1: none.
+    /// </summary>
+    public float RepetitionPenalty { get; init; } = 1;
+
+    /// <summary>What is subtracted from the logits of tokens that the completion already has, before the temperature. Default 0.</summary>
+    public float PresencePenalty { get; init; }
+
+    /// <summary>What is subtracted from a token's logit for each time that the completion already has it, before the temperature. Default 0.</summary>
+    public float FrequencyPenalty { get; init; }
+
+    /// <summary>
     /// Makes draws repeatable: the same seed and prompt give the same tokens whatever else the engine computes. Null takes a random seed. No effect at temperature 0.
     /// </summary>
     public ulong? Seed { get; init; }
@@ -71,6 +83,17 @@ public sealed record GenerationOptions
         if (!(TopP > 0 && TopP <= 1))
         {
             throw new ArgumentOutOfRangeException(nameof(TopP), TopP, "GenerationOptions.TopP must be above 0 and at most 1.");
+        }
+
+        if (!(RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty)))
+        {
+            throw new ArgumentOutOfRangeException(nameof(RepetitionPenalty), RepetitionPenalty, "GenerationOptions.RepetitionPenalty must be finite and above 0.");
+        }
+
+        if (!float.IsFinite(PresencePenalty) || !float.IsFinite(FrequencyPenalty))
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(PresencePenalty), PresencePenalty, $"GenerationOptions.PresencePenalty is {PresencePenalty} and FrequencyPenalty is {FrequencyPenalty}; finite numbers are expected.");
         }
 
         ArgumentOutOfRangeException.ThrowIfLessThan(LogProbabilities, -1, nameof(LogProbabilities));

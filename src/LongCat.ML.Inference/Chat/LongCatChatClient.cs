@@ -20,7 +20,7 @@ namespace LongCat.ML.Inference.Chat;
 /// (variables of the template). <see cref="ChatOptions.RawRepresentationFactory"/> may give the <see cref="GenerationOptions"/> that the other options are put into.
 /// <see cref="ChatOptions.Reasoning"/> sets <c>enable_thinking</c> and, with <see cref="ReasoningOutput.None"/>, leaves thoughts out of the response.</para>
 /// <para>Log-probabilities come as <c>AdditionalProperties["logprobs"]</c>, an <see cref="IReadOnlyList{T}"/> of <see cref="TokenLogProbability"/>, in each update for its tokens and in
-/// a response for all. What cannot be done (penalties, other content than text, hosted tools, a forced call) is a <see cref="NotSupportedException"/> that names it.</para>
+/// a response for all. What cannot be done (other content than text, hosted tools, a forced call) is a <see cref="NotSupportedException"/> that names it.</para>
 /// <para>Activities and metrics follow OpenTelemetry's conventions for generative AI: <see cref="LongCatTelemetry"/>.</para>
 /// </remarks>
 public sealed class LongCatChatClient : IChatClient

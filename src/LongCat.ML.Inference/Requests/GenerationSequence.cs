@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using LongCat.ML.Inference.Constraints;
 using LongCat.ML.Inference.Sampling;
@@ -25,6 +26,7 @@ internal sealed class GenerationSequence : Sequence
     private readonly System.Text.StringBuilder _text = new();
     private readonly List<TokenLogProbability>? _logProbabilities;
     private readonly int[] _ends;
+    private readonly TokenPenalties? _penalties;
     private ConstraintState? _constraint;
     private GenerationUpdate? _last;
     private FinishReason? _finish;
@@ -52,6 +54,7 @@ internal sealed class GenerationSequence : Sequence
         _stream = stream;
         _cancellationToken = cancellationToken;
         _constraint = options.Constraint?.Start;
+        _penalties = TokenPenalties.Wanted(options) ? new TokenPenalties(options, PromptTokens) : null;
         _ends = [.. (options.IgnoreEos ? [] : limits.EosTokenIds).Union(options.StopTokenIds)];
         _logProbabilities = options.LogProbabilities != 0 && task is not null ? [] : null;
     }
@@ -70,16 +73,22 @@ internal sealed class GenerationSequence : Sequence
 
     /// <summary>
     /// The token that a draft's logits stand for at a position: chosen as the model's own would be, with the draw that the model will have there. Where both agree about the
-    /// distribution they then agree about the token, at any temperature. A constraint is not asked: what it forbids is proposed in vain and rejected.
+    /// distribution they then agree about the token, at any temperature. Penalties count the tokens proposed so far. A constraint is not asked: what it forbids is proposed in vain and
+    /// rejected.
     /// </summary>
-    public int Propose(ReadOnlySpan<float> row, int position) => _sampler.Sample(row, _options, _seed, position);
+    public int Propose(ReadOnlySpan<float> row, int position)
+    {
+        ReadOnlySpan<float> logits = _penalties is null ? row : _penalties.Apply(row, Tokens, CollectionsMarshal.AsSpan(Drafts)[..(position - Tokens.Count)]);
+        return _sampler.Sample(logits, _options, _seed, position);
+    }
 
     /// <summary>Whether a token ends the request: nothing is worth proposing behind it.</summary>
     public bool Ends(int id) => _ends.Contains(id);
 
     public override bool Accept(int position, ReadOnlySpan<float> row)
     {
-        int id = _constraint is { } constraint ? Choose(row, constraint) : _sampler.Sample(row, _options, _seed, Tokens.Count);
+        ReadOnlySpan<float> logits = _penalties is null ? row : _penalties.Apply(row, Tokens, []);
+        int id = _constraint is { } constraint ? Choose(logits, constraint) : _sampler.Sample(logits, _options, _seed, Tokens.Count);
         TokenLogProbability? logProbability = _options.LogProbabilities == 0 ? null : Probability(row, id);
         Tokens.Add(id);
         if (Tokens.Count == PromptTokens + 1)

@@ -186,8 +186,7 @@ public sealed class LongCatChatClientTests
     {
         ScriptedModel model = new(512, 8) { Reply = _ => "x" };
         using LongCatChatClient client = Client(model);
-        await Refused<NotSupportedException>("FrequencyPenalty is 0.5", new ChatOptions { FrequencyPenalty = 0.5f });
-        await Refused<NotSupportedException>("PresencePenalty is 1", new ChatOptions { PresencePenalty = 1 });
+        await Refused<ArgumentException>("FrequencyPenalty is NaN", new ChatOptions { FrequencyPenalty = float.NaN });
         await Refused<NotSupportedException>("ConversationId is 'c'", new ChatOptions { ConversationId = "c" });
         await Refused<NotSupportedException>("ToolMode", new ChatOptions { Tools = [s_weather], ToolMode = ChatToolMode.RequireAny });
         await Refused<NotSupportedException>("HostedWebSearchTool", new ChatOptions { Tools = [new HostedWebSearchTool()] });

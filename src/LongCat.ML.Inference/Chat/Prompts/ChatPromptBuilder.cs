@@ -79,16 +79,6 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
 
     private static void Refuse(ChatOptions options)
     {
-        if (options.FrequencyPenalty is { } frequency && frequency != 0)
-        {
-            throw new NotSupportedException($"ChatOptions.FrequencyPenalty is {frequency}; the engine has no penalties. Leave it null.");
-        }
-
-        if (options.PresencePenalty is { } presence && presence != 0)
-        {
-            throw new NotSupportedException($"ChatOptions.PresencePenalty is {presence}; the engine has no penalties. Leave it null.");
-        }
-
         if (options.ConversationId is { } conversation)
         {
             throw new NotSupportedException($"ChatOptions.ConversationId is '{conversation}'; the client keeps no conversations. Send the whole chat with every request: its beginning is found in the cache.");
@@ -129,6 +119,8 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
             Temperature = options.Temperature ?? generation.Temperature,
             TopP = options.TopP ?? generation.TopP,
             TopK = options.TopK ?? generation.TopK,
+            PresencePenalty = options.PresencePenalty ?? generation.PresencePenalty,
+            FrequencyPenalty = options.FrequencyPenalty ?? generation.FrequencyPenalty,
             StopStrings = options.StopSequences is { Count: > 0 } stops ? [.. stops] : generation.StopStrings,
             StopTokenIds = [.. generation.StopTokenIds.Union(defaults.StopTokenIds)],
             SpecialTokensInText = true,
