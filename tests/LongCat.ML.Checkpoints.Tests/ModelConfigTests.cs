@@ -126,7 +126,7 @@ public sealed class ModelConfigTests
     [InlineData("index_k_norm_type", "\"layer\"", "index_k_norm_type is \"layer\", expected \"rms\"")]
     [InlineData("cli_factor", "4", "cli_factor is 4, expected 2: one indexer for the two attentions of a layer")]
     [InlineData("index_topk_pattern", "\"CSSS\"", "index_topk_pattern is set")]
-    [InlineData("streaming_sparse_attention", """{"attention_layers": [3]}""", "attention_layers has 3, expected no streaming attentions: the model's indexers choose what its attentions see")]
+    [InlineData("streaming_sparse_attention", """{"attention_layers": [3]}""", "expected no streaming attentions: the model's indexers choose what its attentions see")]
     public void A_bad_value_of_an_indexer_is_refused(string key, string value, string fact)
     {
         CheckpointException e = Assert.Throws<CheckpointException>(() => Parse(Lite, c => { Sparse(c); c[key] = JsonNode.Parse(value); }));

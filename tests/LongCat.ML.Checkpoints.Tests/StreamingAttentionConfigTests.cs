@@ -91,7 +91,7 @@ public sealed class StreamingAttentionConfigTests
     public void A_layer_with_a_sliding_window_cannot_stream()
     {
         CheckpointException e = Assert.Throws<CheckpointException>(() => Parse(Windowed.Replace("STREAMING", """{"attention_layers": [2]}""")));
-        Assert.Contains("attention_layers is not for this model, expected 2, expected layers without a sliding window: layer 2 has one of 8 tokens", e.Message);
+        Assert.Contains("attention_layers is a list with 2, expected layers without a sliding window: layer 2 has one of 8 tokens", e.Message);
     }
 
     [Fact]

@@ -27,7 +27,7 @@ public sealed partial record StreamingAttentionConfig
         StreamingAttentionConfig? result = byScore ? StreamingHeadScores.Read(settings, model) : ReadBlocks(settings, model);
         if (result?.Misfit(model) is { } misfit)
         {
-            throw settings.Refuse(byScore ? "head_score" : "attention_layers", "not for this model", misfit);
+            throw settings.Refuse(byScore ? "head_score" : "attention_layers", byScore ? $"a table that makes attention {misfit.Got} stream" : $"a list with {misfit.Got}", misfit.Expected);
         }
 
         return result;

@@ -106,7 +106,7 @@ public sealed partial record StreamingAttentionConfig
         ArgumentNullException.ThrowIfNull(model);
         if (Misfit(model) is { } misfit)
         {
-            throw new ArgumentException($"{nameof(AttentionLayers)} has {misfit}", nameof(model));
+            throw new ArgumentException($"{nameof(AttentionLayers)} has {misfit.Got}, expected {misfit.Expected}", nameof(model));
         }
     }
 
@@ -120,17 +120,17 @@ public sealed partial record StreamingAttentionConfig
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(BlockSize, SinkBlocks, LocalBlocks, attentionLayers.Count, attentionLayers[0], attentionLayers[^1]);
 
-    /// <summary>What does not fit, as it follows "attention_layers has …"; null where everything does.</summary>
-    private string? Misfit(ModelConfig model)
+    /// <summary>What does not fit: the attention that attention_layers has, and what was expected; null where everything fits.</summary>
+    private (string Got, string Expected)? Misfit(ModelConfig model)
     {
         if (attentionLayers[^1] >= model.NumAttentions)
         {
-            return $"{attentionLayers[^1]}, expected indexes from 0 to {model.NumAttentions - 1}: the model has {model.NumAttentions} attentions ({(model.NumAttentions == model.NumLayers ? "one" : "two")} in each of {model.NumLayers} layers)";
+            return ($"{attentionLayers[^1]}", $"indexes from 0 to {model.NumAttentions - 1}: the model has {model.NumAttentions} attentions ({(model.NumAttentions == model.NumLayers ? "one" : "two")} in each of {model.NumLayers} layers)");
         }
 
         if (model is LongcatFlashConfig { Indexer: not null })
         {
-            return $"{attentionLayers[0]}, expected no streaming attentions: the model's indexers choose what its attentions see";
+            return ($"{attentionLayers[0]}", "no streaming attentions: the model's indexers choose what its attentions see");
         }
 
         if (model is DecoderConfig decoder)
@@ -139,7 +139,7 @@ public sealed partial record StreamingAttentionConfig
             {
                 if (decoder.Window(layer) is int window)
                 {
-                    return $"{layer}, expected layers without a sliding window: layer {layer} has one of {window} tokens";
+                    return ($"{layer}", $"layers without a sliding window: layer {layer} has one of {window} tokens");
                 }
             }
         }
