@@ -22,7 +22,15 @@ internal sealed class ConstraintAutomaton(TokenTable tokens, TermPool pool)
     {
         lock (_lock)
         {
-            return make(pool);
+            pool.Limit = pool.Count + MostTerms;
+            try
+            {
+                return make(pool);
+            }
+            finally
+            {
+                pool.Limit = int.MaxValue;
+            }
         }
     }
 

@@ -124,6 +124,43 @@ public sealed class OutputConstraintTests(ITestOutputHelper output)
         Assert.Contains(expected, error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("""{"type": []}""")]
+    [InlineData("""{"enum": {}}""")]
+    [InlineData("""{"$ref": 3}""")]
+    [InlineData("""{"required": "a"}""")]
+    [InlineData("""{"properties": {"a": 3}}""")]
+    [InlineData("""{"properties": {"\ud800": {}}}""")]
+    [InlineData("""{"const": "\ud800"}""")]
+    [InlineData("""{"type": "integer", "minimum": 1e400}""")]
+    [InlineData("""{"type": "array", "minItems": 1e300}""")]
+    [InlineData("""{"prefixItems": {}}""")]
+    [InlineData("""null""")]
+    public void Bad_schemas_are_refused(string schema) => Assert.Throws<InferenceException>(() => OutputConstraint.JsonSchema(Json(schema), s_tokenizer));
+
+    [Fact]
+    public void Large_schemas_are_refused_or_work_and_never_end_the_process()
+    {
+        // References in a chain, an object of many properties, many texts, one very long text: from a thread with the usual stack.
+        Refused("{\"$defs\": {" + string.Join(',', Enumerable.Range(0, 1000).Select(i => $"\"a{i}\": {{\"$ref\": \"#/$defs/a{i + 1}\"}}")) + ", \"a1000\": {\"type\": \"null\"}}, \"$ref\": \"#/$defs/a0\"}", mayWork: true);
+        Refused("{\"properties\": {" + string.Join(',', Enumerable.Range(0, 1001).Select(i => $"\"p{i}\": true")) + "}}");
+        Refused("{\"enum\": [" + string.Join(',', Enumerable.Range(0, 2000).Select(i => i)) + "]}", mayWork: true);
+        Refused($"{{\"const\": \"{new string('x', 70_000)}\"}}");
+        Assert.Throws<InferenceException>(() => OutputConstraint.JsonSchema(default, s_tokenizer));
+
+        static void Refused(string schema, bool mayWork = false)
+        {
+            try
+            {
+                OutputConstraint.JsonSchema(Json(schema), s_tokenizer);
+                Assert.True(mayWork, schema[..100]);
+            }
+            catch (InferenceException)
+            {
+            }
+        }
+    }
+
     [Fact]
     public void Free_text_comes_before_the_mark_and_marks_of_the_format_only_there()
     {

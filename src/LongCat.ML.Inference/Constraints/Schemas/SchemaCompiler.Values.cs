@@ -31,6 +31,11 @@ internal sealed partial class SchemaCompiler
         }
 
         List<(string Name, Term Value, bool Required)> properties = [.. node.Members("properties").Select(member => (member.Name, Value(member.Node, depth), required.Contains(member.Name)))];
+        if (properties.Count + required.Count > MostProperties)
+        {
+            throw node.Error($"the object has {properties.Count} properties and {required.Count} required names; at most {MostProperties} together are supported");
+        }
+
         string[] declared = [.. properties.Select(property => property.Name)];
 
         // Without declared properties an object is free; with them, others come only where the schema speaks of them.

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using LongCat.ML.Inference.Constraints.Terms;
 
@@ -13,7 +14,10 @@ internal sealed partial class SchemaCompiler
     /// <summary>How deep objects and arrays nest.</summary>
     public const int Deepest = 24;
 
-    private const int LargestSchema = 1 << 20;
+    /// <summary>Properties of one object: where all are optional, each state knows all that follow.</summary>
+    private const int MostProperties = 1000;
+
+    private const int LargestSchema = 1 << 16;
 
     private static readonly HashSet<string> s_annotations =
     [
@@ -52,19 +56,39 @@ internal sealed partial class SchemaCompiler
     /// <exception cref="InferenceException">The schema is malformed, uses what is not supported, or accepts nothing that can be written.</exception>
     public static Term Compile(TermPool pool, JsonElement schema)
     {
-        if (schema.GetRawText().Length > LargestSchema)
+        SchemaCompiler compiler = new(pool, schema);
+        if (schema.ValueKind == JsonValueKind.Undefined)
         {
-            throw new InferenceException($"a JSON schema has {schema.GetRawText().Length} characters; at most {LargestSchema} are expected.");
+            throw compiler._root.Error("expected a schema (an object, true or false), got nothing");
         }
 
-        SchemaCompiler compiler = new(pool, schema);
-        Term term = compiler.Value(compiler._root, Deepest);
+        if (schema.GetRawText().Length > LargestSchema)
+        {
+            throw compiler._root.Error($"the schema has {schema.GetRawText().Length} characters; at most {LargestSchema} are expected");
+        }
+
+        Term term;
+        try
+        {
+            term = compiler.Value(compiler._root, Deepest);
+        }
+        catch (Exception error) when (error is InvalidOperationException or JsonException)
+        {
+            // A name or text with half of a surrogate pair: JSON's grammar allows it, Unicode does not.
+            throw new InferenceException($"the JSON schema holds a string that is no valid Unicode: {error.Message}", error);
+        }
+        catch (InsufficientExecutionStackException error)
+        {
+            throw new InferenceException("the JSON schema is nested too deeply, or its references form too long a chain. Write it flatter.", error);
+        }
+
         return term is FailTerm ? throw compiler._root.Error($"no value satisfies the schema (within {Deepest} levels of nesting)") : term;
     }
 
     /// <summary>The values of a part of the schema, for so many more levels of nesting.</summary>
     private Term Value(SchemaNode node, int depth)
     {
+        RuntimeHelpers.EnsureSufficientExecutionStack();
         if (_compiled.TryGetValue((node.Pointer, depth), out Term? known))
         {
             return known ?? throw node.Error("the schema refers to itself without an object or a list between");

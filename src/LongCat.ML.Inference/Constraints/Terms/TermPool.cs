@@ -26,6 +26,9 @@ internal sealed class TermPool
 
     public int Count => _terms.Count;
 
+    /// <summary>How many terms may be made while a schema is compiled; states that are met later are bounded by the automaton.</summary>
+    public int Limit { get; set; } = int.MaxValue;
+
     public int NextId() => _ids++;
 
     /// <summary>Forgets which terms exist. Those in use go on working; terms made later are other objects.</summary>
@@ -129,16 +132,36 @@ internal sealed class TermPool
             return Fail;
         }
 
-        return first == Empty ? then
-            : then == Empty ? first
-            : first is SequenceTerm pair ? Pair(pair.First, Pair(pair.Then, then))
-            : Intern($"s{first.Id},{then.Id}", () => new SequenceTerm(this, first, then));
+        // Sequences to the right of each other, without recursion: a text of a schema may be long.
+        List<Term> parts = [];
+        while (first is SequenceTerm pair)
+        {
+            parts.Add(pair.First);
+            first = pair.Then;
+        }
+
+        Term result = Link(first, then);
+        for (int i = parts.Count - 1; i >= 0; i--)
+        {
+            result = Link(parts[i], result);
+        }
+
+        return result;
     }
+
+    private Term Link(Term first, Term then) => first == Empty ? then
+        : then == Empty ? first
+        : Intern($"s{first.Id},{then.Id}", () => new SequenceTerm(this, first, then));
 
     private Term Intern(string key, Func<Term> make)
     {
         if (!_terms.TryGetValue(key, out Term? term))
         {
+            if (_terms.Count >= Limit)
+            {
+                throw new InferenceException($"the schema is too large: it takes more than {Limit} states. Write a smaller one, or ask for parts of it one after another.");
+            }
+
             _terms[key] = term = make();
         }
 
