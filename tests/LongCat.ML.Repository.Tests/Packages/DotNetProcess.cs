@@ -5,7 +5,8 @@ namespace LongCat.ML.RepositoryTests.Packages;
 /// <summary>A program in a process of its own, with an environment that nothing of this test run leaks into.</summary>
 internal static class DotNetProcess
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(10);
+    // The longest of them builds the kernels and runs their tests under an emulator.
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(25);
 
     /// <summary>Runs a program and returns what it printed; any exit code but 0 fails the test with all of its output.</summary>
     public static async Task<string> RunAsync(string folder, string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
