@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.CommandLine;
 using LongCat.ML.Training.FineTuning;
@@ -9,27 +7,13 @@ namespace LongCat.ML.Training.Tool.Commands;
 /// <summary>One run of <c>longcat-train lora</c>: rows, training with progress, output; the states lie beside the output until it is there.</summary>
 internal sealed class LoraRun(string checkpoint, string output, bool overwrite, bool resume)
 {
-    private readonly string _states = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output)) + ".state";
+    private readonly RunStates _states = new(output, overwrite, resume);
 
     public int Execute(string train, string? validation, double share, ExampleSettings settings, FineTuningOptions options, CancellationToken cancellationToken)
     {
-        if (resume && !overwrite && Directory.Exists(output) && !Directory.Exists(_states))
+        if (!_states.Begin())
         {
-            Print($"{output} is complete; nothing to resume");
             return CommandHost.Success;
-        }
-
-        // A run that was killed after its output appeared is finished again, to the same output.
-        bool replace = overwrite || (resume && Directory.Exists(_states));
-        FineTuner.CheckOutput(output, replace);
-        if (!resume && Directory.Exists(_states))
-        {
-            if (!overwrite)
-            {
-                throw new UsageException($"{_states} holds the states of a run that has not ended; continue it with --resume, or begin anew with --overwrite");
-            }
-
-            Directory.Delete(_states, recursive: true);
         }
 
         var encoder = new ExampleEncoder(HuggingFaceTokenizer.Load(checkpoint), ModelConfig.Load(checkpoint), settings.Columns.Chat is null ? null : ChatTemplate.Load(checkpoint)) { LossOnPrompt = settings.LossOnPrompt };
@@ -46,17 +30,15 @@ internal sealed class LoraRun(string checkpoint, string output, bool overwrite, 
             Report(held, validation);
         }
 
-        using var tuner = FineTuner.Create(checkpoint, rows.Examples, held?.Examples, options with { StateFolder = _states }, rows.Unreadable + (validation is null ? 0 : held!.Unreadable));
+        using var tuner = FineTuner.Create(checkpoint, rows.Examples, held?.Examples, options with { StateFolder = _states.Folder }, rows.Unreadable + (validation is null ? 0 : held!.Unreadable));
         Describe(tuner);
-        if (resume)
-        {
-            Print(tuner.Resume() ? $"resumed at step {tuner.Steps}" : $"no state in {_states}; beginning anew");
-        }
+        _states.Resume(tuner.Resume, () => tuner.Steps);
 
         FineTuningResult result;
         try
         {
-            result = tuner.Run(new Lines(tuner), cancellationToken);
+            long tokens = tuner.Tokens;
+            result = tuner.Run(new ProgressLines(tuner.Elapsed, tuner.Steps, (step, seconds) => Rates(step, (step.Tokens - tokens) / seconds)), cancellationToken);
         }
         catch (OperationCanceledException)
         {
@@ -64,11 +46,8 @@ internal sealed class LoraRun(string checkpoint, string output, bool overwrite, 
             return CommandHost.Interrupted;
         }
 
-        string report = tuner.Save(output, replace);
-        if (Directory.Exists(_states))
-        {
-            Directory.Delete(_states, recursive: true);
-        }
+        string report = tuner.Save(output, _states.Replace);
+        _states.Delete();
 
         string losses = result.ValidationLoss is double loss ? $"validation loss {result.InitialValidationLoss:F4} -> {loss:F4} (step {result.BestStep})" : $"training loss {result.TrainingLoss:F4}";
         Print(FormattableString.Invariant($"done: {result.Steps} steps{(result.StoppedEarly ? " (stopped early)" : "")} in {result.Elapsed:h\\:mm\\:ss}, {result.Tokens / Math.Max(result.Elapsed.TotalSeconds, 1e-9):F0} tokens/s, {losses}, most memory {result.PeakMemory / 1048576.0:F0} MiB"));
@@ -96,28 +75,8 @@ internal sealed class LoraRun(string checkpoint, string output, bool overwrite, 
         }
     }
 
+    private static string Rates(FineTuningStep step, double rate) =>
+        FormattableString.Invariant($"{(step.Beta > 0 ? $"beta {step.Beta:F3}, " : "")}norm {step.GradientNorm:F3}, rate {step.LearningRate:E2}, {rate:F0} tokens/s");
+
     private static void Print(string line) => Console.WriteLine(line);
-
-    /// <summary>A line every tenth of the run or every ten seconds, and for every evaluation.</summary>
-    private sealed class Lines(FineTuner tuner) : IProgress<FineTuningStep>
-    {
-        private static readonly TimeSpan s_every = TimeSpan.FromSeconds(10);
-        private readonly Stopwatch _since = Stopwatch.StartNew();
-        private readonly TimeSpan _elapsedBefore = tuner.Elapsed;
-        private readonly long _tokensBefore = tuner.Tokens, _stepsBefore = tuner.Steps;
-
-        public void Report(FineTuningStep step)
-        {
-            if (step.ValidationLoss is null && step.Step != 1 && step.Step != step.TotalSteps && step.Step % Math.Max(1, step.TotalSteps / 10) != 0 && _since.Elapsed < s_every)
-            {
-                return;
-            }
-
-            _since.Restart();
-            double seconds = Math.Max((step.Elapsed - _elapsedBefore).TotalSeconds, 1e-9);
-            var left = TimeSpan.FromSeconds(Math.Min(seconds / (step.Step - _stepsBefore) * (step.TotalSteps - step.Step), 3.6e6));
-            Print(string.Create(CultureInfo.InvariantCulture,
-                $"step {step.Step}/{step.TotalSteps}, epoch {step.Epoch}, loss {step.Loss:F4}, {(step.ValidationLoss is double v ? $"validation {v:F4}, " : "")}{(step.Beta > 0 ? $"beta {step.Beta:F3}, " : "")}norm {step.GradientNorm:F3}, rate {step.LearningRate:E2}, {(step.Tokens - _tokensBefore) / seconds:F0} tokens/s, {left:h\\:mm\\:ss} left"));
-        }
-    }
 }

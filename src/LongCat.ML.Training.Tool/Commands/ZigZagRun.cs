@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.CommandLine;
 using LongCat.ML.Training.FineTuning;
@@ -10,27 +8,13 @@ namespace LongCat.ML.Training.Tool.Commands;
 /// <summary>One run of <c>longcat-train zigzag calibrate</c>: texts, training with progress, output; the states lie beside the output until it is there.</summary>
 internal sealed class ZigZagRun(string checkpoint, string output, bool overwrite, bool resume)
 {
-    private readonly string _states = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output)) + ".state";
+    private readonly RunStates _states = new(output, overwrite, resume);
 
     public int Execute(string train, string? validation, string column, BadRows badRows, ZigZagCalibrationOptions options, CancellationToken cancellationToken)
     {
-        if (resume && !overwrite && Directory.Exists(output) && !Directory.Exists(_states))
+        if (!_states.Begin())
         {
-            Print($"{output} is complete; nothing to resume");
             return CommandHost.Success;
-        }
-
-        // A run that was killed after its output appeared is finished again, to the same output.
-        bool replace = overwrite || (resume && Directory.Exists(_states));
-        FineTuner.CheckOutput(output, replace);
-        if (!resume && Directory.Exists(_states))
-        {
-            if (!overwrite)
-            {
-                throw new UsageException($"{_states} holds the states of a run that has not ended; continue it with --resume, or begin anew with --overwrite");
-            }
-
-            Directory.Delete(_states, recursive: true);
         }
 
         var encoder = new ExampleEncoder(HuggingFaceTokenizer.Load(checkpoint), ModelConfig.Load(checkpoint));
@@ -45,17 +29,14 @@ internal sealed class ZigZagRun(string checkpoint, string output, bool overwrite
             }
         }
 
-        using var calibrator = ZigZagCalibrator.Create(checkpoint, texts.Examples, held?.Examples, options with { StateFolder = _states }, texts.Unreadable + (held?.Unreadable ?? 0));
+        using var calibrator = ZigZagCalibrator.Create(checkpoint, texts.Examples, held?.Examples, options with { StateFolder = _states.Folder }, texts.Unreadable + (held?.Unreadable ?? 0));
         Print(FormattableString.Invariant($"{calibrator.Counts.Train} pieces of texts longer than the span, {calibrator.Counts.TrainableTokens} tokens whose prediction depends on alpha; rows of {calibrator.Columns} tokens, {calibrator.TotalSteps} steps"));
-        if (resume)
-        {
-            Print(calibrator.Resume() ? $"resumed at step {calibrator.Steps}" : $"no state in {_states}; beginning anew");
-        }
+        _states.Resume(calibrator.Resume, () => calibrator.Steps);
 
         FineTuningResult result;
         try
         {
-            result = calibrator.Run(new Lines(calibrator), cancellationToken);
+            result = calibrator.Run(new ProgressLines(calibrator.Elapsed, calibrator.Steps, (_, _) => Alphas(calibrator)), cancellationToken);
         }
         catch (OperationCanceledException)
         {
@@ -63,11 +44,8 @@ internal sealed class ZigZagRun(string checkpoint, string output, bool overwrite
             return CommandHost.Interrupted;
         }
 
-        string report = calibrator.Save(output, replace);
-        if (Directory.Exists(_states))
-        {
-            Directory.Delete(_states, recursive: true);
-        }
+        string report = calibrator.Save(output, _states.Replace);
+        _states.Delete();
 
         var found = calibrator.Result;
         AttentionTable.Print(Console.Out, ModelConfig.Load(checkpoint), [.. found.Attentions.Select(entry => entry.Attention)], found.Attentions, found.Choose(options.Share).AttentionLayers);
@@ -77,29 +55,11 @@ internal sealed class ZigZagRun(string checkpoint, string output, bool overwrite
         return CommandHost.Success;
     }
 
-    private static void Print(string line) => Console.WriteLine(line);
-
-    /// <summary>A line every tenth of the run or every ten seconds, and for every evaluation.</summary>
-    private sealed class Lines(ZigZagCalibrator calibrator) : IProgress<FineTuningStep>
+    private static string Alphas(ZigZagCalibrator calibrator)
     {
-        private static readonly TimeSpan s_every = TimeSpan.FromSeconds(10);
-        private readonly Stopwatch _since = Stopwatch.StartNew();
-        private readonly TimeSpan _elapsedBefore = calibrator.Elapsed;
-        private readonly long _stepsBefore = calibrator.Steps;
-
-        public void Report(FineTuningStep step)
-        {
-            if (step.ValidationLoss is null && step.Step != 1 && step.Step != step.TotalSteps && step.Step % Math.Max(1, step.TotalSteps / 10) != 0 && _since.Elapsed < s_every)
-            {
-                return;
-            }
-
-            _since.Restart();
-            double seconds = Math.Max((step.Elapsed - _elapsedBefore).TotalSeconds, 1e-9);
-            var left = TimeSpan.FromSeconds(Math.Min(seconds / (step.Step - _stepsBefore) * (step.TotalSteps - step.Step), 3.6e6));
-            IReadOnlyList<double> alphas = [.. calibrator.Result.Attentions.Select(entry => entry.Alpha)];
-            Print(string.Create(CultureInfo.InvariantCulture,
-                $"step {step.Step}/{step.TotalSteps}, epoch {step.Epoch}, loss {step.Loss:F4}, {(step.ValidationLoss is double v ? $"validation {v:F4}, " : "")}alpha {alphas.Min():F3}..{alphas.Max():F3}, {left:h\\:mm\\:ss} left"));
-        }
+        IReadOnlyList<double> alphas = [.. calibrator.Result.Attentions.Select(entry => entry.Alpha)];
+        return FormattableString.Invariant($"alpha {alphas.Min():F3}..{alphas.Max():F3}");
     }
+
+    private static void Print(string line) => Console.WriteLine(line);
 }
