@@ -8,6 +8,7 @@ RootCommand root = new("longcat-train: the verbs that train and run LongCat mode
     TokenizerCommand.Create(),
     PretrainCommand.Create(),
     LoraCommand.Create(),
+    DraftCommand.Create(),
     ZigZagCommand.Create(),
     EvaluateCommand.Create(),
     LogitsCommand.Create(),

@@ -23,7 +23,21 @@ public sealed record ModelModule(string Path, ModuleKind Kind, long In, long Out
     public static IReadOnlyList<ModelModule> Of(ModelConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        IReadOnlyList<ExpectedTensor> tensors = config.ExpectedTensors(withMtp: false);
+        return Of(config.ExpectedTensors(withMtp: false));
+    }
+
+    /// <summary>The modules of the multi-token-prediction layers alone, in the order of the forward pass.</summary>
+    /// <param name="config">The model's config.</param>
+    /// <returns>The modules; none where the model has no such layers.</returns>
+    public static IReadOnlyList<ModelModule> OfDraftHead(ModelConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        HashSet<string> others = [.. config.ExpectedTensors(withMtp: false).Select(t => t.Name)];
+        return Of([.. config.ExpectedTensors(withMtp: true).Where(t => !others.Contains(t.Name))]);
+    }
+
+    private static List<ModelModule> Of(IReadOnlyList<ExpectedTensor> tensors)
+    {
         HashSet<string> biases = [.. tensors.Where(t => t.Name.EndsWith(Bias, StringComparison.Ordinal)).Select(t => t.Name[..^Bias.Length])];
         List<ModelModule> modules = [];
         foreach (ExpectedTensor tensor in tensors)

@@ -23,10 +23,44 @@ public sealed partial class AdaptedModel
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         RequireFree(model);
+        return Attach(model, options, config => config.Resolve(model.Config));
+    }
+
+    /// <summary>
+    /// Puts a new adapter on the draft head of a model, whose own weights it freezes, the head's among them. To be merged: files of adapters and engines know none on heads.
+    /// </summary>
+    /// <param name="model">The model, without an adapter.</param>
+    /// <param name="options">The adapter; its targets are modules of the head (<c>eh_proj</c>, <c>q_a_proj</c> and so on), all projections where there are none.</param>
+    /// <returns>The adapted model, to be disposed before the model.</returns>
+    /// <exception cref="ArgumentException">An option has a value that is not allowed, two do not go together, or modules are named that are not the head's.</exception>
+    /// <exception cref="AdapterException">A target matches nothing (the message lists near names), or the adapter does not go with how the model's weights are stored.</exception>
+    /// <exception cref="InvalidOperationException">The model has an adapter, or no draft head.</exception>
+    public static AdaptedModel AttachToDraftHead(LongcatFlashForCausalLM model, LoraOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        if (options.TrainNGramTables || options.ModulesToSave is not null)
+        {
+            throw new ArgumentException($"{nameof(LoraOptions)}.{nameof(LoraOptions.TrainNGramTables)} and {nameof(LoraOptions.ModulesToSave)} are for whole models, expected neither for a draft head", nameof(options));
+        }
+
+        RequireFree(model);
+        if (model.Model.DraftHead is null)
+        {
+            throw new InvalidOperationException("the model has no draft head (num_nextn_predict_layers is 0, or the checkpoint has no model.mtp tensors)");
+        }
+
+        options = options with { Targets = options.Targets ?? AdapterTargets.AllLinear };
+        return Attach(model, options, config => config.Targets!.Resolve(ModelModule.OfDraftHead(model.Config), config.ExcludeModules, config.LayersToTransform, config.LayersPattern));
+    }
+
+    private static AdaptedModel Attach(CausalLanguageModel model, LoraOptions options, Func<PeftConfig, IReadOnlyList<string>> resolve)
+    {
         AdaptedModel adapted = new(model, options.ToPeft(), options.Afa, options.Seed, trainable: true);
         return adapted.Finish(() =>
         {
-            IReadOnlyList<string> modules = adapted._config.Resolve(model.Config);
+            IReadOnlyList<string> modules = resolve(adapted._config);
             Freeze(adapted);
             Dictionary<string, Projection> projections = model.Projections().ToDictionary(p => p.Path, p => p.Projection, StringComparer.Ordinal);
             Dictionary<string, TokenTable> tables = model.StoredTables().ToDictionary(t => t.Path, t => t.Table, StringComparer.Ordinal);

@@ -9,17 +9,12 @@ namespace LongCat.ML.Training.Tool.Commands;
 internal sealed class AdapterArguments
 {
     private static readonly LoraOptions s_defaults = new();
-    private readonly Option<string> _method = new("--method") { Description = "lora, rslora, dora, pissa, afa, or full (all weights).", DefaultValueFactory = _ => "lora" };
+    private readonly bool _draftHead;
+    private readonly Option<string> _method;
     private readonly Option<int> _rank = TrainingArguments.Whole("--rank", "The adapter's rank.", s_defaults.Rank, least: 1);
     private readonly Option<double> _alpha = TrainingArguments.Number("--alpha", "The adapter's scale is alpha / rank (rslora: alpha / sqrt(rank)).", s_defaults.Alpha, v => v > 0, "above 0");
     private readonly Option<double> _dropout = TrainingArguments.Number("--dropout", "The share of an adapter's inputs that training drops.", s_defaults.Dropout, v => v is >= 0 and < 1, "0 or more, below 1");
-    private readonly Option<string[]> _targets = new("--targets")
-    {
-        Description = "Which modules: a preset (attention, attention-dense, experts, all-linear), names such as q_proj, or one expression over whole paths; give several names one after another or with commas.",
-        AllowMultipleArgumentsPerToken = true,
-        DefaultValueFactory = _ => [],
-    };
-
+    private readonly Option<string[]> _targets;
     private readonly Option<string[]> _exclude = new("--exclude") { Description = "Modules to leave out, likewise.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [] };
     private readonly Option<int[]> _layers = new("--layers") { Description = "Only these layers, from 0.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [] };
     private readonly Option<string[]> _save = new("--modules-to-save") { Description = "Modules that are trained whole and stored with the adapter.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [] };
@@ -28,11 +23,32 @@ internal sealed class AdapterArguments
     private readonly Option<AfaSchedule> _afaSchedule = new("--afa-schedule") { Description = "linear, cosine, exponential or step.", DefaultValueFactory = _ => AfaSchedule.Linear };
     private readonly Option<double> _afaEnd = TrainingArguments.Number("--afa-end", "The share of the steps after which the adapter is plain.", new AfaOptions().EndFraction, v => v is > 0 and <= 1, "above 0, up to 1");
 
-    public AdapterArguments() => _method.AcceptOnlyFromAmong("lora", "rslora", "dora", "pissa", "afa", "full");
+    /// <param name="draftHead">Whether a draft head is trained, whose own weights are the default, rather than a model.</param>
+    public AdapterArguments(bool draftHead = false)
+    {
+        _draftHead = draftHead;
+        _method = new("--method")
+        {
+            Description = draftHead
+                ? "full (the head's own weights), or an adapter on its projections that is merged in the end: lora, rslora, dora, pissa, afa."
+                : "lora, rslora, dora, pissa, afa, or full (all weights).",
+            DefaultValueFactory = _ => draftHead ? "full" : "lora",
+        };
+        _method.AcceptOnlyFromAmong("lora", "rslora", "dora", "pissa", "afa", "full");
+        _targets = new("--targets")
+        {
+            Description = draftHead
+                ? "Which projections of the head the adapter sits on: names such as eh_proj, or one expression over whole paths; all unless given."
+                : "Which modules: a preset (attention, attention-dense, experts, all-linear), names such as q_proj, or one expression over whole paths; give several names one after another or with commas.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [],
+        };
+    }
 
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _method, _rank, _alpha, _dropout, _targets, _exclude, _layers, _save, _tables, _afa, _afaSchedule, _afaEnd })
+        Option[] all = [_method, _rank, _alpha, _dropout, _targets, _exclude, _afa, _afaSchedule, _afaEnd];
+        foreach (Option option in _draftHead ? all : [.. all, _layers, _save, _tables])
         {
             command.Options.Add(option);
         }
@@ -45,7 +61,7 @@ internal sealed class AdapterArguments
         var activation = result.GetValue(_afa) ?? (method == "afa" ? AfaActivation.Relu : null);
         if (method == "full")
         {
-            return activation is null ? null : throw new UsageException("--afa needs an adapter; --method full trains all weights");
+            return activation is null ? null : throw new UsageException($"--afa needs an adapter; --method full trains {(_draftHead ? "the head's own" : "all")} weights");
         }
 
         return new LoraOptions
@@ -58,9 +74,9 @@ internal sealed class AdapterArguments
             Initialization = method == "pissa" ? LoraInitialization.Pissa : LoraInitialization.Default,
             Targets = Targets(result.GetValue(_targets)),
             Exclude = Targets(result.GetValue(_exclude)),
-            Layers = result.GetValue(_layers) is { Length: > 0 } layers ? layers : null,
-            ModulesToSave = Names(result.GetValue(_save)) is { Length: > 0 } saved ? saved : null,
-            TrainNGramTables = result.GetValue(_tables),
+            Layers = !_draftHead && result.GetValue(_layers) is { Length: > 0 } layers ? layers : null,
+            ModulesToSave = !_draftHead && Names(result.GetValue(_save)) is { Length: > 0 } saved ? saved : null,
+            TrainNGramTables = !_draftHead && result.GetValue(_tables),
             Afa = activation is not { } sigma ? null : new AfaOptions { Activation = sigma, Schedule = result.GetValue(_afaSchedule), EndFraction = result.GetValue(_afaEnd) },
             Seed = seed,
         };

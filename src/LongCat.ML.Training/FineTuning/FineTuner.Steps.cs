@@ -1,3 +1,4 @@
+using LongCat.ML.Modules;
 using LongCat.ML.Training.Data;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -32,7 +33,7 @@ public sealed partial class FineTuner
             for (int i = 0; i < batches.Length; i++)
             {
                 batches[i] = _stream.NextAcrossEpochs(Options.BatchRows, _padding);
-                targets += batches[i].Next.Count(target => target != PackedBatch.NoTarget);
+                targets += Targets(batches[i]).Count(target => target != PackedBatch.NoTarget);
             }
 
             double loss = 0;
@@ -93,7 +94,7 @@ public sealed partial class FineTuner
             using var scope = NewDisposeScope();
             using var batch = rows.NarrowBatch(first, Math.Min(Options.BatchRows, rows.Count - first), _padding);
             long[] positions = Positions(batch);
-            var selected = Model.Forward(batch.Sequences).Hidden.index_select(0, tensor(positions, device: Model.Device));
+            var selected = Hidden(batch).index_select(0, tensor(positions, device: Model.Device));
             foreach (var (start, length) in Chunks(positions.Length))
             {
                 using var chunk = NewDisposeScope();
@@ -119,7 +120,7 @@ public sealed partial class FineTuner
 
         // Only targets need logits. The output matrix works chunk by chunk, forward and backward, on a copy that is cut off the graph; the stack's backward pass
         // then begins with the chunks' joint gradient. No work is done twice, and never more than a chunk of logits exists.
-        var selected = Model.Forward(batch.Sequences).Hidden.index_select(0, tensor(positions, device: Model.Device));
+        var selected = Hidden(batch).index_select(0, tensor(positions, device: Model.Device));
         double loss = 0;
         var slopes = new List<Tensor>();
         foreach (var (start, length) in Chunks(positions.Length))
@@ -146,10 +147,10 @@ public sealed partial class FineTuner
 
     private Tensor CrossEntropy(Tensor hidden, PackedBatch batch, ReadOnlySpan<long> positions)
     {
-        var targets = new long[positions.Length];
+        long[] targets = new long[positions.Length], all = Targets(batch);
         for (int i = 0; i < targets.Length; i++)
         {
-            targets[i] = batch.Next[positions[i]];
+            targets[i] = all[positions[i]];
         }
 
         return nn.functional.cross_entropy(Model.Logits(hidden), tensor(targets, device: Model.Device), reduction: nn.Reduction.Sum);
@@ -164,8 +165,31 @@ public sealed partial class FineTuner
         }
     }
 
-    private static long[] Positions(PackedBatch batch) =>
-        [.. Enumerable.Range(0, batch.Next.Length).Where(t => batch.Next[t] != PackedBatch.NoTarget).Select(t => (long)t)];
+    /// <summary>The states that the output matrix reads: the model's, or the draft head's over a model that learns nothing.</summary>
+    private Tensor Hidden(PackedBatch batch)
+    {
+        if (!Options.DraftHead)
+        {
+            return Model.Forward(batch.Sequences).Hidden;
+        }
+
+        Tensor hidden;
+        using (no_grad())
+        {
+            hidden = Model.Forward(batch.Sequences).Hidden;
+        }
+
+        return ((LongcatFlashForCausalLM)Model).ForwardDraft(hidden, batch.Sequences);
+    }
+
+    /// <summary>What each position learns: the next token, or the one after it.</summary>
+    private long[] Targets(PackedBatch batch) => Options.DraftHead ? batch.Second : batch.Next;
+
+    private long[] Positions(PackedBatch batch)
+    {
+        long[] targets = Targets(batch);
+        return [.. Enumerable.Range(0, targets.Length).Where(t => targets[t] != PackedBatch.NoTarget).Select(t => (long)t)];
+    }
 
     private void CheckFinite(double value, string what, PackedBatch[] batches)
     {

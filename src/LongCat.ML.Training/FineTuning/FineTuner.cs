@@ -44,8 +44,11 @@ public sealed partial class FineTuner : IDisposable
         _padding = model.Config.EosTokenIds.Count > 0 ? model.Config.EosTokenIds[0] : 0;
         _validation = validation is null ? null : PackedRows.Pack(validation.Documents, options.Columns, seed: null);
         Counts = train.Counts with { Validation = validation?.Examples.Count ?? 0 };
-        Adapted = options.Lora is null ? null : AdaptedModel.Attach(model, options.Lora);
-        _weights = weights?.Invoke(model) ?? (Adapted is null ? new ModelWeights(model, folder) : new AdapterWeights(Adapted, options.Lora!));
+        Adapted = options.Lora is null ? null
+            : options.DraftHead ? AdaptedModel.AttachToDraftHead((LongcatFlashForCausalLM)model, options.Lora)
+            : AdaptedModel.Attach(model, options.Lora);
+        var adapter = Adapted is null ? null : new AdapterWeights(Adapted, options.Lora!);
+        _weights = weights?.Invoke(model) ?? (options.DraftHead ? new DraftHeadWeights(model, folder, adapter) : adapter is null ? new ModelWeights(model, folder) : adapter);
         model.GradientCheckpointing = options.GradientCheckpointing;
         _masters = new MasterWeights(_weights.Parameters, copied: copyMasters || model.Device.type != DeviceType.CPU);
         var masters = _masters.Parameters.ToDictionary(p => p.Name, p => p.Value);
@@ -180,9 +183,31 @@ public sealed partial class FineTuner : IDisposable
             throw new FineTuningException($"Columns is {options.Columns}, the model's longest sequence is {model.Config.MaxPositions}: lower Columns");
         }
 
+        if (options.DraftHead)
+        {
+            RequireDraftHead(model, folder);
+        }
+
         var chosen = ExampleSelection.Of(train, "training", model.Config.VocabSize, options);
         chosen = chosen with { Counts = chosen.Counts with { Unreadable = unreadable } };
         var held = validation is null ? null : ExampleSelection.Of(validation, "validation", model.Config.VocabSize, options);
         return new FineTuner(model, ownsModel, folder, chosen, held, options, copyMasters, weights);
+    }
+
+    private static void RequireDraftHead(CausalLanguageModel model, string? folder)
+    {
+        if (model is not LongcatFlashForCausalLM { Model.DraftHead: not null })
+        {
+            throw new FineTuningException($"DraftHead is set, and the {model.Config.Architecture} has no multi-token-prediction head to train; expected a LongCat checkpoint with model.mtp tensors");
+        }
+
+        if (folder is not null)
+        {
+            using var checkpoint = Checkpoint.Open(folder);
+            if (DraftHeadWeights.WhyNotStorable(checkpoint) is { } reason)
+            {
+                throw new FineTuningException(reason);
+            }
+        }
     }
 }

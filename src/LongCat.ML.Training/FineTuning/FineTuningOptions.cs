@@ -9,6 +9,13 @@ public sealed record FineTuningOptions
     /// <summary>The adapter to train on the frozen model; null trains the model's own weights (full fine-tuning).</summary>
     public LoraOptions? Lora { get; init; } = new();
 
+    /// <summary>
+    /// Whether the multi-token-prediction head of a LongCat checkpoint is trained, with everything else frozen: from the model's hidden state at t and the token at t+1 it learns the token
+    /// at t+2 (2509.01322, section 2), which is what speculative decoding proposes. <see cref="Lora"/> says how: null trains the head's own weights, an adapter sits on the head's projections (all
+    /// of them without targets) and is merged in the end. The result is a checkpoint either way. Needs float32 weights on the CPU. Default false.
+    /// </summary>
+    public bool DraftHead { get; init; }
+
     /// <summary>How the frozen model's weights are held; full fine-tuning needs <see cref="BaseWeights.Float32"/>.</summary>
     public BaseWeights Base { get; init; }
 
@@ -96,6 +103,10 @@ public sealed record FineTuningOptions
         Check(AccumulationSteps >= 1, nameof(AccumulationSteps), AccumulationSteps, "1 or more");
         Check(double.IsFinite(LearningRate) && LearningRate > 0, nameof(LearningRate), LearningRate, "a number above 0");
         Check(double.IsFinite(LoraPlusRatio) && LoraPlusRatio >= 1, nameof(LoraPlusRatio), LoraPlusRatio, "1 or more");
+        Check(!DraftHead || Base == BaseWeights.Float32, nameof(Base), Base, "Float32 while the draft head is trained, whose weights change");
+        Check(!DraftHead || Device == "cpu", nameof(Device), Device, "cpu while the draft head is trained");
+        Check(!DraftHead || Lora is not { TrainNGramTables: true }, "Lora.TrainNGramTables", true, "false while the draft head is trained: the tables are the model's");
+        Check(!DraftHead || Lora?.ModulesToSave is null, "Lora.ModulesToSave", string.Join(", ", Lora?.ModulesToSave ?? []), "none while the draft head is trained; without an adapter the whole head is");
         Check(Lora is not null || LoraPlusRatio == 1, nameof(LoraPlusRatio), LoraPlusRatio, "1 in full fine-tuning, which has no B matrices");
         Check(WarmupSteps is null or >= 0, nameof(WarmupSteps), WarmupSteps, "0 or more, or none");
         Check(double.IsFinite(WeightDecay) && WeightDecay >= 0, nameof(WeightDecay), WeightDecay, "0 or more");

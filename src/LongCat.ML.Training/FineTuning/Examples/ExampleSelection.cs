@@ -44,7 +44,8 @@ internal sealed record ExampleSelection(IReadOnlyList<TrainingExample> Examples,
                 truncated++;
             }
 
-            if (fitting.TrainableTokens == 0)
+            // The first two tokens are no target of the draft head.
+            if (options.DraftHead ? !fitting.Trainable.AsSpan(Math.Min(2, fitting.Trainable.Length)).Contains(true) : fitting.TrainableTokens == 0)
             {
                 withoutTarget++;
                 continue;

@@ -12,6 +12,8 @@ internal sealed class AdapterWeights(AdaptedModel adapted, LoraOptions options) 
     /// <summary>What LoRA+ gives embeddings' adapters, whatever the rate (2402.12354, the authors' code).</summary>
     private const double EmbeddingRate = 1e-6;
 
+    public AdaptedModel Adapted => adapted;
+
     public override IReadOnlyList<(string Name, Parameter Value)> Parameters { get; } = [.. adapted.Parameters.Select(p => (p.Name, p.Parameter))];
 
     public override double Beta => adapted.Beta;

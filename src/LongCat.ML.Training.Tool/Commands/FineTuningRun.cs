@@ -4,8 +4,8 @@ using LongCat.ML.Training.FineTuning;
 
 namespace LongCat.ML.Training.Tool.Commands;
 
-/// <summary>One run of <c>longcat-train lora</c>: rows, training with progress, output; the states lie beside the output until it is there.</summary>
-internal sealed class LoraRun(string checkpoint, string output, bool overwrite, bool resume)
+/// <summary>One run of <c>longcat-train lora</c> or <c>draft</c>: rows, training with progress, output; the states lie beside the output until it is there.</summary>
+internal sealed class FineTuningRun(string checkpoint, string output, bool overwrite, bool resume)
 {
     private readonly RunStates _states = new(output, overwrite, resume);
 
