@@ -19,7 +19,7 @@ public class ReferenceCaseTests(ITestOutputHelper output)
         ChatTemplateOptions options = new()
         {
             AddGenerationPrompt = false,
-            Clock = new FixedClock(),
+            Clock = new ReferenceClock(),
             Variables = document.RootElement.GetProperty("variables").EnumerateObject().ToDictionary(member => member.Name, member => (object?)member.Value),
         };
         foreach (JsonElement entry in document.RootElement.GetProperty("cases").EnumerateArray())
@@ -59,13 +59,5 @@ public class ReferenceCaseTests(ITestOutputHelper output)
         {
             return (null, error.Message);
         }
-    }
-
-    /// <summary>The clock of the reference cases: 6 July 2024, 05:04:03.</summary>
-    private sealed class FixedClock : TimeProvider
-    {
-        public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
-
-        public override DateTimeOffset GetUtcNow() => new(2024, 7, 6, 5, 4, 3, TimeSpan.Zero);
     }
 }

@@ -47,13 +47,10 @@ internal sealed class ForStatement(
             all = chosen;
         }
 
-        if (all.Count == 0)
-        {
-            Execute(otherwise, run, new TemplateScope(scope));
-            return;
-        }
-
         TemplateLoop loop = new(all, depth, recursive ? (inner, children) => inner.Capture(() => Run(inner, scope, children, depth + 1)) : null);
+
+        // As in the reference, a turn that breaks or continues does not count: where no turn reached its end, there was none.
+        bool any = false;
         for (int i = 0; i < all.Count; i++)
         {
             run.Step();
@@ -61,10 +58,17 @@ internal sealed class ForStatement(
             TemplateScope turn = new(scope);
             turn.Set("loop", loop);
             target.Assign(turn, all[i]);
-            if (Execute(body, run, turn) == TemplateSignal.Break)
+            TemplateSignal signal = Execute(body, run, turn);
+            any |= signal == TemplateSignal.None;
+            if (signal == TemplateSignal.Break)
             {
                 break;
             }
+        }
+
+        if (!any)
+        {
+            Execute(otherwise, run, new TemplateScope(scope));
         }
     }
 }
