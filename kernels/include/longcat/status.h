@@ -16,6 +16,7 @@ enum class StatusCode {
     kInvalidArgument,  // a shape or an attribute does not fit the others
     kOutOfRange,       // a value (token id, page, position, row) lies outside what the other inputs allow
     kUnsupported,      // this processor or this build lacks what was asked for
+    kDeviceFailure,    // a GPU's runtime reported an error
 };
 
 struct Status {
