@@ -9,6 +9,7 @@
 #include "paged_attention/paged_attention_op.h"
 #include "rms_norm_quantize/rms_norm_quantize_op.h"
 #include "silu_mul_quantize/silu_mul_quantize_op.h"
+#include "sparse_gated_mlp/sparse_gated_mlp_op.h"
 #include "w4a8_matmul/w4a8_matmul_op.h"
 #include "w8a8_matmul/w8a8_matmul_op.h"
 
@@ -44,6 +45,7 @@ OrtCustomOpDomain* Domain() {
             Describe<Int8EmbeddingOp>(),
             Describe<RmsNormQuantizeOp>(),
             Describe<SiluMulQuantizeOp>(),
+            Describe<SparseGatedMlpOp>(),
         };
         for (OrtCustomOp* op : operators) {
             Check(api->CustomOpDomain_Add(created, op));

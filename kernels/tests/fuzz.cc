@@ -9,6 +9,7 @@
 
 #include "fuzz_adapters.h"
 #include "fuzz_integers.h"
+#include "fuzz_sparse.h"
 #include "indexer_case.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/latent_attention.h"
@@ -400,7 +401,8 @@ void Make(Random& random, std::unique_ptr<IndexerFuzz>* owner, Step* step) {
 struct MixtureCase {
     ExpertMixtureArguments p;
     DrawnAdapters adapters;
-    std::vector<float> x, router, bias, y, inner;
+    DrawnSkipping skipping;
+    std::vector<float> x, router, bias, y, inner, shares;
     std::vector<int32_t> selected;
     std::vector<Tensor> owned;
 };
@@ -422,6 +424,9 @@ void Make(Random& random, MixtureCase* c, Step* step) {
     if (random.Below(2) == 0) {
         c->adapters.Draw(random, &p);
     }
+    if (random.Below(2) == 0) {
+        c->skipping.Draw(random, &p);
+    }
     step->what = Text("ExpertMixture %d tokens of %d, %d + %d experts of %d, top %d", (int)p.tokens, (int)p.hidden, p.experts,
                       p.zero_experts, (int)p.intermediate, p.top_k);
     step->run = [=](CpuPath path, const ParallelFor& parallel) {
@@ -434,11 +439,13 @@ void Make(Random& random, MixtureCase* c, Step* step) {
         if (choices) {
             c->selected.assign(static_cast<size_t>(c->p.tokens * c->p.top_k), -1), c->p.selected = c->selected.data();
             c->inner.assign(c->selected.size() * static_cast<size_t>(c->p.intermediate), 0), c->p.inner = c->inner.data();
+            c->shares.assign(c->selected.size(), 0), c->p.shares = c->shares.data();
         }
     };
     step->output = [=] {
         std::vector<float> all = c->y;
         all.insert(all.end(), c->selected.begin(), c->selected.end());
+        all.insert(all.end(), c->shares.begin(), c->shares.end());
         all.insert(all.end(), c->inner.begin(), c->inner.end());
         return all;
     };
@@ -448,6 +455,9 @@ void Make(Random& random, MixtureCase* c, Step* step) {
                        [=] { c->p.zero_experts = -1; }};
     if (p.adapters != nullptr) {
         c->adapters.Spoil(p.tokens, step);
+    }
+    if (p.skipping != nullptr) {
+        c->skipping.Spoil(p, step);
     }
 }
 
@@ -513,6 +523,7 @@ int main(int count, char** arguments) {
     all(static_cast<std::unique_ptr<IndexerFuzz>*>(nullptr), "AttentionIndexer", 1e-12, "one order of additions on every path");
     all(static_cast<std::unique_ptr<PagedFuzz>*>(nullptr), "PagedAttention", 5e-5, why);
     all(static_cast<MixtureCase*>(nullptr), "ExpertMixture", 5e-5, why);
+    all(static_cast<GatedMlpCase*>(nullptr), "SparseGatedMlp", 2e-4, why);
     all(static_cast<PackedMixtureCase*>(nullptr), "ExpertMixture W4A8", 1e-6, "exact products; the router's sums in one order");
     all(static_cast<DownAdaptedPackedMixtureCase*>(nullptr), "W4A8, adapted down", 5e-5, why);
     all(static_cast<AdaptedPackedMixtureCase*>(nullptr), "W4A8, adapted experts", 0.02, "inner activations on an edge differ by one step of 127");

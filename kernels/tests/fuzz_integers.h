@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fuzz_adapters.h"
+#include "fuzz_sparse.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/int8_embedding.h"
 #include "longcat/quantize_rows.h"
@@ -20,6 +21,7 @@ namespace longcat::test {
 struct PackedMixtureCase {
     ExpertMixtureArguments p;
     W4A8Experts experts;
+    DrawnSkipping skipping;
     std::vector<float> x, router, bias, y, scales[3];
     std::vector<uint8_t> packed[3];
 };
@@ -61,6 +63,9 @@ inline void Make(Random& random, PackedMixtureCase* c, Step* step) {
     }
     c->experts.gate = c->packed[0].data(), c->experts.up = c->packed[1].data(), c->experts.down = c->packed[2].data();
     c->experts.gate_scale = c->scales[0].data(), c->experts.up_scale = c->scales[1].data(), c->experts.down_scale = c->scales[2].data();
+    if (random.Below(2) == 0) {
+        c->skipping.Draw(random, &p);
+    }
     step->what =
         Text("ExpertMixture %d tokens of %d, %d + %d packed experts of %d, group %d, %d bytes, top %d", (int)p.tokens, (int)p.hidden,
              p.experts, p.zero_experts, (int)p.intermediate, (int)c->experts.group, c->experts.group_scale_bytes, p.top_k);
@@ -78,6 +83,9 @@ inline void Make(Random& random, PackedMixtureCase* c, Step* step) {
                        [=] { c->experts.group_scale_bytes = 3; },
                        [=] { c->experts.gate = nullptr; },
                        [=] { c->experts.down_scale = nullptr; }};
+    if (p.skipping != nullptr) {
+        c->skipping.Spoil(p, step);
+    }
 }
 
 // The same with adapters of gate, up and down, which read x and the inner activations as floats. Their sums differ between paths by

@@ -14,6 +14,10 @@ ExpertMixtureOp::ExpertMixtureOp(const Attributes& attributes)
     if (layout_ == kW4A8) {
         ReadW4A8Attributes(attributes);
     }
+    sparse_layer_ = attributes.Integer("sparse_layer", 0);
+    if (sparse_layer_ < 0) {
+        Fail("attribute sparse_layer is %lld, expected 0 or more", static_cast<long long>(sparse_layer_));
+    }
     attributes_.top_k = attributes.Positive("top_k");
     attributes_.experts = attributes.Positive("num_experts");
     int64_t zero = attributes.Integer("num_zero_experts");
@@ -130,6 +134,36 @@ bool ExpertMixtureOp::ReadAdapters(const Context& context, const ExpertMixtureAr
     return any;
 }
 
+bool ExpertMixtureOp::ReadSkipping(const Context& context, const ExpertMixtureArguments& p, ExpertSkipping& skipping) const {
+    constexpr size_t kSparseRows = 22, kMost = 23, kBetas = 24;
+    bool any = false;
+    for (size_t i = kSparseRows; i <= kBetas; i++) {
+        any = any || context.HasInput(i);
+    }
+    for (size_t i = kSparseRows; any && i <= kBetas; i++) {
+        if (!context.HasInput(i)) {
+            Fail("input %zu (%s) is missing, expected sparse_rows, sparse_experts and sparse_expert_betas together or none of them", i,
+                 kInputs[i].name);
+        }
+    }
+    if (!any) {
+        return false;
+    }
+    skipping.rows = context.In(kSparseRows, "sparse_rows").HasShape({p.tokens}).Bytes();
+    skipping.most = context.In(kMost, "sparse_experts").HasShape({1}).Ints()[0];
+    if (skipping.most < 0 || skipping.most >= p.top_k) {
+        Fail("input %zu (sparse_experts) is %d, expected 0..%d (top_k - 1)", kMost, skipping.most, p.top_k - 1);
+    }
+    Input betas = context.In(kBetas, "sparse_expert_betas");
+    betas.HasShape({-1, p.top_k - 1});
+    if (betas.Dimension(0) <= sparse_layer_) {
+        Fail("input %zu (sparse_expert_betas) has shape %s, expected a row for every mixture: this one reads row %lld", kBetas,
+             Text(betas.shape()).c_str(), static_cast<long long>(sparse_layer_));
+    }
+    skipping.betas = betas.Floats() + sparse_layer_ * (p.top_k - 1);
+    return true;
+}
+
 void ExpertMixtureOp::Compute(Context& context) const {
     ExpertMixtureArguments p = attributes_;
     int64_t all = int64_t{p.experts} + p.zero_experts;
@@ -157,9 +191,14 @@ void ExpertMixtureOp::Compute(Context& context) const {
     if (ReadAdapters(context, p, adapters)) {
         p.adapters = &adapters;
     }
+    ExpertSkipping skipping;
+    if (ReadSkipping(context, p, skipping)) {
+        p.skipping = &skipping;
+    }
     p.y = static_cast<float*>(context.Out(0, {p.tokens, p.hidden}));
     p.selected = static_cast<int32_t*>(context.OptionalOut(1, {p.tokens, p.top_k}));
     p.inner = static_cast<float*>(context.OptionalOut(2, {p.tokens, p.top_k, p.intermediate}));
+    p.shares = static_cast<float*>(context.OptionalOut(3, {p.tokens, p.top_k}));
     Check(ExpertMixture(path_, p, context.Scratch(ExpertMixtureWorkspace(p)), context.Threads()));
 }
 

@@ -26,8 +26,14 @@ class ExpertMixtureOp {
                                        {"down_start", kInt32, INPUT_OUTPUT_OPTIONAL},
                                        {"gate_gain", kFloat, INPUT_OUTPUT_OPTIONAL},
                                        {"up_gain", kFloat, INPUT_OUTPUT_OPTIONAL},
-                                       {"down_gain", kFloat, INPUT_OUTPUT_OPTIONAL}};
-    static constexpr Port kOutputs[] = {{"y", kFloat}, {"selected", kInt32, INPUT_OUTPUT_OPTIONAL}, {"inner", kFloat, INPUT_OUTPUT_OPTIONAL}};
+                                       {"down_gain", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"sparse_rows", kUInt8, INPUT_OUTPUT_OPTIONAL},
+                                       {"sparse_experts", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                       {"sparse_expert_betas", kFloat, INPUT_OUTPUT_OPTIONAL}};
+    static constexpr Port kOutputs[] = {{"y", kFloat},
+                                        {"selected", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                        {"inner", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                        {"shares", kFloat, INPUT_OUTPUT_OPTIONAL}};
 
     explicit ExpertMixtureOp(const Attributes& attributes);
     void Compute(Context& context) const;
@@ -42,8 +48,12 @@ class ExpertMixtureOp {
     // Whether the inputs behind the weights name adapters.
     bool ReadAdapters(const Context& context, const ExpertMixtureArguments& p, ExpertAdapters& adapters) const;
 
+    // Whether there are inputs that say what marked rows skip.
+    bool ReadSkipping(const Context& context, const ExpertMixtureArguments& p, ExpertSkipping& skipping) const;
+
     CpuPath path_;
     int layout_;
+    int64_t sparse_layer_;               // the node's row of sparse_expert_betas
     ExpertMixtureArguments attributes_;  // only what attributes hold
     W4A8Experts w4a8_;                   // the same
 };

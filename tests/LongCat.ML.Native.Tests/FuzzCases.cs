@@ -243,9 +243,11 @@ internal static partial class FuzzCases
         }
 
         Feed?[] adapted = WithExpertAdapters(random, inputs, experts, hidden, inner, tokens, spoilings);
+        (adapted, int layer) = WithSkippedExperts(random, adapted, tokens, top, spoilings);
         return new FuzzCase(
             "ExpertMixture", adapted, [("y", ElementType.Float)],
             [
+                .. layer < 0 ? Array.Empty<AttributeProto>() : [NodeAttribute.Int("sparse_layer", layer)],
                 NodeAttribute.Int("top_k", top), NodeAttribute.Int("num_experts", experts), NodeAttribute.Int("num_zero_experts", zero),
                 NodeAttribute.Float("routed_scaling_factor", 1.5), NodeAttribute.Int("normalize", random.Next(2)),
                 NodeAttribute.String("zero_expert_type", random.Next(2) == 0 ? "identity" : "drop"),

@@ -42,6 +42,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
     [InlineData("Int8Embedding", 30)]
     [InlineData("RmsNormQuantize", 50)]
     [InlineData("SiluMulQuantize", 40)]
+    [InlineData("SparseGatedMlp", 60)]
     public void Valid_inputs_equal_the_reference_and_spoiled_ones_name_operator_and_input(string name, int cases)
     {
         Random random = new(20261121);
@@ -63,6 +64,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
                 "Int8Embedding" => FuzzCases.Int8Embedding(random),
                 "RmsNormQuantize" => FuzzCases.RmsNormQuantize(random),
                 "SiluMulQuantize" => FuzzCases.SiluMulQuantize(random),
+                "SparseGatedMlp" => FuzzCases.SparseGatedMlp(random),
                 _ => FuzzCases.W4A8ExpertMixture(random),
             };
             string what = $"case {i.ToString(CultureInfo.InvariantCulture)} ({fuzz.Description})";

@@ -143,6 +143,9 @@ Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* worksp
     if (Status status = CheckAdapters(p); !status.ok()) {
         return status;
     }
+    if (Status status = CheckSkipping(p); !status.ok()) {
+        return status;
+    }
     if (p.tokens == 0) {
         return {};
     }

@@ -111,9 +111,19 @@ bool InDoubt(const ExpertMixtureArguments& p, const float* scores, const int32_t
 void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {
     int all = p.experts + p.zero_experts;
     std::fill(r.first, r.first + p.experts + 1, 0);
-    for (int64_t i = 0; i < p.tokens * p.top_k; i++) {
-        if (r.chosen[i] < p.experts) {
-            r.first[r.chosen[i] + 1]++;
+    for (int64_t t = 0; t < p.tokens; t++) {
+        const int32_t* chosen = r.chosen + t * p.top_k;
+        int32_t* place = r.place + t * p.top_k;
+        for (int i = 0; i < p.top_k; i++) {
+            place[i] = chosen[i] < p.experts ? 0 : -1;
+        }
+        if (p.skipping != nullptr && p.skipping->rows[t] != 0) {
+            SkipExperts(p, r.scores + t * all, chosen, place);
+        }
+        for (int i = 0; i < p.top_k; i++) {
+            if (place[i] >= 0) {
+                r.first[chosen[i] + 1]++;
+            }
         }
     }
     for (int e = 0; e < p.experts; e++) {
@@ -127,7 +137,9 @@ void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {
         if (p.normalize) {
             divisor = 0;
             for (int i = 0; i < p.top_k; i++) {
-                divisor += scores[chosen[i]];
+                if (chosen[i] >= p.experts || r.place[t * p.top_k + i] >= 0) {
+                    divisor += scores[chosen[i]];
+                }
             }
             divisor += 1e-20f;
         }
@@ -136,8 +148,7 @@ void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {
             float weight = scores[chosen[i]] / divisor * p.routed_scaling_factor;
             if (chosen[i] >= p.experts) {
                 identity += weight;
-                r.place[t * p.top_k + i] = -1;
-            } else {
+            } else if (r.place[t * p.top_k + i] >= 0) {
                 int32_t place = r.cursor[chosen[i]]++;
                 r.token[place] = static_cast<int32_t>(t);
                 r.weight[place] = weight;
@@ -151,6 +162,9 @@ void GroupByExpert(const ExpertMixtureArguments& p, const Routing& r) {
 void WriteChoices(const ExpertMixtureArguments& p, const Routing& r, const float* activation, const ParallelFor& parallel) {
     if (p.selected != nullptr) {
         std::copy(r.chosen, r.chosen + p.tokens * p.top_k, p.selected);
+    }
+    for (int64_t i = 0; p.shares != nullptr && i < p.tokens * p.top_k; i++) {
+        p.shares[i] = r.place[i] < 0 ? 0 : r.weight[r.place[i]];
     }
     if (p.inner == nullptr) {
         return;

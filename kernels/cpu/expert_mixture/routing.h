@@ -11,7 +11,7 @@ namespace longcat {
 struct Routing {
     int32_t* first;   // [experts + 1]
     int32_t* token;   // [tokens · top_k]
-    int32_t* place;   // [tokens · top_k]: of a token's choice, its pair; -1 for zero experts
+    int32_t* place;   // [tokens · top_k]: of a token's choice, its pair; -1 for zero and skipped experts
     float* weight;    // [tokens · top_k]
     float* identity;  // [tokens]: summed weight of the zero experts
     float* scores;    // scratch [tokens · (experts + zero_experts)]: logits, then probabilities
@@ -34,6 +34,10 @@ void SelectExperts(const ExpertMixtureArguments& arguments, float* scores, int32
 float LogitError(int64_t hidden, float x, float router);
 // Whether logits that are wrong by `error` could change the choice, from the probabilities.
 bool InDoubt(const ExpertMixtureArguments& arguments, const float* scores, const int32_t* chosen, float error);
+// What a marked token leaves out: kept holds 0 for each of its top_k choices that is an expert, and gets -1 where it is skipped.
+void SkipExperts(const ExpertMixtureArguments& arguments, const float* scores, const int32_t* chosen, int32_t* kept);
+// kInvalidArgument: what does not fit.
+Status CheckSkipping(const ExpertMixtureArguments& arguments);
 // From probabilities and choices to the lists of pairs and the identity weights.
 void GroupByExpert(const ExpertMixtureArguments& arguments, const Routing& routing);
 // The optional outputs, from the choices and the activation [pairs, intermediate].

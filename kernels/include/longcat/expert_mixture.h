@@ -27,6 +27,14 @@
 // u = x · A is made once per token, expert and projection, after stage (2) for gate and up and after stage (3) for down; tasks add u · B to
 // the outputs that they made, ranks ascending. Tokens without an adapter give what they give without adapters, bit for bit.
 // Weights of experts that no token selected are never read; identity experts read nothing.
+//
+// Skipping (sparse verification, arXiv 2512.21911, of tokens that are marked): of a token's n chosen experts, zero experts not counted, in
+// ascending order of p (of equal ones the higher index first),
+//
+//   t_j = the sum of the j smallest p / the sum of all n        skipped: the largest j <= min(most, n - 1) with t_j < beta_j
+//
+// both sums in double. A skipped expert is not computed for this token, and if no other token chose it not read. The others keep their
+// weights; with normalize the divisor is the sum of those that are left, zero experts among them. It depends on the token alone.
 // With W4A8 experts stage (3) has the experts with the most tokens first, and whoever ends a block of an expert's tokens turns their inner
 // activations into integers; a token's result depends neither on the others nor on how the work was spread, bit for bit.
 #pragma once
@@ -66,6 +74,12 @@ struct ExpertAdapters {
     ExpertLowRank gate, up, down;
 };
 
+struct ExpertSkipping {
+    const uint8_t* rows = nullptr;   // [tokens]: 0, nothing of this token is skipped
+    int most = 0;                    // 0..top_k - 1
+    const float* betas = nullptr;    // [top_k - 1], beta_1 first, 0 or more; all 1: always min(most, n - 1) are skipped
+};
+
 struct ExpertMixtureArguments {
     int64_t tokens = 0, hidden = 0, intermediate = 0;
     int experts = 0, zero_experts = 0, top_k = 0;
@@ -77,9 +91,11 @@ struct ExpertMixtureArguments {
     Weights gate, up, down;            // of one layout
     const W4A8Experts* w4a8 = nullptr;  // given: these instead of gate, up and down
     const ExpertAdapters* adapters = nullptr;  // may be null
+    const ExpertSkipping* skipping = nullptr;  // may be null
     float* y = nullptr;            // must not be x
     int32_t* selected = nullptr;   // [tokens, top_k], may be null: sel of each token, ascending
-    float* inner = nullptr;        // [tokens, top_k, I], may be null: silu(gate_e x) ⊙ up_e x of each of sel; zeros for zero experts
+    float* inner = nullptr;        // [tokens, top_k, I], may be null: silu(gate_e x) ⊙ up_e x of each of sel; zeros for zero and skipped experts
+    float* shares = nullptr;       // [tokens, top_k], may be null: w of each of sel; zeros for zero and skipped experts
 };
 
 size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& arguments);
@@ -89,7 +105,7 @@ W4A8Layout GateLayout(const ExpertMixtureArguments& arguments);
 W4A8Layout DownLayout(const ExpertMixtureArguments& arguments);
 
 // kInvalidArgument: sizes, top_k outside 1..experts + zero_experts, W4A8 experts without weights or with a group that does not fit,
-// adapters. kOutOfRange: a row_adapter. On an error nothing is written.
+// adapters, skipping. kOutOfRange: a row_adapter. On an error nothing is written.
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 }  // namespace longcat

@@ -45,6 +45,11 @@ public sealed partial class AdapterGraph
                 + "(another recipe than fptq), or merge the adapter: longcat export <checkpoint> --adapter <peft folder>.");
         }
 
+        if (sites.Any(site => _folded.Contains(site.Module)))
+        {
+            return new AdapterGraph(_path, Unfold(_model, sites.Select(site => site.Module).ToHashSet(StringComparer.Ordinal))).Rewrite(sites, several);
+        }
+
         Insertion insertion = new(_model.Clone(), several);
         HashSet<string> seen = new(StringComparer.Ordinal);
         foreach (AdapterSite site in sites)

@@ -21,6 +21,7 @@ public sealed partial class AdapterGraph
     private readonly string _path;
     private readonly ModelProto _model;
     private readonly Dictionary<string, (AdaptableModule Module, int Node)> _modules;
+    private readonly HashSet<string> _folded;
 
     /// <param name="path">What errors call the graph.</param>
     /// <param name="model">It.</param>
@@ -28,7 +29,13 @@ public sealed partial class AdapterGraph
     {
         _path = path;
         _model = model;
-        _modules = Scan();
+        _modules = Scan(model);
+        _folded = Folded(model);
+        foreach ((string module, (AdaptableModule Module, int Node) found) in _folded.Count > 0 ? Scan(Unfold(model, _folded)) : [])
+        {
+            _modules.TryAdd(module, found);
+        }
+
         Modules = _modules.ToDictionary(pair => pair.Key, pair => pair.Value.Module, StringComparer.Ordinal);
     }
 
@@ -112,13 +119,13 @@ public sealed partial class AdapterGraph
             : module;
     }
 
-    private Dictionary<string, (AdaptableModule Module, int Node)> Scan()
+    private static Dictionary<string, (AdaptableModule Module, int Node)> Scan(ModelProto model)
     {
-        Dictionary<string, TensorProto> initializers = _model.Graph.Initializer.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+        Dictionary<string, TensorProto> initializers = model.Graph.Initializer.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
         Dictionary<string, (AdaptableModule Module, int Node)> modules = new(StringComparer.Ordinal);
-        for (int i = 0; i < _model.Graph.Node.Count; i++)
+        for (int i = 0; i < model.Graph.Node.Count; i++)
         {
-            NodeProto node = _model.Graph.Node[i];
+            NodeProto node = model.Graph.Node[i];
             if (node.Domain == GraphBuilder.LongCatDomain && node.OpType == MixtureOperator)
             {
                 ScanExperts(node, i, initializers, modules);

@@ -35,6 +35,9 @@ internal sealed class CheckpointWeights(Checkpoint checkpoint, WeightPrecision p
     /// <summary>The same in float32 whatever the precision.</summary>
     public TensorSource Float32Projection(string name) => new PanelTensor(Float32(name));
 
+    /// <summary>The up or (with <paramref name="columns"/>) the down projection of a gated MLP by its channels, in the export's precision.</summary>
+    public TensorSource Channels(string name, bool columns) => new ChannelTensor(Matrix(name), columns);
+
     /// <summary>A norm's weight, a router's matrix or a bias: float32 whatever the precision.</summary>
     public TensorSource Float32(string name) => Tensor(name, ElementType.Float);
 

@@ -11,6 +11,9 @@ namespace LongCat.ML.Onnx;
 internal sealed record Emission(
     CheckpointWeights Weights, ExternalData Data, CacheType CacheType, bool Draft, Func<GraphBuilder, CheckpointWeights, ModelWriter> NewWriter)
 {
+    /// <summary>Whether the model's graph takes what sparse verification needs.</summary>
+    public bool SparseVerification { get; init; }
+
     /// <summary>The writer of a new graph of that name.</summary>
     public ModelWriter Writer(string graph) => NewWriter(new GraphBuilder(graph, Data), Weights);
 }

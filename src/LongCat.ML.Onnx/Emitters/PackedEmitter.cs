@@ -49,13 +49,8 @@ internal abstract class PackedEmitter(ModelConfig config) : ModelEmitter
     protected Value EmitFloatNorm(ModelWriter writer, string weight, Value x, string output) => writer.Graph.RmsNorm(x, writer.Vector(weight), config.RmsNormEps, output);
 
     /// <returns><c>residual + down(silu(gate(x)) * up(x))</c>.</returns>
-    protected static Value EmitMlp(ModelWriter writer, string prefix, LinearInput x, Value residual, string name, bool bias = false)
-    {
-        Value gate = writer.Linear(x, $"{prefix}.gate_proj", $"{name}.gate", bias);
-        Value up = writer.Linear(x, $"{prefix}.up_proj", $"{name}.up", bias);
-        LinearInput inner = writer.SiluMul(gate, up, $"{name}.inner");
-        return writer.Linear(inner, $"{prefix}.down_proj", $"{name}.output", bias, residual);
-    }
+    protected static Value EmitMlp(ModelWriter writer, string prefix, LinearInput x, Value residual, string name, bool bias = false) =>
+        writer.GatedMlp(x, prefix, residual, name, bias);
 
     /// <summary>The hidden state after the final norm for every token, <c>logits</c> for the rows asked for.</summary>
     protected void EmitHead(ModelWriter writer, Value h, string norm, Value logitsIndex, string hiddenOutput)

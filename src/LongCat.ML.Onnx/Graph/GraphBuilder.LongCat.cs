@@ -112,20 +112,34 @@ internal sealed partial class GraphBuilder
         return (new Value(output), new Value(cacheOutput));
     }
 
+    /// <summary>The up and the down projection of a gated MLP, whose sparse rows leave out the channels that their gates close.</summary>
+    public Value SparseGatedMlp(SparseGatedMlpInputs inputs, (long Hidden, long Intermediate) sizes, string output) =>
+        Single(
+            LongCatDomain,
+            "SparseGatedMlp",
+            [
+                inputs.X, inputs.Activation, inputs.Up, inputs.Down, inputs.UpChannels, inputs.DownChannels, inputs.UpBias, inputs.DownBias, inputs.Residual, inputs.Rows,
+                inputs.Threshold,
+            ],
+            output,
+            NodeAttribute.Int("hidden_size", sizes.Hidden),
+            NodeAttribute.Int("intermediate_size", sizes.Intermediate));
+
     /// <summary>The experts' stacks lie as in the checkpoint, or all three in panels, which the node then says.</summary>
     /// <param name="inputs">The inputs.</param>
     /// <param name="attributes">The attributes.</param>
+    /// <param name="sparse">What it is told about sparse rows, or null.</param>
     /// <param name="output">The output's name.</param>
     /// <param name="probes">Names for the chosen experts and what each made inside, or none.</param>
-    public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, string output, params ReadOnlySpan<string> probes)
+    public Value ExpertMixture(ExpertMixtureInputs inputs, ExpertMixtureAttributes attributes, SparseExperts? sparse, string output, params ReadOnlySpan<string> probes)
     {
         Node(
             LongCatDomain,
             "ExpertMixture",
-            [inputs.X, inputs.Router, inputs.CorrectionBias, inputs.Gate, inputs.Up, inputs.Down],
+            [inputs.X, inputs.Router, inputs.CorrectionBias, inputs.Gate, inputs.Up, inputs.Down, .. Skipping(sparse, before: 6)],
             [output, .. probes],
             [
-                .. Routing(attributes),
+                .. Routing(attributes, sparse),
                 .. _panels.TryGetValue(inputs.Gate.Name, out PanelTensor? panels)
                     ? [NodeAttribute.Int("layout", 1), NodeAttribute.Int("intermediate_size", panels.OutFeatures)]
                     : Array.Empty<AttributeProto>(),
@@ -143,7 +157,14 @@ internal sealed partial class GraphBuilder
             NodeAttribute.Int("local_blocks", streaming.LocalBlocks),
         ];
 
-    private static AttributeProto[] Routing(ExpertMixtureAttributes attributes) =>
+    /// <summary>The inputs behind an ExpertMixture's other inputs, of which it has <paramref name="before"/>.</summary>
+    private static Value[] Skipping(SparseExperts? sparse, int before)
+    {
+        const int First = 22;
+        return sparse is null ? [] : [.. Enumerable.Repeat(Value.None, First - before), sparse.Rows, sparse.Most, sparse.Betas];
+    }
+
+    private static AttributeProto[] Routing(ExpertMixtureAttributes attributes, SparseExperts? sparse) =>
     [
         NodeAttribute.Int("top_k", attributes.TopK),
         NodeAttribute.Int("num_experts", attributes.Experts),
@@ -151,5 +172,6 @@ internal sealed partial class GraphBuilder
         NodeAttribute.Float("routed_scaling_factor", attributes.RoutedScalingFactor),
         NodeAttribute.Int("normalize", attributes.Normalize ? 1 : 0),
         NodeAttribute.String("zero_expert_type", attributes.ZeroExpertType),
+        .. sparse is null ? Array.Empty<AttributeProto>() : [NodeAttribute.Int("sparse_layer", sparse.Layer)],
     ];
 }

@@ -15,9 +15,11 @@ internal sealed partial class GraphBuilder
     /// <summary><c>silu(gate) * up</c>; QuickGelu is x * sigmoid(alpha x), so alpha 1 is SiLU.</summary>
     public Value SiluMul(Value gate, Value up, string output)
     {
-        Value activated = Single(MicrosoftDomain, "QuickGelu", [gate], output + ".silu", NodeAttribute.Float("alpha", 1));
+        Value activated = Silu(gate, output + ".silu");
         return Single(OnnxDomain, "Mul", [activated, up], output);
     }
+
+    public Value Silu(Value gate, string output) => Single(MicrosoftDomain, "QuickGelu", [gate], output, NodeAttribute.Float("alpha", 1));
 
     public Value Add(Value left, Value right, string output) => Single(OnnxDomain, "Add", [left, right], output);
 

@@ -82,17 +82,18 @@ internal sealed partial class GraphBuilder
         (long Hidden, long Intermediate) sizes,
         W4A8Format format,
         ExpertMixtureAttributes attributes,
+        SparseExperts? sparse,
         string output) =>
         Single(
             LongCatDomain,
             "ExpertMixture",
             [
                 x, selection.Router, selection.CorrectionBias, experts.Gate.Packed, experts.Up.Packed, experts.Down.Packed,
-                experts.Gate.Scale, experts.Up.Scale, experts.Down.Scale,
+                experts.Gate.Scale, experts.Up.Scale, experts.Down.Scale, .. Skipping(sparse, before: 9),
             ],
             output,
             [
-                .. Routing(attributes),
+                .. Routing(attributes, sparse),
                 NodeAttribute.Int("layout", 2),
                 NodeAttribute.Int("hidden_size", sizes.Hidden),
                 NodeAttribute.Int("intermediate_size", sizes.Intermediate),

@@ -26,6 +26,8 @@ internal sealed class FloatWriter(GraphBuilder graph, CheckpointWeights weights,
         }
     }
 
+    protected override bool SkipsChannels => true;
+
     protected override LinearInput WriteNorm(SiteTrace site, Value weight, Value x, double epsilon) => new(site, Graph.RmsNorm(x, weight, epsilon, site.Name));
 
     protected override LinearInput WriteSiluMul(SiteTrace site, Value gate, Value up) => new(site, Graph.SiluMul(gate, up, site.Name));

@@ -11,10 +11,17 @@ namespace LongCat.ML.Onnx;
 internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weights)
 {
     private readonly List<SiteTrace> _sites = [];
+    private int _sparseMixtures;
 
     public GraphBuilder Graph { get; } = graph;
 
     public CheckpointWeights Weights { get; } = weights;
+
+    /// <summary>What the graph is told about sparse rows; null where it is not written for sparse verification.</summary>
+    public SparseInputs? Sparse { get; set; }
+
+    /// <summary>How many MLPs leave out channels of sparse rows.</summary>
+    public int SparseMlps { get; private set; }
 
     /// <summary>The sites so far, in the graph's order.</summary>
     public IReadOnlyList<SiteTrace> Sites => _sites;
@@ -34,6 +41,36 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
         string weight = $"{module}.weight";
         x.Site.ReadBy(weight, Weights.Columns(weight));
         return WriteLinear(x, weight, bias ? Vector($"{module}.bias") : null, residual, output);
+    }
+
+    /// <returns><c>residual + down(silu(gate(x)) · up(x))</c> of the module's <c>gate_proj</c>, <c>up_proj</c> and <c>down_proj</c>.</returns>
+    public Value GatedMlp(LinearInput x, string module, Value residual, string name, bool bias)
+    {
+        string up = $"{module}.up_proj", down = $"{module}.down_proj";
+        Value gate = Linear(x, $"{module}.gate_proj", $"{name}.gate", bias);
+        if (Sparse is not { } sparse || !SkipsChannels)
+        {
+            LinearInput inner = SiluMul(gate, Linear(x, up, $"{name}.up", bias), $"{name}.inner");
+            return Linear(inner, down, $"{name}.output", bias, residual);
+        }
+
+        // The same sites as above: who reads what is asked of the float form alone.
+        x.Site.ReadBy($"{up}.weight", Weights.Columns($"{up}.weight"));
+        Open(new SiteTrace($"{name}.inner")).ReadBy($"{down}.weight", Weights.Columns($"{down}.weight"));
+        SparseMlps++;
+        SparseGatedMlpInputs inputs = new(
+            x.Value,
+            Graph.Silu(gate, $"{name}.activation"),
+            Projection($"{up}.weight"),
+            Projection($"{down}.weight"),
+            Graph.Weight($"{up}.weight.channels", Weights.Channels($"{up}.weight", columns: false)),
+            Graph.Weight($"{down}.weight.channels", Weights.Channels($"{down}.weight", columns: true)),
+            bias ? Vector($"{up}.bias") : Value.None,
+            bias ? Vector($"{down}.bias") : Value.None,
+            residual,
+            sparse.Rows,
+            sparse.Threshold);
+        return Graph.SparseGatedMlp(inputs, (Weights.Columns($"{up}.weight"), Weights.Columns($"{down}.weight")), $"{name}.output");
     }
 
     /// <summary>A linear layer of an indexer, whose result decides choices: never in integers, in the export's own float precision or in float32.</summary>
@@ -108,6 +145,12 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
     /// <summary>The site of what one expert made inside.</summary>
     protected static string InnerOf(SiteTrace input, int expert) => $"{InnerOf(input)}.{expert}";
 
+    /// <summary>Whether the MLPs of a graph for sparse verification leave out channels: whether an operator does over these numbers.</summary>
+    protected virtual bool SkipsChannels => false;
+
+    /// <summary>What the next mixture is told about sparse rows, or null.</summary>
+    protected SparseExperts? NextSparseExperts() => Sparse is { } sparse && sparse.ExpertBetas != Value.None ? new(sparse.Rows, sparse.Experts, sparse.ExpertBetas, _sparseMixtures++) : null;
+
     protected abstract LinearInput WriteNorm(SiteTrace site, Value weight, Value x, double epsilon);
 
     protected abstract LinearInput WriteSiluMul(SiteTrace site, Value gate, Value up);
@@ -127,8 +170,8 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
             Stack(tensors.Up),
             Stack(tensors.Down));
         return probes
-            ? Graph.ExpertMixture(inputs, attributes, name, SelectedOf(x.Site), InnerOf(x.Site))
-            : Graph.ExpertMixture(inputs, attributes, name);
+            ? Graph.ExpertMixture(inputs, attributes, NextSparseExperts(), name, SelectedOf(x.Site), InnerOf(x.Site))
+            : Graph.ExpertMixture(inputs, attributes, NextSparseExperts(), name);
 
         Value Stack(ExpertStack stack) => Graph.Weight(stack.Name, Weights.ProjectionStack(stack.Name, stack.Parts));
     }

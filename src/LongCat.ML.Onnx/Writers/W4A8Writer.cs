@@ -55,6 +55,7 @@ internal sealed class W4A8Writer(GraphBuilder graph, CheckpointWeights weights, 
             (Weights.Columns(tensors.Gate.Parts[0]), Weights.Columns(tensors.Down.Parts[0])),
             plan.Format,
             attributes,
+            NextSparseExperts(),
             name);
 
         W4A8Stack Stack(ExpertStack stack, Func<SiteTrace, int, string> site) => plan.Stack(Graph, stack, expert => site(x.Site, expert));

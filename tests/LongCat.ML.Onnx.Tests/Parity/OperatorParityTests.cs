@@ -119,7 +119,7 @@ public sealed class OperatorParityTests(ITestOutputHelper output)
                     graph.Weight("up", new ComputedTensor("up", up, experts, 1, width)),
                     graph.Weight("down", new ComputedTensor("down", down, experts, width, 1)));
                 ExpertMixtureAttributes attributes = new(top, experts, zero, parameters.GetProperty("routed_scaling_factor").GetDouble());
-                graph.Output(graph.ExpertMixture(inputs, attributes, "y"), ElementType.Float, "T", width);
+                graph.Output(graph.ExpertMixture(inputs, attributes, null, "y"), ElementType.Float, "T", width);
             },
             options);
 
