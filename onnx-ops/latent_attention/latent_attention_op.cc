@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "../attention_pattern/attention_pattern.h"
+#include "../sparse_blocks/sparse_blocks_ports.h"
 
 namespace longcat::ops {
 
@@ -18,6 +19,7 @@ LatentAttentionOp::LatentAttentionOp(const Attributes& attributes) : path_(Selec
     attributes_.softmax_scale = attributes.Number("softmax_scale");
     attributes_.rope_multiplier = attributes.Number("rope_multiplier");
     attributes_.streaming = ReadPattern(attributes);
+    attention_ = attributes.Integer("attention", -1);
 }
 
 void LatentAttentionOp::Compute(Context& context) const {
@@ -70,6 +72,8 @@ void LatentAttentionOp::Compute(Context& context) const {
     if (p.cache != cache.data()) {
         std::memcpy(p.cache, cache.data(), static_cast<size_t>(p.pages * p.page_size * line_bytes));
     }
+    p.sparse = ReadSparseBlocks(
+        context, {13, 2, attention_, p.tokens, p.sequences, p.pages, p.page_size, p.block_table_width, 1, width});
     Check(LatentAttention(path_, p, context.Scratch(LatentAttentionWorkspace(p)), context.Threads()));
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "../attention_pattern/attention_pattern.h"
+#include "../sparse_blocks/sparse_blocks_ports.h"
 
 namespace longcat::ops {
 
@@ -33,6 +34,7 @@ PagedAttentionOp::PagedAttentionOp(const Attributes& attributes) : path_(SelectP
              attributes_.head_dim);
     }
     attributes_.streaming = ReadPattern(attributes);
+    attention_ = attributes.Integer("attention", -1);
     if (attributes_.window > 0 && attributes_.streaming.block_size > 0) {
         Fail("attribute window is %d with pattern 'streaming', expected pattern 'full' or no window", attributes_.window);
     }
@@ -80,6 +82,8 @@ void PagedAttentionOp::Compute(Context& context) const {
     if (p.cache != cache.data()) {
         std::memcpy(p.cache, cache.data(), static_cast<size_t>(p.pages * p.page_size * line_bytes));
     }
+    p.sparse = ReadSparseBlocks(
+        context, {11, 2, attention_, p.tokens, p.sequences, p.pages, p.page_size, p.block_table_width, p.num_kv_heads, keys});
     Check(PagedAttention(path_, p, context.Scratch(PagedAttentionWorkspace(p)), context.Threads()));
 }
 

@@ -17,6 +17,7 @@ class PagedAttentionOp {
   private:
     CpuPath path_;
     PagedAttentionArguments attributes_;  // only what attributes hold
+    int64_t attention_;                   // which one it is to sparse rows; -1: none
 };
 
 template <ONNXTensorElementDataType Cache>
@@ -32,8 +33,16 @@ class PagedAttentionOpOf : public PagedAttentionOp {
                                        {"query_start", kInt32},
                                        {"context_length", kInt32},
                                        {"block_table", kInt32},
-                                       {"cache", Cache}};
-    static constexpr Port kOutputs[] = {{"output", kFloat}, {"cache_out", Cache}};
+                                       {"cache", Cache},
+                                       {"sparse_rows", kUInt8, INPUT_OUTPUT_OPTIONAL},
+                                       {"sparse_attention", kInt32, INPUT_OUTPUT_OPTIONAL},
+                                       {"sparse_anchors", kUInt8, INPUT_OUTPUT_OPTIONAL},
+                                       {"block_means", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"blocks", kInt32, INPUT_OUTPUT_OPTIONAL}};
+    static constexpr Port kOutputs[] = {{"output", kFloat},
+                                        {"cache_out", Cache},
+                                        {"block_means_out", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                        {"blocks_out", kInt32, INPUT_OUTPUT_OPTIONAL}};
     using PagedAttentionOp::PagedAttentionOp;
 };
 

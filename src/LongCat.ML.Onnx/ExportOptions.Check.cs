@@ -42,6 +42,11 @@ public sealed partial record ExportOptions
             throw Wrong(nameof(Probes), Probes, $"{nameof(Probes)} are those of a float32 export with the longcat operators, not of {Precision ?? WeightPrecision.F32} with {Operators} operators");
         }
 
+        if (SparseVerification && Probes)
+        {
+            throw Wrong(nameof(SparseVerification), SparseVerification, $"{nameof(SparseVerification)} does not go with {nameof(Probes)}: calibration sees the model with all of its context");
+        }
+
         if (Precision != WeightPrecision.W4A8 && (Quantization is not null || Statistics is not null))
         {
             string option = Quantization is not null ? nameof(Quantization) : nameof(Statistics);
@@ -64,6 +69,11 @@ public sealed partial record ExportOptions
         if (CacheType != CacheType.Float32)
         {
             throw Wrong(nameof(CacheType), CacheType, "an export with standard operators has float32 caches");
+        }
+
+        if (SparseVerification)
+        {
+            throw Wrong(nameof(SparseVerification), SparseVerification, "sparse verification goes with the longcat operators (--ops longcat), which skip what is left out");
         }
     }
 

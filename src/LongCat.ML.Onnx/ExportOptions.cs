@@ -34,6 +34,12 @@ public sealed partial record ExportOptions
     public CacheType CacheType { get; init; } = CacheType.Float32;
 
     /// <summary>
+    /// Whether model.onnx takes what sparse verification needs (arXiv 2512.21911): inputs that say which rows of a step may be computed with a part of the context, of the channels and of
+    /// the experts, and the means of the caches' blocks (docs/design.md section 3). Rows that are not marked so have the bits of an export without it. False by default; with the longcat operators only.
+    /// </summary>
+    public bool SparseVerification { get; init; }
+
+    /// <summary>
     /// The folder of a LoRA adapter, as PEFT or LongCat.ML saves it, that is merged into the weights on the way: the export is that of the merged model. Null (the default) exports the
     /// checkpoint as it is. An adapter that is still annealing, or that does not fit the checkpoint, is refused.
     /// </summary>

@@ -61,7 +61,7 @@ public static class OnnxExporter
             AdapterInputs = adapted.ToHashSet(StringComparer.Ordinal),
         };
         ExternalData data = new(ModelManifest.DataFileName);
-        EmittedModel emitted = emitter.Emit(new Emission(weights, data, options.CacheType, draft, (graph, tensors) => new FloatWriter(graph, tensors, options.Probes)));
+        EmittedModel emitted = emitter.Emit(new Emission(weights, data, options.CacheType, draft, (graph, tensors) => new FloatWriter(graph, tensors, options.Probes)) { SparseVerification = options.SparseVerification });
         using W4A8Plan? plan = precision == WeightPrecision.W4A8
             ? new W4A8Plan((options.Quantization ?? new QuantizationOptions()).Resolve(), options.Statistics, [.. emitted.Sites, .. emitted.DraftSites], weights, cancellationToken)
             : null;
@@ -69,7 +69,7 @@ public static class OnnxExporter
         {
             // The float form has said what every linear layer reads; nothing of it is written.
             data = new ExternalData(ModelManifest.DataFileName);
-            emitted = emitter.Emit(new Emission(plan.Weights, data, options.CacheType, draft, (graph, tensors) => new W4A8Writer(graph, tensors, plan)));
+            emitted = emitter.Emit(new Emission(plan.Weights, data, options.CacheType, draft, (graph, tensors) => new W4A8Writer(graph, tensors, plan)) { SparseVerification = options.SparseVerification });
         }
 
         // Everything that can be refused is, before the weights are written.
@@ -128,6 +128,7 @@ public static class OnnxExporter
             DraftCaches = emitted.DraftCaches,
             CacheType = options.CacheType,
             Streaming = options.Operators == OperatorSet.LongCat ? config.Streaming : null,
+            SparseVerification = emitted.SparseVerification,
             Files = files,
         };
         manifest.Write(output.Path);

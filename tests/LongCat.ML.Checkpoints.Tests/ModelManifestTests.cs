@@ -44,6 +44,48 @@ public sealed class ModelManifestTests : IDisposable
         Assert.Contains("streaming is present; expected none in an export with standard operators", refused.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Inputs_for_sparse_verification_are_read_back()
+    {
+        SparseVerificationLayout sparse = new() { MeanWidths = [.. Sample().Caches.Select((_, i) => i == 1 ? 0 : 48)], MoeLayers = 3, TopK = 4 };
+        (Sample() with { SparseVerification = sparse }).Write(Folder());
+        SparseVerificationLayout? read = ModelManifest.Read(Folder()).SparseVerification;
+        Assert.Equal(sparse, read);
+        Assert.Equal(sparse.GetHashCode(), read!.GetHashCode());
+        Assert.Equal(Sample().Caches.Count, read.Attentions);
+        Assert.Equal(4 * 48 * (Sample().Caches.Count - 1), read.MeanBytesPerPage);
+        Assert.NotEqual(sparse, sparse with { TopK = 5 });
+        Sample().Write(Folder());
+        Assert.Null(ModelManifest.Read(Folder()).SparseVerification);
+    }
+
+    [Theory]
+    [InlineData(0, 0, 0, "sparse_verification.attentions is 0; expected 1 to")]
+    [InlineData(99, 0, 0, "sparse_verification.attentions is 99; expected 1 to")]
+    [InlineData(1, -1, 0, "sparse_verification.moe_layers is -1; expected 0 or more")]
+    [InlineData(1, 2, 1, "sparse_verification.topk is 1; expected at least 2")]
+    [InlineData(1, 0, 2, "sparse_verification.topk is 2; expected 0 without mixtures")]
+    public void Bad_inputs_for_sparse_verification_are_refused(int attentions, int layers, int top, string message)
+    {
+        SparseVerificationLayout sparse = new() { MeanWidths = [.. Enumerable.Repeat(8, attentions)], MoeLayers = layers, TopK = top };
+        CheckpointException refused = Assert.Throws<CheckpointException>(() => (Sample() with { SparseVerification = sparse }).Write(Folder()));
+        Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"attentions\": 2", "\"attentions\": 3", "sparse_verification.attentions is 3; expected 2, the number of mean_widths")]
+    [InlineData("\"attentions\": 2", "\"attention\": 2", "unknown key sparse_verification.attention;")]
+    [InlineData("\"topk\": 0", "\"topk\": \"0\"", "sparse_verification.topk is \"0\"; expected a whole number of 32 bits")]
+    [InlineData("\"mean_widths\": [", "\"mean_widths\": [-5,", "expected 3, the number of mean_widths")]
+    public void An_edited_record_of_sparse_verification_is_refused(string text, string other, string message)
+    {
+        (Sample() with { SparseVerification = new SparseVerificationLayout { MeanWidths = [8, 8] } }).Write(Folder());
+        string path = Path.Combine(Folder(), ModelManifest.FileName), manifest = File.ReadAllText(path);
+        Assert.Contains(text, manifest, StringComparison.Ordinal);
+        File.WriteAllText(path, manifest.Replace(text, other, StringComparison.Ordinal));
+        Assert.Contains(message, Assert.Throws<CheckpointException>(() => ModelManifest.Read(Folder())).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(CacheType.Float32, "float32", 4)]
     [InlineData(CacheType.BFloat16, "bfloat16", 2)]

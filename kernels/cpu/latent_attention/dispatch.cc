@@ -96,7 +96,11 @@ Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* wo
     if (Status status = CheckSelected(p); !status.ok()) {
         return status;
     }
+    if (Status status = CheckSparseBlocks(p.sparse, StepOf(p), 1, p.streaming.block_size > 0 || p.selected != nullptr); !status.ok()) {
+        return status;
+    }
     if (p.tokens == 0) {
+        TakeNone(p.sparse, p.sequences);
         return {};
     }
     if (Status status = CheckWrittenPages(StepOf(p), workspace); !status.ok()) {

@@ -2,6 +2,7 @@
 
 #include "../common/int8_row.h"
 #include "../common/numbers.h"
+#include "../common/sparse_blocks.h"
 #include "../common/streaming.h"
 #include "longcat/latent_attention.h"
 
@@ -16,6 +17,9 @@ size_t LatentAttentionScratch(const LatentAttentionArguments& arguments);  // of
 
 // Norms, rotates and stores the line of token t of sequence s. Shared by all paths, so that they fill the cache alike.
 void StoreLine(const LatentAttentionArguments& arguments, int64_t sequence, int64_t token);
+
+// The mean of the lines of a sequence's page, all of whose slots are written.
+void StoreMean(const LatentAttentionArguments& arguments, int64_t sequence, int64_t column);
 
 // cosine[i], sine[i] for i < rope / 2, rope_multiplier included.
 void Rotation(const LatentAttentionArguments& arguments, int64_t position, float* cosine, float* sine);

@@ -61,8 +61,12 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
         int64_t own = LocalBegin(p.streaming, p.position_ids[t]);
         const int32_t* row = p.selected == nullptr ? nullptr : p.selected + t * p.selected_width;
         const int32_t* row_end = row == nullptr ? nullptr : row + SelectedKeys(p, t);
+        const int32_t* set = IsSparse(p, s) ? p.sparse.blocks + s * p.sparse.words : nullptr;
         auto sees = [&](int64_t j) {
             int64_t position = position_of(j);
+            if (set != nullptr && !Sees(set, position / p.sparse.block_size)) {
+                return false;
+            }
             if (row != nullptr) {
                 return std::binary_search(row, row_end, static_cast<int32_t>(position));
             }
@@ -98,6 +102,63 @@ void AttendHead(const LatentAttentionArguments& p, int64_t s, int head) {
     }
 }
 
+// The scores of a sequence's candidates.
+std::vector<float> ScoreBlocks(const LatentAttentionArguments& p, int64_t s) {
+    BlockRanges ranges = RangesOf(p.sparse, StepOf(p), s);
+    int64_t token = p.query_start[s], pages = p.sparse.block_size / p.page_size, width = int64_t{p.rank} + p.rope;
+    Weights kv_b = KeysAndValuesOf(p, token);
+    std::vector<double> scores(static_cast<size_t>(ranges.Candidates())), folded(static_cast<size_t>(width));
+    std::vector<float> query(static_cast<size_t>(p.nope + p.rope));
+    float cosine[kMostRope / 2], sine[kMostRope / 2];
+    Rotation(p, p.position_ids[token], cosine, sine);
+    for (int64_t h = 0; h < p.num_heads; h++) {
+        const float* source = p.query + (token * p.num_heads + h) * (p.nope + p.rope);
+        for (size_t i = 0; i < query.size(); i++) {
+            query[i] = source[i] * p.query_scale;
+        }
+        RotatePairs(query.data() + p.nope, p.rope, cosine, sine);
+        for (int r = 0; r < p.rank; r++) {
+            folded[static_cast<size_t>(r)] = 0;
+            for (int i = 0; i < p.nope; i++) {
+                folded[static_cast<size_t>(r)] += static_cast<double>(query[static_cast<size_t>(i)]) * WeightAt(kv_b, (h * (p.nope + p.v) + i) * p.rank + r);
+            }
+        }
+        for (int i = 0; i < p.rope; i++) {
+            folded[static_cast<size_t>(p.rank + i)] = query[static_cast<size_t>(p.nope + i)];
+        }
+        for (int64_t b = ranges.sinks; b < ranges.local; b++) {
+            double sum = 0;
+            for (int64_t column = b * pages; column < (b + 1) * pages; column++) {
+                int64_t page = p.block_table[s * p.block_table_width + column];
+                for (int64_t i = 0; i < width; i++) {
+                    sum += folded[static_cast<size_t>(i)] * p.sparse.means[page * width + i];
+                }
+            }
+            scores[static_cast<size_t>(b - ranges.sinks)] += sum > 0 ? sum : 0;
+        }
+    }
+    return {scores.begin(), scores.end()};
+}
+
+// The means of the pages that were filled, and the sets of all sequences.
+void PrepareSparse(const LatentAttentionArguments& p) {
+    PagedStep step = StepOf(p);
+    for (int64_t s = 0; s < p.sequences; s++) {
+        for (int64_t t = p.query_start[s]; t < p.query_start[s + 1]; t++) {
+            if ((p.position_ids[t] + 1) % p.page_size == 0) {
+                StoreMean(p, s, p.position_ids[t] / p.page_size);
+            }
+        }
+        if (!IsSparse(p, s)) {
+            TakeAllOrNone(p.sparse, step, s, 1);
+        } else if (p.sparse.choose) {
+            SelectBlocks(p.sparse, step, s, 1, ScoreBlocks(p, s).data());
+        } else {
+            TakeBlocks(p.sparse, step, s, 1);
+        }
+    }
+}
+
 }  // namespace
 
 void LatentAttentionReference(const LatentAttentionArguments& p, const ParallelFor& parallel) {
@@ -105,6 +166,9 @@ void LatentAttentionReference(const LatentAttentionArguments& p, const ParallelF
         for (int64_t t = p.query_start[s]; t < p.query_start[s + 1]; t++) {
             StoreLine(p, s, t);
         }
+    }
+    if (p.sparse.means != nullptr) {
+        PrepareSparse(p);
     }
     For(parallel, static_cast<size_t>(p.sequences * p.num_heads), [&](size_t index) {
         int64_t s = static_cast<int64_t>(index) / p.num_heads;

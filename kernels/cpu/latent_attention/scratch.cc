@@ -41,6 +41,13 @@ LatentAttentionPlan PlanLatentAttention(const LatentAttentionArguments& p) {
     plan.partial = place(lines * plan.splits * p.rank * 4);
     plan.state = place(lines * plan.splits * 2 * 4);
     plan.first_task = place((plan.chunk + 1) * 8);
+    if (SparseSequences(p) > 0) {
+        plan.columns = CeilDivide(longest, p.page_size);
+        plan.candidates = p.sparse.choose ? CeilDivide(longest, p.sparse.block_size) : 0;
+        plan.removed = place(p.sequences * 8);
+        plan.tables = place(p.sequences * plan.columns * 4);
+        plan.scores = place(p.sequences * plan.candidates * 4);
+    }
     plan.bytes = at;
     return plan;
 }

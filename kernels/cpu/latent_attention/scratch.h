@@ -14,7 +14,9 @@ int64_t SplitLength(int64_t visible);
 struct LatentAttentionPlan {
     int64_t chunk;                                              // tokens worked on at a time
     int64_t splits;                                             // the most splits of any token
-    size_t rotation, query, partial, state, first_task, bytes;  // offsets into the scratch memory, and its size
+    int64_t columns, candidates;                                // of a compact block table, of a sequence's blocks with scores
+    size_t rotation, query, partial, state, first_task;         // offsets into the scratch memory
+    size_t removed, tables, scores, bytes;                      // with sparse rows: [sequences], [sequences, columns], [sequences, candidates]; its size
 };
 
 LatentAttentionPlan PlanLatentAttention(const LatentAttentionArguments& arguments);

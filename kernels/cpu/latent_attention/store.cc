@@ -54,4 +54,33 @@ void StoreLine(const LatentAttentionArguments& p, int64_t sequence, int64_t toke
     }
 }
 
+void StoreMean(const LatentAttentionArguments& p, int64_t sequence, int64_t column) {
+    int64_t page = p.block_table[sequence * p.block_table_width + column], width = int64_t{p.rank} + p.rope;
+    float* mean = p.sparse.means + page * width;
+    std::memset(mean, 0, static_cast<size_t>(width) * sizeof(float));
+    for (int64_t j = 0; j < p.page_size; j++) {
+        const char* line = static_cast<const char*>(p.cache) + (page * p.page_size + j) * LineBytes(p);
+        if (p.cache_type == CacheType::kFloat32) {
+            const float* numbers = reinterpret_cast<const float*>(line);
+            for (int64_t i = 0; i < width; i++) {
+                mean[i] += numbers[i];
+            }
+        } else if (p.cache_type == CacheType::kInt8) {
+            const int8_t* numbers = reinterpret_cast<const int8_t*>(line);
+            LineScales scales = ScalesOf(p, line);
+            for (int64_t i = 0; i < width; i++) {
+                mean[i] += static_cast<float>(numbers[i]) * (i < p.rank ? scales.latent : scales.key);
+            }
+        } else {
+            const uint16_t* numbers = reinterpret_cast<const uint16_t*>(line);
+            for (int64_t i = 0; i < width; i++) {
+                mean[i] += WidenBFloat16(numbers[i]);
+            }
+        }
+    }
+    for (int64_t i = 0; i < width; i++) {
+        mean[i] /= static_cast<float>(p.page_size);
+    }
+}
+
 }  // namespace longcat

@@ -14,6 +14,8 @@ constexpr int kKeyBlock = 64;   // keys between two updates of the running maxim
 constexpr int kHeadGroup = 16;  // heads of one task: a line of the cache serves them all
 constexpr int kFewHeads = 4;    // … where there would be too few tasks
 constexpr int64_t kTokenBlock = 16;
+constexpr int64_t kScoreBlocks = 32;  // blocks of one task that scores them
+constexpr int64_t kScorePages = 64;   // pages whose means are multiplied at once
 
 class LatentAttentionRun {
   public:
@@ -25,6 +27,11 @@ class LatentAttentionRun {
         partial_ = reinterpret_cast<float*>(memory + plan_.partial);
         state_ = reinterpret_cast<float*>(memory + plan_.state);
         first_task_ = reinterpret_cast<int64_t*>(memory + plan_.first_task);
+        if (SparseSequences(p) > 0) {
+            removed_ = reinterpret_cast<int64_t*>(memory + plan_.removed);
+            tables_ = reinterpret_cast<int32_t*>(memory + plan_.tables);
+            scores_ = reinterpret_cast<float*>(memory + plan_.scores);
+        }
     }
 
     void Run() {
@@ -32,9 +39,15 @@ class LatentAttentionRun {
             int64_t t = static_cast<int64_t>(index);
             StoreLine(p, SequenceOf(t), t);
         });
+        if (p.sparse.means != nullptr) {
+            StoreMeans();
+        }
         for (begin_ = 0; begin_ < p.tokens; begin_ += plan_.chunk) {
             count_ = Smaller(plan_.chunk, p.tokens - begin_);
             Fold();
+            if (removed_ != nullptr) {
+                Choose();
+            }
             Attend();
             Merge();
         }
@@ -62,7 +75,18 @@ class LatentAttentionRun {
         return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2;
     }
     int64_t Visible(int64_t token) const {
-        return p.selected == nullptr ? VisibleKeys(p.streaming, p.position_ids[begin_ + token]) : SelectedKeys(p, begin_ + token);
+        if (p.selected != nullptr) {
+            return SelectedKeys(p, begin_ + token);
+        }
+        int64_t removed = removed_ == nullptr ? 0 : removed_[SequenceOf(begin_ + token)];
+        return VisibleKeys(p.streaming, p.position_ids[begin_ + token] - removed);
+    }
+    // The line of the cache that holds a token of a sequence: its position, or how many come before it of those that sparse rows see.
+    int64_t Line(int64_t sequence, int64_t position) const {
+        if (removed_ == nullptr || removed_[sequence] == 0) {
+            return LineOf(p, sequence, position);
+        }
+        return int64_t{tables_[sequence * plan_.columns + position / p.page_size]} * p.page_size + position % p.page_size;
     }
     int64_t Splits(int64_t token) const { return CeilDivide(Visible(token), SplitLength(Visible(token))); }
 
@@ -136,6 +160,79 @@ class LatentAttentionRun {
         }
     }
 
+    void StoreMeans() {
+        For(Unless(p.tokens * width_ < kInlineWork / 20, parallel_), static_cast<size_t>(p.tokens), [&](size_t index) {
+            int64_t t = static_cast<int64_t>(index);
+            if ((p.position_ids[t] + 1) % p.page_size == 0) {
+                StoreMean(p, SequenceOf(t), p.position_ids[t] / p.page_size);
+            }
+        });
+        for (int64_t s = 0; s < p.sequences; s++) {
+            if (removed_ != nullptr) {
+                removed_[s] = 0;
+            }
+            if (!IsSparse(p, s)) {
+                TakeAllOrNone(p.sparse, StepOf(p), s, 1);
+            }
+        }
+    }
+
+    // Between stages 2 and 3: what the sequences see whose first row is one of these tokens, and sparse.
+    void Choose() {
+        PagedStep step = StepOf(p);
+        for (int64_t s = SequenceOf(begin_); s < p.sequences && p.query_start[s] < begin_ + count_; s++) {
+            if (p.query_start[s] < begin_ || !IsSparse(p, s)) {
+                continue;
+            }
+            if (p.sparse.choose) {
+                int64_t tasks = CeilDivide(RangesOf(p.sparse, step, s).Candidates(), kScoreBlocks);
+                For(Unless(tasks * kScoreBlocks * p.num_heads * width_ < kInlineWork, parallel_), static_cast<size_t>(tasks),
+                    [&](size_t index) { Score(s, static_cast<int64_t>(index) * kScoreBlocks); });
+                SelectBlocks(p.sparse, step, s, 1, scores_ + s * plan_.candidates);
+            } else {
+                TakeBlocks(p.sparse, step, s, 1);
+            }
+            removed_[s] = p.context_length[s] - CompactTable(p.sparse, step, s, 1, 0, tables_ + s * plan_.columns);
+        }
+    }
+
+    // The scores of a sequence's candidates from `from` on: the positive products of all heads' queries and the block's means, added up.
+    void Score(int64_t sequence, int64_t from) {
+        BlockRanges ranges = RangesOf(p.sparse, StepOf(p), sequence);
+        int64_t count = Smaller(kScoreBlocks, ranges.Candidates() - from), pages = p.sparse.block_size / p.page_size;
+        const int32_t* table = p.block_table + sequence * p.block_table_width + (ranges.sinks + from) * pages;
+        float* scores = scores_ + sequence * plan_.candidates + from;
+        for (int64_t b = 0; b < count; b++) {
+            scores[b] = 0;
+        }
+        for (int64_t h = 0; h < p.num_heads; h += kHeadGroup) {
+            int heads = static_cast<int>(Smaller(kHeadGroup, p.num_heads - h));
+            const float* query[kHeadGroup];
+            float sums[kHeadGroup][kScoreBlocks] = {}, products[kHeadGroup * kScorePages];
+            for (int x = 0; x < heads; x++) {
+                query[x] = Query(p.query_start[sequence] - begin_, h + x);
+            }
+            for (int64_t at = 0; at < count * pages; at += kScorePages) {
+                int number = static_cast<int>(Smaller(kScorePages, count * pages - at));
+                const float* means[kScorePages];
+                for (int x = 0; x < number; x++) {
+                    means[x] = p.sparse.means + table[at + x] * width_;
+                }
+                Dots(query, heads, means, number, width_, products, kScorePages);
+                for (int y = 0; y < heads; y++) {
+                    for (int x = 0; x < number; x++) {
+                        sums[y][(at + x) / pages] += products[y * kScorePages + x];
+                    }
+                }
+            }
+            for (int y = 0; y < heads; y++) {
+                for (int64_t b = 0; b < count; b++) {
+                    scores[b] += sums[y][b] > 0 ? sums[y][b] : 0;
+                }
+            }
+        }
+    }
+
     // Stage 3: a task is a token, a split of its keys and a group of heads.
     void Attend() {
         int64_t tasks = 0, keys = 0;
@@ -196,7 +293,7 @@ class LatentAttentionRun {
         auto find = [&](int64_t block, const C** lines) {
             for (int64_t j = block; j < Smaller(block + kKeyBlock, to); j++) {
                 int64_t position = selected != nullptr ? selected[j] : j < sink_end ? j : j + gap;
-                lines[j - block] = reinterpret_cast<const C*>(cache + LineOf(p, sequence, position) * line_bytes);
+                lines[j - block] = reinterpret_cast<const C*>(cache + Line(sequence, position) * line_bytes);
             }
         };
         find(from, lines_of[0]);
@@ -342,6 +439,9 @@ class LatentAttentionRun {
     int64_t begin_ = 0, count_ = 0;
     float *rotation_, *query_, *partial_, *state_;
     int64_t* first_task_;
+    int64_t* removed_ = nullptr;  // [sequences]: positions that sparse rows do not see; null: no sparse rows
+    int32_t* tables_ = nullptr;   // [sequences, columns]: the pages that they do
+    float* scores_ = nullptr;     // [sequences, candidates]
 };
 
 }  // namespace

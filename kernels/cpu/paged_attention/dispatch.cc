@@ -51,7 +51,11 @@ Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* work
     if (Status status = CheckStep(StepOf(p)); !status.ok()) {
         return status;
     }
+    if (Status status = CheckSparseBlocks(p.sparse, StepOf(p), p.num_kv_heads, p.window > 0 || p.streaming.block_size > 0); !status.ok()) {
+        return status;
+    }
     if (p.tokens == 0) {
+        TakeNone(p.sparse, p.sequences * p.num_kv_heads);
         return {};
     }
     if (Status status = CheckWrittenPages(StepOf(p), workspace); !status.ok()) {

@@ -1,12 +1,12 @@
 #include "../simd/neon.h"
 
 #include "paths.h"
-#include "vectorised.h"
+#include "sparse.h"
 
 namespace longcat {
 
 void PagedAttentionNeon(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel) {
-    PagedAttentionRun(arguments, workspace, parallel).Run();
+    RunPagedAttention(arguments, workspace, parallel);
 }
 
 }  // namespace longcat

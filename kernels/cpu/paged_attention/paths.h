@@ -2,6 +2,7 @@
 
 #include "../common/int8_row.h"
 #include "../common/numbers.h"
+#include "../common/sparse_blocks.h"
 #include "../common/streaming.h"
 #include "longcat/paged_attention.h"
 
@@ -23,6 +24,8 @@ void PrepareHead(const PagedAttentionArguments& arguments, const float* source, 
                  float* to);
 // Keys and values of token t of sequence s into its page.
 void StoreToken(const PagedAttentionArguments& arguments, int64_t sequence, int64_t token, const float* cosine, const float* sine);
+// The mean of the keys of a sequence's page, all of whose slots are written, by kv head.
+void StoreMean(const PagedAttentionArguments& arguments, int64_t sequence, int64_t column);
 
 namespace {
 

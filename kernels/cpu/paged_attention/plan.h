@@ -34,7 +34,22 @@ struct PagedAttentionPlan {
 
 // first_item [sequences + 1] and first_partial [sequences] are filled where given; first_partial is -1 for a sequence whose tiles walk
 // over all splits, else its rows of sums are [token, head, split].
+// Sequences whose rows are sparse are left out.
 PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& arguments, int64_t* first_item, int64_t* first_partial);
+
+// What the sparse rows of a step take beside the plan for the others.
+struct SparsePlan {
+    int64_t sequences, rows;  // those that are sparse, and their rows
+    int64_t columns;          // of a compact block table
+    int64_t candidates;       // blocks of one kv head that have scores: the most
+    // Offsets: which sequences, [sequences]; for the step of one kv head each start, lengths, positions, table, queries, outputs; scores
+    // [sequences, heads, candidates]; the scratch memory of that step.
+    size_t which, start, lengths, positions, table, query, output, scores, scratch, bytes;
+};
+SparsePlan PlanSparse(const PagedAttentionArguments& arguments);
+
+// The step of one kv head, without its numbers.
+PagedAttentionArguments OneHead(const PagedAttentionArguments& arguments, const SparsePlan& plan);
 
 // The parts of the keys that a run of tokens sees between them: the splits that sinks lie in, then those of the other keys, [first, last].
 // A split that holds both is two parts, so that what a part adds up is one run of neighbours.

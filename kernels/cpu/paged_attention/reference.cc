@@ -26,11 +26,14 @@ void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
     PrepareHead(p, p.query + line, p.query_norm, cosine, sine, query);
 
     std::vector<int64_t> visible;
+    const int32_t* set = IsSparse(p, sequence) ? p.sparse.blocks + (sequence * p.num_kv_heads + kv_head) * p.sparse.words : nullptr;
     for (int64_t j = 0; j < Smaller(SinkEnd(p.streaming), position + 1); j++) {
         visible.push_back(j);
     }
     for (int64_t j = FirstVisible(p, position); j <= position; j++) {
-        visible.push_back(j);
+        if (set == nullptr || Sees(set, j / p.sparse.block_size)) {
+            visible.push_back(j);
+        }
     }
     std::vector<double> weights;
     double largest = -INFINITY;
@@ -60,6 +63,52 @@ void AttendHead(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
     }
 }
 
+// The scores of a sequence's candidates, [kv heads, candidates].
+std::vector<float> ScoreBlocks(const PagedAttentionArguments& p, int64_t sequence) {
+    BlockRanges ranges = RangesOf(p.sparse, StepOf(p), sequence);
+    int64_t token = p.query_start[sequence], pages = p.sparse.block_size / p.page_size, group = p.num_heads / p.num_kv_heads;
+    float cosine[kMostHeadDim / 2], sine[kMostHeadDim / 2], query[kMostHeadDim];
+    HeadRotation(p, p.position_ids[token], cosine, sine);
+    std::vector<float> scores;
+    for (int64_t g = 0; g < p.num_kv_heads; g++) {
+        for (int64_t b = ranges.sinks; b < ranges.local; b++) {
+            double best = -INFINITY;
+            for (int64_t h = g * group; h < (g + 1) * group; h++) {
+                PrepareHead(p, p.query + (token * p.num_heads + h) * p.head_dim, p.query_norm, cosine, sine, query);
+                double sum = 0;
+                for (int64_t column = b * pages; column < (b + 1) * pages; column++) {
+                    int64_t page = p.block_table[sequence * p.block_table_width + column];
+                    for (int i = 0; i < p.head_dim; i++) {
+                        sum += static_cast<double>(query[i]) * p.sparse.means[(page * p.num_kv_heads + g) * p.head_dim + i];
+                    }
+                }
+                best = sum > best ? sum : best;
+            }
+            scores.push_back(static_cast<float>(best));
+        }
+    }
+    return scores;
+}
+
+// The means of the pages that were filled, and the sets of all sequences.
+void PrepareSparse(const PagedAttentionArguments& p) {
+    PagedStep step = StepOf(p);
+    for (int64_t s = 0; s < p.sequences; s++) {
+        for (int64_t t = p.query_start[s]; t < p.query_start[s + 1]; t++) {
+            if ((p.position_ids[t] + 1) % p.page_size == 0) {
+                StoreMean(p, s, p.position_ids[t] / p.page_size);
+            }
+        }
+        if (!IsSparse(p, s)) {
+            TakeAllOrNone(p.sparse, step, s, p.num_kv_heads);
+        } else if (p.sparse.choose) {
+            SelectBlocks(p.sparse, step, s, p.num_kv_heads, ScoreBlocks(p, s).data());
+        } else {
+            TakeBlocks(p.sparse, step, s, p.num_kv_heads);
+        }
+    }
+}
+
 }  // namespace
 
 void PagedAttentionReference(const PagedAttentionArguments& p, const ParallelFor& parallel) {
@@ -69,6 +118,9 @@ void PagedAttentionReference(const PagedAttentionArguments& p, const ParallelFor
             HeadRotation(p, p.position_ids[t], cosine, sine);
             StoreToken(p, s, t, cosine, sine);
         }
+    }
+    if (p.sparse.means != nullptr) {
+        PrepareSparse(p);
     }
     for (int64_t s = 0; s < p.sequences; s++) {
         int64_t first = p.query_start[s];

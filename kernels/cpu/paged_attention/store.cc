@@ -63,4 +63,43 @@ void StoreToken(const PagedAttentionArguments& p, int64_t sequence, int64_t toke
     }
 }
 
+namespace {
+
+// mean[i] += element i of a key
+template <class T>
+void AddKey(const T* key, int64_t stride, float scale, int count, float* mean) {
+    for (int i = 0; i < count; i++) {
+        if constexpr (sizeof(T) == 2) {
+            mean[i] += WidenBFloat16(key[i * stride]);
+        } else {
+            mean[i] += static_cast<float>(key[i * stride]) * scale;
+        }
+    }
+}
+
+}  // namespace
+
+void StoreMean(const PagedAttentionArguments& p, int64_t sequence, int64_t column) {
+    int64_t page = p.block_table[sequence * p.block_table_width + column];
+    for (int64_t g = 0; g < p.num_kv_heads; g++) {
+        float* mean = p.sparse.means + (page * p.num_kv_heads + g) * p.head_dim;
+        std::memset(mean, 0, static_cast<size_t>(p.head_dim) * sizeof(float));
+        Walk walk(p, sequence, column * p.page_size, g);
+        for (int64_t j = 0; j < p.page_size; j++) {
+            Slot slot = walk.Next();
+            if (p.cache_type == CacheType::kFloat32) {
+                AddKey(static_cast<const float*>(p.cache) + slot.key, slot.stride, 1, p.head_dim, mean);
+            } else if (p.cache_type == CacheType::kInt8) {
+                const int8_t* cache = static_cast<const int8_t*>(p.cache);
+                AddKey(cache + slot.key, slot.stride, ScaleAt(cache + slot.key_scale), p.head_dim, mean);
+            } else {
+                AddKey(static_cast<const uint16_t*>(p.cache) + slot.key, slot.stride, 1, p.head_dim, mean);
+            }
+        }
+        for (int i = 0; i < p.head_dim; i++) {
+            mean[i] /= static_cast<float>(p.page_size);
+        }
+    }
+}
+
 }  // namespace longcat

@@ -89,11 +89,15 @@ class PagedAttentionRun {
         *next_ = 0;
     }
 
-    void Run() {
+    // Stage 1.
+    void Store() {
         int64_t width = int64_t{p.num_kv_heads} * p.head_dim;
         For(Unless(p.tokens * width < kInlineWork / 10, parallel_), static_cast<size_t>(CeilDivide(p.tokens, kStoreTokens)),
             [&](size_t index) { StoreTokens(static_cast<int64_t>(index) * kStoreTokens); });
+    }
 
+    // Stages 2 and 3, without the sequences whose rows are sparse.
+    void Attend() {
         int64_t keys = 0;
         for (int64_t s = 0; s < p.sequences; s++) {
             keys += (p.query_start[s + 1] - p.query_start[s]) * MostVisibleKeys(p.streaming, p.context_length[s] - 1);
@@ -105,7 +109,7 @@ class PagedAttentionRun {
                 if (item >= plan_.items) {
                     break;
                 }
-                Attend(item, memory_ + plan_.lanes_at + lane * plan_.lane.bytes);
+                AttendItem(item, memory_ + plan_.lanes_at + lane * plan_.lane.bytes);
             }
         });
 
@@ -114,6 +118,10 @@ class PagedAttentionRun {
                 [&](size_t token) { Merge(static_cast<int64_t>(token)); });
         }
     }
+
+    int64_t SequenceOf(int64_t token) const { return Last(p.query_start, p.sequences, token); }
+    // Cosines and sines of a token's position; after stage 1.
+    const float* RotationOf(int64_t token) const { return rotation_ + token * p.rotary_dim; }
 
   private:
     // The last of `count` entries, ascending, that is at or below the value.
@@ -143,7 +151,7 @@ class PagedAttentionRun {
     float* PartialState(int64_t row) const { return reinterpret_cast<float*>(memory_ + plan_.partial_state) + row * 2; }
 
     // Item: of a sequence that spreads, one unit (kv head and chunk of its heads) and split; else one unit and tile of tokens.
-    void Attend(int64_t item, char* lane) {
+    void AttendItem(int64_t item, char* lane) {
         PagedTile tile;
         tile.sequence = Last(first_item_, p.sequences, item);
         auto at = [&](size_t offset) { return reinterpret_cast<float*>(lane + offset); };

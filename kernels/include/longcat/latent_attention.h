@@ -22,6 +22,8 @@
 //       running maximum, weighted sum of the lines, while the next block is fetched; splits depend on the token's own position only. With a streaming pattern the keys are
 //       counted without those that the token does not see;
 //   (4) merge the splits in ascending order, divide, multiply by W_v.
+// Sparse rows (longcat/sparse_blocks.h): between (2) and (3) the folded queries of the first sparse row of a sequence score the blocks; its rows
+// then see a block table without the pages of the others, and count their keys without those.
 // A sequence with an adapter takes that one's matrix in the place of kv_b; its cache lines are what its own adapted projections made.
 // Invariance: the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
 // and however many threads ran. That is why the form is not chosen by cost: the expanded form would take two to three times fewer
@@ -34,6 +36,7 @@
 #include "longcat/cache.h"
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
+#include "longcat/sparse_blocks.h"
 #include "longcat/status.h"
 #include "longcat/streaming.h"
 #include "longcat/weights.h"
@@ -45,6 +48,7 @@ struct LatentAttentionArguments {
     int num_heads = 0, nope = 0, rope = 0, v = 0, rank = 0;
     float epsilon = 0, query_scale = 1, latent_scale = 1, softmax_scale = 1, rope_multiplier = 1;
     StreamingPattern streaming;          // default: full attention
+    SparseBlocks sparse;                 // one head, means [pages, rank + rope]; default: no sparse rows
     const float* query = nullptr;        // [tokens, num_heads · (nope + rope)]
     const float* latent = nullptr;       // [tokens, rank + rope]
     const float* latent_norm = nullptr;  // [rank]
@@ -70,6 +74,7 @@ size_t LatentAttentionWorkspace(const LatentAttentionArguments& arguments);
 // than its row of block_table, a page outside 0..pages-1 among those that are seen, a page that is written and appears there twice (only pages wholly
 // before the new tokens may be shared), a position other than context_length - new tokens + index, a row_adapter outside -1..adapters-1 or
 // other than that of its sequence's first token, a row of selected that is empty, does not ascend or goes beyond the token's position.
+// What sparse has wrong: values, and kInvalidArgument beside selected keys or a streaming pattern.
 // On an error neither the cache nor the output has been touched.
 Status LatentAttention(CpuPath path, const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 

@@ -38,6 +38,10 @@
 // Keys outside the window are skipped, block by block; above the diagonal nothing is computed. With a streaming pattern the sinks are parts of
 // their own, before the others: a part is always one run of neighbours.
 //
+// Sparse rows (longcat/sparse_blocks.h): after (1) the first sparse row of a sequence scores the blocks, the sets become block tables, one for
+// every kv head, and the rows of a sequence and kv head attend as a sequence of their own with one kv head: a page of many kv heads is as
+// many pages of one head, side by side. So stages (2) and (3) run once over the exact sequences and once over these.
+//
 // Invariance: splits and blocks begin at multiples of 512 and 64 positions, and a row's sums run over its own visible keys in ascending
 // order, in whatever tile or task. So the output of a token is the same bit for bit whatever else is in the batch, however its sequence
 // was cut into steps and however many threads ran.
@@ -49,6 +53,7 @@
 #include "longcat/cache.h"
 #include "longcat/cpu_path.h"
 #include "longcat/parallel.h"
+#include "longcat/sparse_blocks.h"
 #include "longcat/status.h"
 #include "longcat/streaming.h"
 #include "longcat/weights.h"
@@ -62,6 +67,7 @@ struct PagedAttentionArguments {
     int window = 0;  // tokens that a query sees, itself included; 0: all
     float epsilon = 0, softmax_scale = 1, rope_multiplier = 1;
     StreamingPattern streaming;          // default: full attention
+    SparseBlocks sparse;                 // heads: kv heads, means [pages, num_kv_heads · head_dim]; default: no sparse rows
     const float* query = nullptr;       // [tokens, num_heads · head_dim]
     const float* key = nullptr;         // [tokens, num_kv_heads · head_dim]
     const float* value = nullptr;       // [tokens, num_kv_heads · head_dim]
@@ -82,6 +88,7 @@ size_t PagedAttentionWorkspace(const PagedAttentionArguments& arguments);
 // kInvalidArgument: sizes, heads that do not divide, query_start (first 0, never falling, last tokens). kOutOfRange: a context shorter
 // than its new tokens or longer than its row of block_table, a page outside 0..pages-1 among those that are seen, a page that is written and
 // appears there twice (only pages wholly before the new tokens may be shared), a position other than context_length - new tokens + index.
+// What sparse has wrong: values, and kInvalidArgument beside a window or a streaming pattern.
 // On an error neither the cache nor the output has been touched.
 Status PagedAttention(CpuPath path, const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 

@@ -8,7 +8,7 @@ internal static class ManifestReader
     private static readonly string[] KnownKeys =
     [
         "format_version", "architecture", "ops", "precision", "vocab_size", "hidden_size", "max_positions", "bos_token_id", "eos_token_ids",
-        "ngram_neighbors", "caches", "draft_caches", "cache_type", "streaming", "files", "content_hash",
+        "ngram_neighbors", "caches", "draft_caches", "cache_type", "streaming", "sparse_verification", "files", "content_hash",
     ];
 
     public static ModelManifest Read(JsonElement root, string path)
@@ -60,6 +60,7 @@ internal static class ManifestReader
                 _ => throw Wrong(path, "cache_type", root.GetProperty("cache_type"), "float32, bfloat16 or int8"),
             },
             Streaming = root.TryGetProperty("streaming", out JsonElement streaming) ? Streaming(streaming, path) : null,
+            SparseVerification = root.TryGetProperty("sparse_verification", out JsonElement sparse) ? SparseVerification(sparse, path) : null,
             Files = Files(root, path),
         };
         manifest.Check(path);
@@ -112,6 +113,26 @@ internal static class ManifestReader
             // The record refuses what is out of range or out of order, in words of its own.
             throw new CheckpointException(path, $"streaming is {CheckpointException.Printable(item.GetRawText())}: {exception.Message} Export the model again.", exception);
         }
+    }
+
+    private static SparseVerificationLayout SparseVerification(JsonElement item, string path)
+    {
+        if (item.ValueKind != JsonValueKind.Object)
+        {
+            throw Wrong(path, "sparse_verification", item, "an object with the keys attentions, mean_widths, moe_layers and topk");
+        }
+
+        OnlyKnown(item, ["attentions", "mean_widths", "moe_layers", "topk"], "sparse_verification.", path);
+        SparseVerificationLayout layout = new()
+        {
+            MeanWidths = [.. Items(item, "mean_widths", path).Select(width => Integer(width, "sparse_verification.mean_widths", path))],
+            MoeLayers = Integer(Required(item, "moe_layers", path), "sparse_verification.moe_layers", path),
+            TopK = Integer(Required(item, "topk", path), "sparse_verification.topk", path),
+        };
+        int attentions = Integer(Required(item, "attentions", path), "sparse_verification.attentions", path);
+        return attentions == layout.Attentions
+            ? layout
+            : throw Wrong(path, "sparse_verification.attentions", item.GetProperty("attentions"), $"{layout.Attentions}, the number of mean_widths");
     }
 
     private static Dictionary<string, ManifestFile> Files(JsonElement root, string path)

@@ -121,6 +121,24 @@ public sealed partial record ModelManifest
             Require(streaming.AttentionLayers[^1] < Caches.Count, "streaming.caches", streaming.AttentionLayers[^1], $"indexes of the {Caches.Count} caches");
         }
 
+        if (SparseVerification is { } sparse)
+        {
+            Require(Operators == OperatorSet.LongCat, "sparse_verification", "present", "none in an export with standard operators");
+            Require(sparse.Attentions >= 1 && sparse.Attentions <= Caches.Count, "sparse_verification.attentions", sparse.Attentions, $"1 to {Caches.Count}, the number of caches");
+            for (int attention = 0; attention < sparse.Attentions; attention++)
+            {
+                bool streams = Streaming?.IsStreaming(attention) == true;
+                Require(
+                    streams ? sparse.MeanWidths[attention] == 0 : sparse.MeanWidths[attention] >= 0,
+                    "sparse_verification.mean_widths",
+                    sparse.MeanWidths[attention],
+                    streams ? $"0 for attention {attention}, which streams" : "0 or more");
+            }
+
+            Require(sparse.MoeLayers >= 0, "sparse_verification.moe_layers", sparse.MoeLayers, "0 or more");
+            Require(sparse.MoeLayers == 0 ? sparse.TopK == 0 : sparse.TopK >= 2, "sparse_verification.topk", sparse.TopK, sparse.MoeLayers == 0 ? "0 without mixtures" : "at least 2");
+        }
+
         foreach ((string name, ManifestFile file) in Files)
         {
             bool plain = name.Length > 0 && name != "." && name != ".." && name.IndexOfAny(['/', '\\', '\0']) < 0 && name != FileName;

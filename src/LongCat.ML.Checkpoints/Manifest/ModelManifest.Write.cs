@@ -80,6 +80,22 @@ public sealed partial record ModelManifest
             writer.WriteEndObject();
         }
 
+        if (SparseVerification is { } sparse)
+        {
+            writer.WriteStartObject("sparse_verification");
+            writer.WriteNumber("attentions", sparse.Attentions);
+            writer.WriteStartArray("mean_widths");
+            foreach (int width in sparse.MeanWidths)
+            {
+                writer.WriteNumberValue(width);
+            }
+
+            writer.WriteEndArray();
+            writer.WriteNumber("moe_layers", sparse.MoeLayers);
+            writer.WriteNumber("topk", sparse.TopK);
+            writer.WriteEndObject();
+        }
+
         writer.WriteStartObject("files");
         foreach ((string name, ManifestFile file) in Files.OrderBy(pair => pair.Key, StringComparer.Ordinal))
         {

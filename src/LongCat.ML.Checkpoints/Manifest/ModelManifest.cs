@@ -63,6 +63,11 @@ public sealed partial record ModelManifest
     /// </summary>
     public StreamingAttentionConfig? Streaming { get; init; }
 
+    /// <summary>
+    /// The inputs for sparse verification, and beside which caches block means are kept; null where the model was not exported for it. Of exports with the longcat operators only.
+    /// </summary>
+    public SparseVerificationLayout? SparseVerification { get; init; }
+
     /// <summary>The element type of every cache.</summary>
     public CacheType CacheType { get; init; } = CacheType.Float32;
 

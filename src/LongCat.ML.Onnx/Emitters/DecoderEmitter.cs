@@ -21,7 +21,10 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
         Value inputIds = graph.Input("input_ids", ElementType.Int64, "T");
         IReadOnlyList<StepInputs> steps = EmitAttentionSteps(graph);
         Value logitsIndex = graph.Input("logits_index", ElementType.Int64, "L");
+        SparseAttentions? sparse = emission.SparseVerification ? new SparseAttentions(graph, SparseLayout()) : null;
+        writer.Sparse = sparse?.Inputs;
         Value[] caches = [.. Enumerable.Range(0, config.NumLayers).Select(layer => EmitCache(graph, layer, steps[layer], type, width))];
+        sparse?.EmitMeans();
 
         Value h = EmitTokenEmbedding(writer, inputIds);
         for (int layer = 0; layer < config.NumLayers; layer++)
@@ -29,7 +32,7 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
             string prefix = $"model.layers.{layer}";
             string name = $"layers.{layer}";
             LinearInput attentionInput = EmitNorm(writer, $"{prefix}.input_layernorm.weight", h, $"{name}.input_norm");
-            Value a = EmitAttention(writer, layer, attentionInput, h, steps[layer], caches[layer]);
+            Value a = EmitAttention(writer, layer, attentionInput, h, steps[layer], caches[layer], sparse?.Of(layer));
             LinearInput normed = EmitNorm(writer, $"{prefix}.post_attention_layernorm.weight", a, $"{name}.post_norm");
             h = config.Mixture(layer) is { } mixture
                 ? graph.Add(a, EmitMixture(writer, mixture, layer, normed), $"{name}.output")
@@ -42,12 +45,25 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
             EmitCacheOutput(graph, layer, steps[layer], type, width);
         }
 
+        sparse?.EmitMeansOutputs();
         writer.Complete();
-        return new EmittedModel(graph, null, [.. Enumerable.Repeat(new CacheLayout(width), config.NumLayers)], null, NgramNeighbors: 0) { Sites = writer.Sites };
+        return new EmittedModel(graph, null, [.. Enumerable.Repeat(new CacheLayout(width), config.NumLayers)], null, NgramNeighbors: 0) { Sites = writer.Sites, SparseVerification = sparse?.Layout };
+    }
+
+    /// <summary>Attentions that stream or have a window see a part of the context anyway.</summary>
+    private SparseVerificationLayout SparseLayout()
+    {
+        int mixtures = Enumerable.Range(0, config.NumLayers).Count(layer => config.Mixture(layer) is { TopK: >= 2 });
+        return new SparseVerificationLayout
+        {
+            MeanWidths = [.. Enumerable.Range(0, config.NumLayers).Select(layer => config.Streaming?.IsStreaming(layer) == true || config.Window(layer) is not null ? 0 : config.NumKeyValueHeads * config.HeadDim)],
+            MoeLayers = mixtures,
+            TopK = mixtures == 0 ? 0 : config.Experts!.TopK,
+        };
     }
 
     /// <returns><c>residual + o_proj(attention(x))</c>.</returns>
-    private Value EmitAttention(ModelWriter writer, int layer, LinearInput x, Value residual, StepInputs step, Value cache)
+    private Value EmitAttention(ModelWriter writer, int layer, LinearInput x, Value residual, StepInputs step, Value cache, SparseAttentionInputs? sparse)
     {
         string prefix = $"model.layers.{layer}.self_attn";
         string name = $"layers.{layer}.attention";
@@ -59,7 +75,10 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
             config.QueryKeyNorm ? writer.Vector($"{prefix}.k_norm.weight") : Value.None,
             writer.Graph.Weight("rope.inv_freq", new ComputedTensor("rope.inv_freq", config.Rope.InverseFrequencies(config.HeadDim), config.HeadDim / 2)),
             step,
-            cache);
+            cache)
+        {
+            Sparse = sparse,
+        };
         PagedAttentionAttributes attributes = new()
         {
             Heads = config.NumAttentionHeads,

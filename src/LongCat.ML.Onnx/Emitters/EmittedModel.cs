@@ -16,6 +16,9 @@ internal sealed record EmittedModel(GraphBuilder Model, GraphBuilder? Draft, IRe
     /// <summary>The inputs of draft.onnx's linear layers.</summary>
     public IReadOnlyList<SiteTrace> DraftSites { get; init; } = [];
 
+    /// <summary>What the model's graph takes for sparse verification, or null.</summary>
+    public SparseVerificationLayout? SparseVerification { get; init; }
+
     /// <summary>Small files that other runtimes read beside the graph, by name.</summary>
     public IReadOnlyDictionary<string, byte[]> OtherFiles { get; init; } = new Dictionary<string, byte[]>();
 }

@@ -4,7 +4,7 @@ namespace LongCat.ML.Onnx;
 internal sealed partial class LongcatFlashEmitter
 {
     /// <returns><c>residual + o_proj(attention(x))</c>, and the keys that the attention sees: those that its own indexer chose, where it is given the cache of one, or what it was given.</returns>
-    private (Value Output, Value Selected) EmitAttention(ModelWriter writer, AttentionNames names, LinearInput x, Value residual, StepInputs step, Value cache, Value selected, (Value Cache, string Output)? indexer)
+    private (Value Output, Value Selected) EmitAttention(ModelWriter writer, AttentionNames names, LinearInput x, Value residual, StepInputs step, Value cache, Value selected, (Value Cache, string Output)? indexer, SparseAttentionInputs? sparse)
     {
         Value queryLatent = Linear(x, "q_a_proj", "q_a");
         LinearInput queryNormed = EmitNorm(writer, $"{names.Weights}.q_a_layernorm.weight", queryLatent, $"{names.Values}.q_a_norm", config.LatentNormEps);
@@ -19,6 +19,7 @@ internal sealed partial class LongcatFlashEmitter
             cache)
         {
             Selected = selected,
+            Sparse = sparse,
         };
         (Value heads, _) = writer.Graph.LatentAttention(inputs, AttentionAttributes(), $"{names.Values}.heads", names.CacheOutput);
         return (Linear(writer.Input(heads), "o_proj", "output", residual), selected);

@@ -37,7 +37,7 @@ internal sealed partial class LongcatFlashEmitter
 
         LinearInput attentionInput = EmitNorm(writer, $"{DraftPrefix}.input_layernorm.weight", z, "draft.input_norm");
         AttentionNames names = new($"{DraftPrefix}.self_attn", "draft.attention", "cache_out.0");
-        (Value a, _) = EmitAttention(writer, names, attentionInput, z, step, cache, Value.None, keys);
+        (Value a, _) = EmitAttention(writer, names, attentionInput, z, step, cache, Value.None, keys, sparse: null);
         LinearInput mlpInput = EmitNorm(writer, $"{DraftPrefix}.post_attention_layernorm.weight", a, "draft.post_norm");
         Value output = EmitMlp(writer, $"{DraftPrefix}.transformer_layer.mlp", mlpInput, a, "draft.mlp");
 

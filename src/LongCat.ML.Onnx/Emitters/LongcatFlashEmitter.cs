@@ -19,7 +19,7 @@ internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : P
 
         ElementType cache = ElementTypeOf(emission.CacheType);
         ModelWriter model = emission.Writer("model");
-        EmitModel(model, cache);
+        SparseVerificationLayout? sparse = EmitModel(model, cache, emission.SparseVerification);
         ModelWriter? draft = emission.Draft ? emission.Writer("draft") : null;
         if (draft is not null)
         {
@@ -35,6 +35,7 @@ internal sealed partial class LongcatFlashEmitter(LongcatFlashConfig config) : P
         {
             Sites = model.Sites,
             DraftSites = draft?.Sites ?? [],
+            SparseVerification = sparse,
         };
     }
 

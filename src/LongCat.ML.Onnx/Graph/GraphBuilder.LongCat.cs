@@ -48,8 +48,9 @@ internal sealed partial class GraphBuilder
             [
                 inputs.Query, inputs.Latent, inputs.LatentNorm, inputs.KvB, inputs.InverseFrequencies, inputs.Step.PositionIds,
                 inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache, Value.None, Value.None, inputs.Selected,
+                .. Inputs(inputs.Sparse),
             ],
-            [output, cacheOutput],
+            [output, cacheOutput, .. Outputs(inputs.Sparse)],
             [
                 NodeAttribute.Int("num_heads", attributes.Heads),
                 NodeAttribute.Int("qk_nope_head_dim", attributes.NopeDim),
@@ -62,6 +63,7 @@ internal sealed partial class GraphBuilder
                 NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
                 NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
                 .. Pattern(inputs.Step),
+                .. Attribute(inputs.Sparse),
             ]);
         return (new Value(output), new Value(cacheOutput));
     }
@@ -97,8 +99,9 @@ internal sealed partial class GraphBuilder
             [
                 inputs.Query, inputs.Key, inputs.Value, inputs.QueryNorm, inputs.KeyNorm, inputs.InverseFrequencies, inputs.Step.PositionIds,
                 inputs.Step.QueryStart, inputs.Step.ContextLength, inputs.Step.BlockTable, inputs.Cache,
+                .. Inputs(inputs.Sparse),
             ],
-            [output, cacheOutput],
+            [output, cacheOutput, .. Outputs(inputs.Sparse)],
             [
                 NodeAttribute.Int("num_heads", attributes.Heads),
                 NodeAttribute.Int("num_kv_heads", attributes.KeyValueHeads),
@@ -108,6 +111,7 @@ internal sealed partial class GraphBuilder
                 NodeAttribute.Float("softmax_scale", attributes.SoftmaxScale),
                 NodeAttribute.Float("rope_multiplier", attributes.RopeMultiplier),
                 .. Pattern(inputs.Step),
+                .. Attribute(inputs.Sparse),
             ]);
         return (new Value(output), new Value(cacheOutput));
     }
@@ -146,6 +150,14 @@ internal sealed partial class GraphBuilder
             ]);
         return new Value(output);
     }
+
+    /// <summary>What both attentions take behind their other inputs.</summary>
+    private static Value[] Inputs(SparseAttentionInputs? sparse) =>
+        sparse is null ? [] : [sparse.Sparse.Rows, sparse.Sparse.Attention, sparse.Sparse.Anchors, sparse.Means, sparse.Blocks];
+
+    private static string[] Outputs(SparseAttentionInputs? sparse) => sparse is null ? [] : [sparse.MeansOutput, sparse.BlocksOutput];
+
+    private static AttributeProto[] Attribute(SparseAttentionInputs? sparse) => sparse is null ? [] : [NodeAttribute.Int("attention", sparse.Attention)];
 
     private static AttributeProto[] Pattern(StepInputs step) => step.Pattern is not { } streaming
         ? [NodeAttribute.String("pattern", "full")]

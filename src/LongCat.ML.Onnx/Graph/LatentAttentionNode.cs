@@ -5,6 +5,9 @@ internal sealed record LatentAttentionInputs(Value Query, Value Latent, Value La
 {
     /// <summary>The keys that each token sees (longcat::AttentionIndexer); none: all.</summary>
     public Value Selected { get; init; } = Value.None;
+
+    /// <summary>What sparse rows see; null where there are none.</summary>
+    public SparseAttentionInputs? Sparse { get; init; }
 }
 
 /// <summary>Attributes of longcat::LatentAttention.</summary>

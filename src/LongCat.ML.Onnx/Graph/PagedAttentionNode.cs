@@ -2,7 +2,11 @@ namespace LongCat.ML.Onnx;
 
 /// <summary>Inputs of longcat::PagedAttention; the norms are <see cref="Value.None"/> where heads are not normed.</summary>
 internal sealed record PagedAttentionInputs(
-    Value Query, Value Key, Value Value, Value QueryNorm, Value KeyNorm, Value InverseFrequencies, StepInputs Step, Value Cache);
+    Value Query, Value Key, Value Value, Value QueryNorm, Value KeyNorm, Value InverseFrequencies, StepInputs Step, Value Cache)
+{
+    /// <summary>What sparse rows see; null where there are none.</summary>
+    public SparseAttentionInputs? Sparse { get; init; }
+}
 
 /// <summary>Attributes of longcat::PagedAttention; the halves of a head are rotated against each other, over its whole width.</summary>
 internal sealed record PagedAttentionAttributes

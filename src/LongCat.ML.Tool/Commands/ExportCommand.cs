@@ -29,11 +29,12 @@ internal static class ExportCommand
         Option<string?> adapter = AdapterArgument.Create();
         Option<bool> onto = AdapterArgument.CreateOntoUnquantized();
         Option<bool> noDraft = new("--no-draft") { Description = "Leave the MTP head out." };
+        Option<bool> sparse = new("--sparse-verification") { Description = "Give the graph the inputs and block means that sparse verification of speculated tokens needs (with longcat operators)." };
         Option<bool> overwrite = new("--overwrite") { Description = "Replace an existing output folder." };
         Option<string?> adapterInputs = AdapterArgument.CreateInputs();
         Command command = new("export", "Write a checkpoint as an ONNX folder with external data.")
         {
-            checkpoint, output, operators, precision, blockSize, cache, adapter, onto, adapterInputs, noDraft, overwrite,
+            checkpoint, output, operators, precision, blockSize, cache, adapter, onto, adapterInputs, noDraft, sparse, overwrite,
         };
         QuantizationArguments quantization = new();
         quantization.AddTo(command);
@@ -56,6 +57,7 @@ internal static class ExportCommand
                 OntoUnquantized = result.GetValue(onto),
                 AdapterInputs = AdapterArgument.Inputs(result, adapterInputs),
                 IncludeDraft = !result.GetValue(noDraft),
+                SparseVerification = result.GetValue(sparse),
                 Overwrite = result.GetValue(overwrite),
             };
             if (options.Precision == WeightPrecision.W4A8)

@@ -108,7 +108,7 @@ public static class ModelQuantizer
         IProgress<QuantizationProgress>? progress,
         CancellationToken cancellationToken)
     {
-        ExportOptions probe = export with { Precision = WeightPrecision.F32, Quantization = null, Probes = true, IncludeDraft = false, Overwrite = false, CacheType = CacheType.Float32 };
+        ExportOptions probe = export with { Precision = WeightPrecision.F32, Quantization = null, Probes = true, SparseVerification = false, IncludeDraft = false, Overwrite = false, CacheType = CacheType.Float32 };
         ExportResult probed = OnnxExporter.Export(
             checkpointFolder, folder.Probe, probe, progress is null ? null : new Bytes(QuantizationStage.Probe, progress), cancellationToken);
         runtime = runtime with

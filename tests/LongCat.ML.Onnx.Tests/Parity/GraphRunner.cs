@@ -24,6 +24,9 @@ internal sealed record RunnerChunk(RunnerSequence Sequence, long[] Tokens, float
 {
     /// <summary>The adapter of its tokens, counted from 0; -1 for none.</summary>
     public int Adapter { get; init; } = -1;
+
+    /// <summary>Whether its tokens are sparse rows.</summary>
+    public bool Sparse { get; init; }
 }
 
 /// <summary>What a step gives: logits of the rows asked for, and the hidden state of every new token, in order.</summary>
@@ -33,7 +36,7 @@ internal sealed record RunnerResult(float[] Logits, float[] Hidden);
 /// Runs an exported graph with a plain InferenceSession and nothing of the engine: packs the step's inputs, hands out cache pages in a scattered
 /// order, and binds each cache as input and as output.
 /// </summary>
-internal sealed class GraphRunner : IDisposable
+internal sealed partial class GraphRunner : IDisposable
 {
     private const int PageSize = 4;
     private const int PageCount = 96;
@@ -61,6 +64,7 @@ internal sealed class GraphRunner : IDisposable
         _inPlace = inPlace;
         _layouts = _draft ? _manifest.DraftCaches! : _manifest.Caches;
         _caches = [.. _layouts.Select(NewCache)];
+        _means = NewMeans();
         _freePages = Shuffled(PageCount);
         _freeStreamingPages = Shuffled(StreamingPageCount);
         using KernelPath path = new(kernel);
@@ -112,6 +116,7 @@ internal sealed class GraphRunner : IDisposable
             outputs.Add(($"cache_out.{i}", CacheValue(cacheOutputs[i], i)));
         }
 
+        AddSparse(chunks, inputs, outputs);
         try
         {
             using RunOptions options = new();
