@@ -52,25 +52,28 @@ __device__ __forceinline__ int64_t SequenceOf(const int32_t* query_start, int64_
     return low;
 }
 
-// Tiles of kRows rows: a sequence whose tokens begin at q gets the tiles from q · rows_per_token / kRows + its number on, which is at least as many as it
-// needs; so a tile's sequence is found without a table. Some tiles are empty.
+// Tiles of `rows` rows, of which a token has rows_per_token. Where a tile never spans two tokens there are as many as needed; elsewhere a sequence whose
+// tokens begin at q gets the tiles from q · rows_per_token / rows + its number on, which is at least as many as it needs, so that a tile's sequence is
+// found without a table: some tiles are then empty.
+__host__ __device__ __forceinline__ bool TilesOfOneToken(int64_t rows_per_token, int rows) { return rows_per_token % rows == 0; }
 __host__ __device__ __forceinline__ int64_t TilesOf(int64_t tokens, int64_t sequences, int64_t rows_per_token, int rows) {
-    return tokens * rows_per_token / rows + sequences;
+    return tokens * rows_per_token / rows + (TilesOfOneToken(rows_per_token, rows) ? 0 : sequences);
 }
 struct TilePlace {
     int64_t sequence, row;  // row: of the sequence
 };
 __device__ __forceinline__ TilePlace PlaceOf(const int32_t* query_start, int64_t sequences, int64_t rows_per_token, int rows, int64_t tile) {
+    const int64_t extra = TilesOfOneToken(rows_per_token, rows) ? 0 : 1;
     int64_t low = 0, high = sequences - 1;
     while (low < high) {
         int64_t middle = (low + high + 1) / 2;
-        if (query_start[middle] * rows_per_token / rows + middle <= tile) {
+        if (query_start[middle] * rows_per_token / rows + extra * middle <= tile) {
             low = middle;
         } else {
             high = middle - 1;
         }
     }
-    return {low, (tile - query_start[low] * rows_per_token / rows - low) * rows};
+    return {low, (tile - query_start[low] * rows_per_token / rows - extra * low) * rows};
 }
 
 }  // namespace longcat::cuda
