@@ -1,4 +1,5 @@
 // A chat in the terminal: Microsoft.Extensions.AI over the engine. One line is one turn; the whole chat goes to the model every time and its beginning comes out of the cache.
+using System.Runtime.InteropServices;
 using Chat;
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference;
@@ -14,6 +15,20 @@ if (Arguments.Parse(args) is not { } arguments)
 }
 
 string? temporary = null;
+CancellationTokenSource? reply = null;
+
+// Ctrl+C stops a reply; between replies, and while a checkpoint is exported, it ends the program, which leaves no export behind.
+Console.CancelKeyPress += (_, pressed) =>
+{
+    CancellationTokenSource? running = reply;
+    pressed.Cancel = running is not null;
+    running?.Cancel();
+    if (running is null)
+    {
+        DeleteTemporary();
+    }
+};
+using PosixSignalRegistration terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => DeleteTemporary());
 try
 {
     // 1. The model: an exported folder, or a checkpoint that is exported now.
@@ -36,12 +51,6 @@ try
     // 2. One tool, to see calls: the model decides whether it wants to know.
     AIFunction clock = AIFunctionFactory.Create(() => DateTimeOffset.Now.ToString("f", System.Globalization.CultureInfo.InvariantCulture), "current_time", "The date and the time now.");
     ChatOptions options = new() { Instructions = arguments.System, MaxOutputTokens = arguments.MaxTokens, Seed = arguments.Seed, Tools = arguments.Clock ? [clock] : null };
-    CancellationTokenSource? reply = null;
-    Console.CancelKeyPress += (_, pressed) =>
-    {
-        pressed.Cancel = reply is not null;
-        reply?.Cancel();
-    };
 
     // 3. The chat.
     List<ChatMessage> chat = [];
@@ -67,25 +76,26 @@ try
 
         int known = chat.Count;
         chat.Add(new ChatMessage(ChatRole.User, line));
-        using (reply = new CancellationTokenSource())
+        try
         {
-            try
-            {
-                await Terminal.ReplyAsync(client, chat, options, clock, reply.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                Console.WriteLine("\n(stopped)");
-                chat.RemoveRange(known, chat.Count - known);
-            }
-            catch (InferenceException error)
-            {
-                Console.WriteLine($"\n(no reply: {error.Message})");
-                chat.RemoveRange(known, chat.Count - known);
-            }
+            // Not disposed: the handler above may hold it still, and without timers there is nothing to free.
+            reply = new CancellationTokenSource();
+            await Terminal.ReplyAsync(client, chat, options, clock, reply.Token);
         }
-
-        reply = null;
+        catch (OperationCanceledException)
+        {
+            Console.WriteLine("\n(stopped)");
+            chat.RemoveRange(known, chat.Count - known);
+        }
+        catch (Exception error) when (error is InferenceException or ChatTemplateException)
+        {
+            Console.WriteLine($"\n(no reply: {error.Message})");
+            chat.RemoveRange(known, chat.Count - known);
+        }
+        finally
+        {
+            reply = null;
+        }
     }
 }
 catch (Exception error) when (error is CheckpointException or ChatTemplateException or InferenceException or NotSupportedException)
@@ -95,8 +105,20 @@ catch (Exception error) when (error is CheckpointException or ChatTemplateExcept
 }
 finally
 {
-    if (temporary is not null)
+    DeleteTemporary();
+}
+
+void DeleteTemporary()
+{
+    try
     {
-        Directory.Delete(temporary, recursive: true);
+        if (Interlocked.Exchange(ref temporary, null) is { } folder)
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+    catch (IOException)
+    {
+        // The export still writes into it: what is left lies among the system's temporary files.
     }
 }

@@ -15,6 +15,9 @@ public sealed record GenerationResult
     /// <summary>Tokens of the prompt, after truncation.</summary>
     public required int PromptTokens { get; init; }
 
+    /// <summary>Those of <see cref="PromptTokens"/> that were found in the cache when the request was first computed; whole pages only.</summary>
+    public int CachedPromptTokens { get; init; }
+
     /// <summary>One entry for each of <see cref="Ids"/>, or null when none were asked for.</summary>
     public IReadOnlyList<TokenLogProbability>? LogProbabilities { get; init; }
 

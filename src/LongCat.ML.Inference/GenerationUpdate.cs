@@ -15,6 +15,9 @@ public sealed record GenerationUpdate
     /// <summary>Why the completion ended, in the last update; null before.</summary>
     public FinishReason? FinishReason { get; init; }
 
+    /// <summary>Tokens of the prompt that were found in the cache when the request was first computed; whole pages only. 0 in an update without a token.</summary>
+    public int CachedPromptTokens { get; init; }
+
     /// <summary>The token's log-probability, or null when none was asked for.</summary>
     public TokenLogProbability? LogProbability { get; init; }
 }

@@ -101,7 +101,7 @@ public sealed class LongCatChatClient : IChatClient
     {
         List<ChatResponseUpdate> updates = [];
         List<TokenLogProbability>? logProbabilities = null;
-        await foreach (ChatResponseUpdate update in GetStreamingResponseAsync(messages, options, cancellationToken).ConfigureAwait(false))
+        await foreach (ChatResponseUpdate update in StreamAsync(messages, options, streams: false, cancellationToken).ConfigureAwait(false))
         {
             updates.Add(update);
             if (update.AdditionalProperties?.Remove(LogProbabilities, out object? values) == true)
@@ -120,14 +120,20 @@ public sealed class LongCatChatClient : IChatClient
     }
 
     /// <inheritdoc/>
-    /// <remarks>The last update has the finish reason and the usage. Exceptions are those of <see cref="GetResponseAsync"/>, thrown while enumerating. Leaving the enumeration early drops the request.</remarks>
-    public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
-        IEnumerable<ChatMessage> messages, ChatOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    /// <remarks>
+    /// The last update has the finish reason and the usage. Exceptions are those of <see cref="GetResponseAsync"/>, thrown while enumerating. Leaving the enumeration early drops the request;
+    /// after a cancellation no update comes any more, even where the engine was ahead of its reader.
+    /// </remarks>
+    public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default) =>
+        StreamAsync(messages, options, streams: true, cancellationToken);
+
+    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(
+        IEnumerable<ChatMessage> messages, ChatOptions? options, bool streams, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(messages);
         cancellationToken.ThrowIfCancellationRequested();
         ChatPrompt prompt = _prompts.Build(messages, options, this);
-        using ChatOperation operation = ChatOperation.Start(prompt);
+        using ChatOperation operation = ChatOperation.Start(prompt, streams);
         ReplyParser parser = new(_prompts.Format, prompt.Tools, prompt.OpenThought, prompt.Data);
         ReplyUpdates updates = new(prompt);
         IAsyncEnumerator<GenerationUpdate> tokens = _engine.GenerateStreamingAsync(prompt.Request, cancellationToken).GetAsyncEnumerator(CancellationToken.None);
@@ -138,6 +144,8 @@ public sealed class LongCatChatClient : IChatClient
             {
                 try
                 {
+                    // The engine does not wait for its reader: a whole reply may lie ready when the caller cancels.
+                    cancellationToken.ThrowIfCancellationRequested();
                     finish = await tokens.MoveNextAsync().ConfigureAwait(false) ? Take(tokens.Current, parser, updates, prompt, operation) : FinishReason.Stop;
                     if (finish == FinishReason.Cancelled)
                     {
@@ -152,13 +160,15 @@ public sealed class LongCatChatClient : IChatClient
 
                 if (finish is null && updates.Next() is { } update)
                 {
+                    operation.Chunk();
                     yield return update;
                 }
             }
 
             parser.Flush(finish == FinishReason.Stop, updates.Contents);
             ChatResponseUpdate last = updates.Last(finish.Value);
-            operation.Finish(last.FinishReason!.Value, updates.OutputTokens);
+            operation.Finish(last, updates.Usage);
+            operation.Chunk();
             yield return last;
         }
     }

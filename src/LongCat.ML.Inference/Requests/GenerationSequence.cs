@@ -114,7 +114,7 @@ internal sealed class GenerationSequence : Sequence
             text += _matcher.Flush();
         }
 
-        GenerationUpdate update = new() { Id = id, Text = text, FinishReason = _finish, LogProbability = logProbability };
+        GenerationUpdate update = new() { Id = id, Text = text, FinishReason = _finish, CachedPromptTokens = FoundTokens ?? 0, LogProbability = logProbability };
         if (_task is not null)
         {
             _text.Append(text);
@@ -149,6 +149,7 @@ internal sealed class GenerationSequence : Sequence
             Text = _text.ToString(),
             FinishReason = _finish ?? FinishReason.Length,
             PromptTokens = PromptTokens,
+            CachedPromptTokens = FoundTokens ?? 0,
             LogProbabilities = _logProbabilities,
             TimeToFirstToken = _firstToken,
             Elapsed = Stopwatch.GetElapsedTime(_submitted),

@@ -59,6 +59,7 @@ internal sealed partial class Scheduler
 
             TakeSharedPages(sequence, shared);
             PrefixHitTokens += sequence.Computed;
+            sequence.FoundTokens ??= sequence.Computed;
             while (_pool is not null && sequence.Pages.Count < _pool.PagesFor(sequence.Target))
             {
                 sequence.Pages.Add(_pool.Allocate());

@@ -48,6 +48,9 @@ internal abstract class Sequence
     /// <summary>Leading tokens that are in the cache.</summary>
     public int Computed { get; set; }
 
+    /// <summary>Tokens whose pages were there when the request was let in for the first time; null before.</summary>
+    public int? FoundTokens { get; set; }
+
     /// <summary>Leading tokens that are in a draft model's cache too, whose pages have the same ids.</summary>
     public int DraftComputed { get; set; }
 

@@ -16,6 +16,23 @@ internal static class EngineArguments
         DefaultValueFactory = _ => Inference.WeightPages.Mapped,
     };
 
+    /// <summary>Memory of the key-value caches; null where the engine's default is to be taken.</summary>
+    public static Option<long?> CacheMemory() => new("--cache-memory")
+    {
+        Description = "Memory of the key-value caches of all rows together, a number of bytes or with K, M or G (of 1,024): 512M. 1G where it is not given. Rows that find no room wait.",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[^1].Value;
+            if (ByteSize.TryParse(text, out long bytes))
+            {
+                return bytes;
+            }
+
+            result.AddError($"--cache-memory is {text}, expected a number of bytes above 0, or one with K, M or G such as 512M");
+            return null;
+        },
+    };
+
     /// <summary>Opens the engine; where huge pages were asked for and cannot be had, one line says why.</summary>
     public static InferenceEngine Load(string folder, EngineOptions options, TextWriter error)
     {
@@ -23,6 +40,11 @@ internal static class EngineArguments
         if (engine.Weights.Fallback is { } reason)
         {
             error.WriteLine($"note: weights stay in the file mapping: {reason}");
+        }
+
+        if (options.MemoryBudgetBytes != new EngineOptions().MemoryBudgetBytes && engine.LongestSequence < engine.Manifest.MaxPositions)
+        {
+            error.WriteLine($"note: --cache-memory has room for sequences of {engine.LongestSequence} tokens, the model takes {engine.Manifest.MaxPositions}: longer rows are treated as --overflow says");
         }
 
         return engine;

@@ -31,11 +31,12 @@ internal static class ScoreCommand
         Option<int> inFlight = EngineArguments.Number("--rows-in-flight", "Rows in the engine at once.", 32, value => value >= 1, "1 or more");
         Option<int> threads = EngineArguments.Threads();
         Option<WeightPages> pages = EngineArguments.WeightPages();
+        Option<long?> cacheMemory = EngineArguments.CacheMemory();
         Option<long> maxFailed = EngineArguments.Number("--max-failed-rows", "As long as no more rows (of a shard) fail, the exit code is 0; it is 1 otherwise. The rows are written in any case.", 0L, value => value >= 0, "0 or more");
         AdapterArguments adapters = new(rows: true);
         Command command = new("score", "Run the model over a file of rows.")
         {
-            folder, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads, pages, maxFailed,
+            folder, column, continuation, mode, labels, normalize, maxNewTokens, temperature, seed, stop, overflow, inFlight, threads, pages, cacheMemory, maxFailed,
         };
         streams.AddTo(command);
         adapters.AddTo(command);
@@ -80,7 +81,13 @@ internal static class ScoreCommand
             {
                 engine = EngineArguments.Load(
                     result.GetRequiredValue(folder),
-                    new EngineOptions { Threads = result.GetValue(threads), WeightPages = result.GetValue(pages), Adapters = selection.Adapters },
+                    new EngineOptions
+                    {
+                        Threads = result.GetValue(threads),
+                        WeightPages = result.GetValue(pages),
+                        Adapters = selection.Adapters,
+                        MemoryBudgetBytes = result.GetValue(cacheMemory) ?? new EngineOptions().MemoryBudgetBytes,
+                    },
                     error);
                 string text = result.GetRequiredValue(column);
                 PromptOverflow whenTooLong = result.GetValue(overflow);

@@ -1,6 +1,7 @@
 using LongCat.ML.CommandLine;
 using LongCat.ML.Tool.Jobs;
 using LongCat.ML.Tool.Scoring;
+using Microsoft.Win32.SafeHandles;
 
 namespace LongCat.ML.Tool.Commands;
 
@@ -35,7 +36,7 @@ internal sealed record ScoreTarget(string? Input, string? Output, ShardChoice? S
             return new ScoreOutcome(await JsonLinesJob.RunAsync(runner, input, Output, bytes, line, cancellationToken).ConfigureAwait(false), Side: null);
         }
 
-        await using Stream output = Console.OpenStandardOutput();
+        await using Stream output = StandardOutput();
         return new ScoreOutcome(await JsonLinesJob.RunAsync(runner, input, output, 0, line, cancellationToken).ConfigureAwait(false), Side: null);
     }
 
@@ -58,6 +59,10 @@ internal sealed record ScoreTarget(string? Input, string? Output, ShardChoice? S
             New = summary.Rows - summary.Kept,
         };
     }
+
+    /// <summary>Standard output, whose end is an error as any file's is: the console's own stream passes over a pipe that nobody reads any more, and all rows would be run for nobody.</summary>
+    private static Stream StandardOutput() =>
+        OperatingSystem.IsWindows() ? Console.OpenStandardOutput() : new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
 
     /// <summary>What would fail after the last row, or destroy something, is refused before the first.</summary>
     public static void CheckPaths(string input, string output)

@@ -48,6 +48,9 @@ internal static class CommandHost
         InvocationConfiguration configuration = new()
         {
             EnableDefaultExceptionHandler = false,
+
+            // Until a step that runs has ended; less than the ten seconds that schedulers give by custom before they kill.
+            ProcessTerminationTimeout = TimeSpan.FromSeconds(8),
             Output = output ?? Console.Out,
             Error = error,
         };

@@ -97,8 +97,8 @@ internal sealed class RowRunner(Func<JsonObject, CancellationToken, Task> score,
             await score(row, cancellationToken).ConfigureAwait(false);
             return new RowResult(line.Number, row.ToJsonString(Relaxed), null);
         }
-        // One row's failure stays that row's: whatever it is, it becomes the row's error field.
-        catch (Exception problem) when (problem is not OperationCanceledException)
+        // One row's failure stays that row's: whatever it is, it becomes the row's error field. Only what was asked to stop is none.
+        catch (Exception problem) when (problem is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             string message = $"line {line.Number}: {problem.Message}";
             row["error"] = message;

@@ -1,5 +1,6 @@
 using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Chat;
+using LongCat.ML.Onnx;
 using LongCat.ML.TestShared;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
@@ -66,10 +67,58 @@ public sealed class ChatFolderTests(ExportedModel exported) : IClassFixture<Expo
         Assert.NotEmpty((await generator.GenerateAsync(["a text"]))[0].Vector.ToArray());
     }
 
-    private string Copy(TemporaryFolder folder, string generation)
+    [Fact]
+    public async Task Several_models_have_keys_and_another_models_engine_is_refused()
     {
-        string model = Directory.CreateDirectory(folder["model"]).FullName;
-        foreach (string file in Directory.GetFiles(exported.Folder))
+        using TemporaryFolder folder = new();
+        string second = OnnxExporter.Export(RandomCheckpoint.Write(folder["checkpoint"], new RandomCheckpointOptions { Seed = 2, Tokenizer = true }), folder["onnx"]).Folder;
+        string model = Copy(folder, "{}"), other = Copy(folder, "{}", "other", second);
+        ServiceCollection wrong = new();
+        wrong.AddLongCatChatClient(model, new EngineOptions { Threads = 1 }).AddLongCatEmbeddingGenerator(other);
+        await using (ServiceProvider provider = wrong.BuildServiceProvider())
+        {
+            Assert.NotNull(provider.GetRequiredService<IChatClient>());
+            InvalidOperationException error = Assert.Throws<InvalidOperationException>(provider.GetRequiredService<IEmbeddingGenerator<string, Embedding<float>>>);
+            Assert.Contains("under keys of their own", error.Message, StringComparison.Ordinal);
+            Assert.Contains(other, error.Message, StringComparison.Ordinal);
+        }
+
+        ServiceCollection services = new();
+        services.AddKeyedLongCatChatClient("one", model, new EngineOptions { Threads = 1 })
+            .AddKeyedLongCatChatClient("two", other, new EngineOptions { Threads = 1 }, new LongCatChatClientOptions { ModelId = "second" })
+            .AddKeyedLongCatEmbeddingGenerator("two", other)
+            .AddLongCatChatClient(model, new EngineOptions { Threads = 1 });
+        InferenceEngine[] engines;
+        await using (ServiceProvider provider = services.BuildServiceProvider())
+        {
+            IChatClient one = provider.GetRequiredKeyedService<IChatClient>("one"), two = provider.GetRequiredKeyedService<IChatClient>("two"), plain = provider.GetRequiredService<IChatClient>();
+            engines = [.. new[] { one, two, plain }.Select(client => client.GetService<InferenceEngine>()!)];
+            Assert.Equal(3, engines.Distinct().Count());
+            Assert.Same(engines[1], provider.GetRequiredKeyedService<IEmbeddingGenerator<string, Embedding<float>>>("two").GetService<InferenceEngine>());
+            Assert.Equal(("model", "second"), ((await one.GetResponseAsync("Q", new ChatOptions { MaxOutputTokens = 1 })).ModelId, (await two.GetResponseAsync("Q", new ChatOptions { MaxOutputTokens = 1 })).ModelId));
+
+            // A scope has no client of its own, and its end ends none.
+            using (IServiceScope scope = provider.CreateScope())
+            {
+                Assert.Same(plain, scope.ServiceProvider.GetRequiredService<IChatClient>());
+            }
+
+            Assert.NotNull(await plain.GetResponseAsync("Q", new ChatOptions { MaxOutputTokens = 1 }));
+        }
+
+        // The provider's end ends the engines.
+        foreach (InferenceEngine engine in engines)
+        {
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => engine.LogitsAsync([1]));
+        }
+    }
+
+    private string Copy(TemporaryFolder folder, string generation) => Copy(folder, generation, "model", exported.Folder);
+
+    private static string Copy(TemporaryFolder folder, string generation, string name, string from)
+    {
+        string model = Directory.CreateDirectory(folder[name]).FullName;
+        foreach (string file in Directory.GetFiles(from))
         {
             File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
         }

@@ -182,12 +182,108 @@ public sealed class LongCatChatClientTests
     }
 
     [Fact]
+    public async Task A_cancelled_stream_gives_nothing_more_even_where_the_whole_reply_lies_ready()
+    {
+        ScriptedModel model = new(512, 8) { Reply = _ => new string('a', 100) };
+        using InferenceEngine engine = model.Engine();
+        using LongCatChatClient client = new(engine, ChatTemplates.LongCat);
+        using CancellationTokenSource source = new();
+        await using IAsyncEnumerator<ChatResponseUpdate> updates = client.GetStreamingResponseAsync("Q", cancellationToken: source.Token).GetAsyncEnumerator();
+        Assert.True(await updates.MoveNextAsync());
+        Assert.True(SpinWait.SpinUntil(() => engine.Statistics.RequestsFinished == 1, TimeSpan.FromSeconds(30)));
+
+        await source.CancelAsync();
+
+        OperationCanceledException error = await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await updates.MoveNextAsync());
+        Assert.Equal(source.Token, error.CancellationToken);
+    }
+
+    [Fact]
+    public async Task What_was_found_in_the_cache_is_counted()
+    {
+        ScriptedModel model = new(512, 8) { Reply = _ => "abc" };
+        using LongCatChatClient client = Client(model);
+        string question = new('q', 40);
+
+        ChatResponse first = await client.GetResponseAsync(question);
+        ChatResponse again = await client.GetResponseAsync([new(ChatRole.User, question), new(ChatRole.Assistant, first.Text), new(ChatRole.User, "More")]);
+
+        Assert.Equal(0, first.Usage!.CachedInputTokenCount);
+
+        // Whole pages of eight tokens: the first prompt's, at least.
+        Assert.InRange(again.Usage!.CachedInputTokenCount!.Value, first.Usage.InputTokenCount!.Value - 8, again.Usage.InputTokenCount!.Value - 1);
+        Assert.Equal(0, again.Usage.CachedInputTokenCount!.Value % 8);
+    }
+
+    [Fact]
+    public async Task Chats_at_once_over_one_engine_stay_apart()
+    {
+        // Each is answered with its own question, at once with the others and with some that leave in the middle.
+        ScriptedModel model = new(512, 8) { Reply = prompt => $"<longcat_think>\nof {Question(prompt)}\n</longcat_think>\nto {Question(prompt)}, {new string('x', Question(prompt).Length * 3)}" };
+        using InferenceEngine engine = model.Engine();
+        using LongCatChatClient client = new(engine, ChatTemplates.LongCat);
+        int left = 0;
+        await Task.WhenAll(Enumerable.Range(0, 40).Select(i => Task.Run(async () =>
+        {
+            string question = $"question {new string((char)('a' + (i % 26)), i % 9)} {i}";
+            if (i % 5 == 0)
+            {
+                await foreach (ChatResponseUpdate _ in client.GetStreamingResponseAsync(question))
+                {
+                    Interlocked.Increment(ref left);
+                    return;
+                }
+            }
+
+            ChatResponse response = i % 2 == 0 ? await client.GetResponseAsync(question) : await client.GetStreamingResponseAsync(question).ToChatResponseAsync();
+            Assert.Equal($"to {question}, {new string('x', question.Length * 3)}", response.Text);
+            Assert.Equal($"of {question}", Assert.Single(response.Messages[0].Contents.OfType<TextReasoningContent>()).Text);
+            Assert.Equal(model.Tokenizer.Encode($"<longcat_user>{question}<longcat_assistant>", addSpecialTokens: false).Count, response.Usage!.InputTokenCount);
+        })));
+
+        Assert.Equal(8, left);
+        Assert.True(SpinWait.SpinUntil(() => engine.Statistics is { RequestsRunning: 0, PagesUsed: 0 }, TimeSpan.FromSeconds(30)));
+        Assert.Equal(32, engine.Statistics.RequestsFinished + engine.Statistics.RequestsCancelled - left);
+
+        static string Question(string prompt) => prompt[(prompt.LastIndexOf("<longcat_user>", StringComparison.Ordinal) + 14)..].Replace("<longcat_assistant>", "", StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Disposal_ends_streams_of_an_owned_engine_and_leaves_another_alone()
+    {
+        ScriptedModel model = new(512, 8) { Reply = _ => new string('a', 3000) };
+        LongCatChatClient owner = Client(model);
+        await using IAsyncEnumerator<ChatResponseUpdate> updates = owner.GetStreamingResponseAsync("Q").GetAsyncEnumerator();
+        Assert.True(await updates.MoveNextAsync());
+        owner.Dispose();
+        owner.Dispose();
+        await Assert.ThrowsAsync<ObjectDisposedException>(async () =>
+        {
+            while (await updates.MoveNextAsync())
+            {
+            }
+        });
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => owner.GetResponseAsync("Q"));
+
+        using InferenceEngine engine = new ScriptedModel(512, 8) { Reply = _ => "b" }.Engine();
+        using (LongCatChatClient guest = new(engine, ChatTemplates.LongCat))
+        {
+        }
+
+        using LongCatChatClient next = new(engine, ChatTemplates.LongCat);
+        Assert.Equal("b", (await next.GetResponseAsync("Q")).Text);
+    }
+
+    [Fact]
     public async Task What_cannot_be_done_is_named()
     {
         ScriptedModel model = new(512, 8) { Reply = _ => "x" };
         using LongCatChatClient client = Client(model);
         await Refused<ArgumentException>("FrequencyPenalty is NaN", new ChatOptions { FrequencyPenalty = float.NaN });
         await Refused<NotSupportedException>("ConversationId is 'c'", new ChatOptions { ConversationId = "c" });
+#pragma warning disable MEAI001
+        await Refused<NotSupportedException>("ContinuationToken", new ChatOptions { ContinuationToken = ResponseContinuationToken.FromBytes(new byte[] { 1 }) });
+#pragma warning restore MEAI001
         await Refused<NotSupportedException>("ToolMode", new ChatOptions { Tools = [s_weather], ToolMode = ChatToolMode.RequireAny });
         await Refused<NotSupportedException>("HostedWebSearchTool", new ChatOptions { Tools = [new HostedWebSearchTool()] });
         await Refused<ArgumentException>("top_logprobs", new ChatOptions { AdditionalProperties = new() { ["top_logprobs"] = "two" } });

@@ -65,6 +65,62 @@ public sealed class JobVerbTests : IClassFixture<ExportedFolder>
         Assert.Contains("which were done before", again.Error, StringComparison.Ordinal);
     }
 
+    [UnixFact]
+    public void A_worker_that_is_asked_to_end_says_try_again_and_keeps_its_rows()
+    {
+        string folder = _folder.File(_name);
+        string[] arguments = ["score", _folder.Onnx, "--input", _input, "--output", folder, "--max-new-tokens", "48", "--shard", "0/1", "--rows-in-flight", "2", "--threads", "1"];
+        PartFiles files = new(folder, 0);
+        using Process process = ToolProcess.Start("longcat", arguments);
+        Task<string> said = process.StandardError.ReadToEndAsync();
+        Assert.True(SpinWait.SpinUntil(() => Length(files.PartialPart) > 0 || process.HasExited, TimeSpan.FromSeconds(90)));
+        Assert.True(SmallDiskFactAttribute.Run("kill", "-TERM", process.Id.ToString(CultureInfo.InvariantCulture)));
+        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(30)));
+        Assert.Equal(75, process.ExitCode);
+        Assert.Contains("shard 0/1 was stopped with ", said.Result, StringComparison.Ordinal);
+        Assert.Contains("which are kept; the same command goes on from there", said.Result, StringComparison.Ordinal);
+        string kept = File.ReadAllText(files.PartialPart);
+        Assert.EndsWith("\n", kept, StringComparison.Ordinal);
+
+        ToolProcess next = ToolProcess.LongCat(arguments);
+        Assert.Equal(1, next.ExitCode);
+        Assert.Contains($"{kept.Count(c => c == '\n')} of them done before", next.Error, StringComparison.Ordinal);
+        Assert.StartsWith(kept, File.ReadAllText(files.Part), StringComparison.Ordinal);
+        string parts = Merged(folder), whole = _folder.File(_name + ".one");
+        Assert.Equal(1, ToolProcess.LongCat("score", _folder.Onnx, "--input", _input, "--output", whole, "--max-new-tokens", "48").ExitCode);
+        Assert.Equal(File.ReadAllText(whole), parts);
+    }
+
+    [UnixFact]
+    public void A_pipe_that_nobody_reads_any_more_ends_the_run_with_a_word()
+    {
+        string rows = _folder.File(_name + ".many");
+        File.WriteAllLines(rows, Enumerable.Range(0, 4000).Select(i => $"{{\"id\": {i}, \"text\": \"\"}}"));
+        using Process process = ToolProcess.Start("longcat", ["score", _folder.Onnx, "--input", rows, "--stdout"]);
+        Task<string> said = process.StandardError.ReadToEndAsync();
+        Assert.NotNull(process.StandardOutput.ReadLine());
+        process.StandardOutput.Close();
+        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(90)));
+        Assert.Equal(1, process.ExitCode);
+        Assert.StartsWith("error: ", Assert.Single(said.Result.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Memory_for_the_caches_is_given_in_words_and_changes_no_result()
+    {
+        string few = _folder.File(_name + ".few");
+        ToolProcess small = ToolProcess.LongCat(Arguments(few, "--cache-memory", "32K"));
+        Assert.Equal(1, small.ExitCode);
+        Assert.Equal(Whole(), File.ReadAllText(few));
+        ToolProcess tiny = ToolProcess.LongCat(Arguments(few, "--cache-memory", "16k"));
+        Assert.Contains("note: --cache-memory has room for sequences of ", tiny.Error, StringComparison.Ordinal);
+        Refused(1, "EngineOptions.MemoryBudgetBytes is 1024", ToolProcess.LongCat(Arguments(few, "--cache-memory", "1K")));
+        foreach (string wrong in new[] { "0", "-1", "1T", "M", "1.5G", "9999999999G" })
+        {
+            Refused(2, $"--cache-memory is {wrong}, expected a number of bytes above 0", ToolProcess.LongCat(Arguments(few, $"--cache-memory={wrong}")));
+        }
+    }
+
     [Fact]
     public void All_shards_on_one_machine_give_what_one_process_gives()
     {

@@ -210,6 +210,76 @@ public sealed class ShardWorkerTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task A_row_that_gives_up_by_itself_is_a_row_that_failed()
+    {
+        // What a scorer's own limit of time throws, though nobody asked the worker to stop.
+        File.WriteAllText(_job.Input, "{\"text\": \"a\"}\n{\"text\": \"slow\"}\n{\"text\": \"b\"}\n");
+        ShardSummary summary = await _job.RunAsync(0, 1, () => JobFixture.Runner(before: row =>
+        {
+            if ((string?)row["text"] == "slow")
+            {
+                throw new TaskCanceledException("the row took too long");
+            }
+        }));
+        Assert.Equal((3, 1, "line 2: the row took too long"), (summary.Rows, summary.Failed, summary.FirstError));
+        Assert.Equal(3, (await _job.MergeAsync()).Rows);
+    }
+
+    [SmallDiskFact]
+    public async Task A_side_file_that_finds_no_room_is_a_reason_to_try_again_and_costs_no_row()
+    {
+        _job.WriteRows(300);
+        byte[] whole = await _job.WholeAsync();
+        string disk = _job["disk"];
+        Directory.CreateDirectory(disk);
+        Directory.CreateDirectory(_job.Folder);
+        Assert.True(SmallDiskFactAttribute.Run("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk));
+        try
+        {
+            // Only the side file lies on the small disk: the part itself could be written on.
+            PartFiles files = new(_job.Folder, 0);
+            await JobManifest.OpenAsync(_job["plan"], _job.Input, 1, JobFixture.Settings, default);
+            File.Move(Path.Combine(_job["plan"], JobManifest.FileName), Path.Combine(_job.Folder, JobManifest.FileName));
+            File.CreateSymbolicLink(files.PartialErrors, Path.Combine(disk, "errors"));
+            TryAgainException full = await Assert.ThrowsAsync<TryAgainException>(() => _job.RunAsync(0, 1));
+            Assert.Contains("rows so far are kept", full.Message, StringComparison.Ordinal);
+            Assert.Contains("errors", full.Message, StringComparison.Ordinal);
+            Assert.False(File.Exists(files.Part));
+            Assert.Equal(4096, new FileInfo(Path.Combine(disk, "errors")).Length);
+            Assert.True(SmallDiskFactAttribute.Run("mount", "-o", "remount,size=4m", disk));
+            ShardSummary summary = await _job.RunAsync(0, 1);
+            Assert.True(summary.Kept > 0);
+            (byte[] merged, _, long failed) = await _job.MergeAsync();
+            Assert.Equal(whole, merged);
+            Assert.Equal((summary.Failed, summary.Failed), (failed, File.ReadLines(_job["merged.errors.jsonl"]).Count()));
+        }
+        finally
+        {
+            SmallDiskFactAttribute.Run("umount", disk);
+        }
+    }
+
+    [SmallDiskFact]
+    public async Task A_plain_file_that_finds_no_room_is_not_there_in_half()
+    {
+        _job.WriteRows(300);
+        string disk = _job["disk"];
+        Directory.CreateDirectory(disk);
+        Assert.True(SmallDiskFactAttribute.Run("mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk));
+        try
+        {
+            using ProgressLine line = new("score", " rows", TextWriter.Null);
+            await using FileStream input = File.OpenRead(_job.Input);
+            await Assert.ThrowsAsync<IOException>(() => JsonLinesJob.RunAsync(JobFixture.Runner(), input, Path.Combine(disk, "out.jsonl"), input.Length, line, CancellationToken.None));
+            Assert.Empty(Directory.GetFileSystemEntries(disk));
+        }
+        finally
+        {
+            SmallDiskFactAttribute.Run("umount", disk);
+        }
+    }
+
     [SmallDiskFact]
     public async Task A_full_disk_is_a_reason_to_try_again_and_costs_no_row()
     {

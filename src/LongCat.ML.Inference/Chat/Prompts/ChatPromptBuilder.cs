@@ -84,6 +84,13 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
             throw new NotSupportedException($"ChatOptions.ConversationId is '{conversation}'; the client keeps no conversations. Send the whole chat with every request: its beginning is found in the cache.");
         }
 
+#pragma warning disable MEAI001 // Experimental there; a token that is passed over would answer something else than was asked.
+        if (options.ContinuationToken is not null)
+#pragma warning restore MEAI001
+        {
+            throw new NotSupportedException("ChatOptions.ContinuationToken is set; the client answers in the foreground and gives no such tokens. Ask again with the whole chat.");
+        }
+
         if (options.ToolMode is RequiredChatToolMode)
         {
             throw new NotSupportedException("ChatOptions.ToolMode requires a call of a tool; the engine cannot force one. Use ChatToolMode.Auto or None.");

@@ -10,6 +10,7 @@ internal sealed class ReplyUpdates(ChatPrompt prompt)
     private readonly DateTimeOffset _created = DateTimeOffset.UtcNow;
     private List<TokenLogProbability>? _logProbabilities;
     private int _thoughtTokens;
+    private int _cachedTokens;
     private bool _called;
 
     /// <summary>What the next update will hold.</summary>
@@ -21,6 +22,7 @@ internal sealed class ReplyUpdates(ChatPrompt prompt)
     public void Count(GenerationUpdate token, bool thinking)
     {
         OutputTokens++;
+        _cachedTokens = token.CachedPromptTokens;
         _thoughtTokens += thinking ? 1 : 0;
         if (token.LogProbability is { } logProbability)
         {
@@ -35,17 +37,21 @@ internal sealed class ReplyUpdates(ChatPrompt prompt)
         return Contents.Count > 0 ? Create() : null;
     }
 
+    /// <summary>Tokens so far; the prompt's that were found in the cache are counted in its own.</summary>
+    public UsageDetails Usage => new()
+    {
+        InputTokenCount = prompt.PromptTokens,
+        OutputTokenCount = OutputTokens,
+        TotalTokenCount = prompt.PromptTokens + OutputTokens,
+        CachedInputTokenCount = _cachedTokens,
+        ReasoningTokenCount = _thoughtTokens,
+    };
+
     /// <summary>The update that ends the reply.</summary>
     public ChatResponseUpdate Last(FinishReason reason)
     {
         Restrict();
-        Contents.Add(new UsageContent(new UsageDetails
-        {
-            InputTokenCount = prompt.PromptTokens,
-            OutputTokenCount = OutputTokens,
-            TotalTokenCount = prompt.PromptTokens + OutputTokens,
-            ReasoningTokenCount = _thoughtTokens,
-        }));
+        Contents.Add(new UsageContent(Usage));
         ChatResponseUpdate update = Create();
         update.FinishReason = _called ? ChatFinishReason.ToolCalls : reason == FinishReason.Length ? ChatFinishReason.Length : ChatFinishReason.Stop;
         return update;

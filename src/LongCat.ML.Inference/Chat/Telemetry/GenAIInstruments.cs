@@ -20,6 +20,15 @@ internal static class GenAIInstruments
     public static readonly Histogram<double> FirstToken = s_meter.CreateHistogram(
         "gen_ai.server.time_to_first_token", "s", "From the request to the first token of a reply, waiting included.", tags: null, s_seconds);
 
+    public static readonly Histogram<double> PerToken = s_meter.CreateHistogram(
+        "gen_ai.server.time_per_output_token", "s", "Time per token of a reply behind the first.", tags: null, s_seconds);
+
+    public static readonly Histogram<double> FirstChunk = s_meter.CreateHistogram(
+        "gen_ai.client.operation.time_to_first_chunk", "s", "From the request to the first update of a stream.", tags: null, s_seconds);
+
+    public static readonly Histogram<double> PerChunk = s_meter.CreateHistogram(
+        "gen_ai.client.operation.time_per_output_chunk", "s", "Time between two updates of a stream, the caller's own included.", tags: null, s_seconds);
+
     public static readonly Histogram<int> Tokens = s_meter.CreateHistogram(
         "gen_ai.client.token.usage",
         "{token}",
