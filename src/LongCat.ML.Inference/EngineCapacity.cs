@@ -25,6 +25,7 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
     {
         StreamingPattern? pattern = StreamingPattern.Of(manifest, options.PageSize);
         long fullBytes = (draft?.Caches.Sum(cache => (long)cache.Width) ?? 0) * ElementBytes(draft ?? manifest) * options.PageSize;
+        fullBytes += (manifest.SparseVerification?.MeanBytesPerPage ?? 0) + (draft?.SparseVerification?.MeanBytesPerPage ?? 0);
         long streamingBytes = 0;
         for (int cache = 0; cache < manifest.Caches.Count; cache++)
         {
@@ -33,7 +34,7 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
         }
 
         long pagesPerSequence = (manifest.MaxPositions + (long)options.PageSize - 1) / options.PageSize;
-        long window = pattern is null ? 0 : Math.Min(pagesPerSequence, pattern.WindowPages);
+        long window = pattern is null ? 0 : Math.Min(pagesPerSequence, pattern.PagesOf(MostRefreshed(options)));
         if (options.MemoryBudgetBytes < fullBytes + (window * streamingBytes))
         {
             throw TooSmall(manifest, options, draft, fullBytes, streamingBytes, window, pagesPerSequence);
@@ -113,6 +114,10 @@ internal readonly record struct EngineCapacity(int Pages, int PagesPerSequence, 
             new EngineCapacity(options.MaxSequences, 1, (int)Math.Max(rows, options.MaxSequences)),
             options with { PageSize = (int)longest });
     }
+
+    /// <summary>The most tokens that a request computes again because a sparse verification left approximate keys and values of them.</summary>
+    private static int MostRefreshed(EngineOptions options) =>
+        options.Speculation is { Verification: { IsLossless: false } verification } speculation ? verification.MostApproximate(speculation.WidestProposal) : 0;
 
     /// <summary>Bytes of an element of a cache.</summary>
     private static long ElementBytes(ModelManifest manifest) => manifest.CacheType.ElementSize();

@@ -43,7 +43,7 @@ public sealed record EngineOptions
     /// </summary>
     public IReadOnlyDictionary<string, string> Adapters { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Speculative decoding; null for none. It changes no token, only how many a step gives. Default null.</summary>
+    /// <summary>Speculative decoding; null for none. It changes no token, only how many a step gives, unless <see cref="SpeculativeOptions.Verification"/> is set. Default null.</summary>
     public SpeculativeOptions? Speculation { get; init; }
 
     /// <exception cref="ArgumentException">A value is outside its range, or an adapter has no name or no folder.</exception>

@@ -6,7 +6,7 @@ public sealed record EngineStatistics
     /// <summary>Runs of the model. A step computes tokens of many requests.</summary>
     public long Steps { get; init; }
 
-    /// <summary>Prompt tokens computed, recomputation after a preemption included; tokens found in the prefix cache are not among them.</summary>
+    /// <summary>Prompt tokens computed, recomputation after a preemption or for a refresh included; tokens found in the prefix cache are not among them.</summary>
     public long PrefillTokens { get; init; }
 
     /// <summary>Tokens generated for all requests.</summary>
@@ -59,6 +59,11 @@ public sealed record EngineStatistics
 
     /// <summary>Bytes of memory that the adapters take beside the model: the sum of <see cref="LoadedAdapter.Bytes"/>.</summary>
     public long AdapterBytes { get; init; }
+
+    /// <summary>
+    /// Whether every request's output is the model's own: true, unless <see cref="SpeculativeOptions.Verification"/> lets the verification of proposed tokens leave something out.
+    /// </summary>
+    public bool IsLossless { get; init; } = true;
 
     /// <summary>Counters of speculative decoding; null where the engine was loaded without it (<see cref="EngineOptions.Speculation"/>).</summary>
     public SpeculativeStatistics? Speculation { get; init; }

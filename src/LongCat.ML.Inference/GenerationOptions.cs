@@ -62,6 +62,12 @@ public sealed record GenerationOptions
     public bool? Speculate { get; init; }
 
     /// <summary>
+    /// Whether the request's proposed tokens are verified sparsely (<see cref="SpeculativeOptions.Verification"/>), which is lossy. Null: when the engine does so. False: its output is the one without
+    /// speculation. True is refused by an engine that verifies exactly, and beside <see cref="Speculate"/> false. Default null.
+    /// </summary>
+    public bool? VerifySparsely { get; init; }
+
+    /// <summary>
     /// What the completion may look like, such as JSON of a schema; made for the engine's own tokenizer. Null: anything. Temperature, top-k and top-p choose among the tokens that
     /// are allowed; an end-of-sequence token is where the text may end.
     /// </summary>

@@ -29,6 +29,7 @@ public sealed partial class InferenceEngine
             manifest.VerifyFiles(folder);
         }
 
+        options = SparseSetup.Complete(folder, manifest, options);
         string tokenizer = Path.Combine(folder, "tokenizer.json");
         TokenizerCodec? codec = File.Exists(tokenizer) ? new TokenizerCodec(HuggingFaceTokenizer.Load(tokenizer)) : null;
         DraftSource? draft = DraftSource.Find(folder, manifest, options);

@@ -148,6 +148,7 @@ public sealed partial class InferenceEngine
         StreamingPagesTotal = _streaming?.Pages.PageCount ?? 0,
         StreamingPagesReturned = _streaming?.Returned ?? 0,
         AdapterBytes = AdapterBytes(),
+        IsLossless = _speculator?.IsLossless ?? true,
         Speculation = _speculator?.Statistics(_scheduler.Running),
     };
 

@@ -21,6 +21,14 @@ public sealed partial class InferenceEngine
                 "GenerationOptions.Speculate is true, and the engine was loaded without speculation. Set EngineOptions.Speculation when it is loaded, or leave Speculate out.");
         }
 
+        if (options.VerifySparsely == true && (options.Speculate == false || _speculator is not { IsLossless: false }))
+        {
+            throw new InferenceException(
+                options.Speculate == false
+                    ? "GenerationOptions.VerifySparsely is true and Speculate is false: without proposed tokens there is nothing to verify. Leave one of them out."
+                    : "GenerationOptions.VerifySparsely is true, and the engine verifies exactly. Set SpeculativeOptions.Verification when it is loaded, or leave VerifySparsely out.");
+        }
+
         if (options.StopStrings.Count > 0 && _codec is null)
         {
             throw new InferenceException("GenerationOptions.StopStrings needs a tokenizer, and the model folder holds no tokenizer.json.");
@@ -171,7 +179,7 @@ public sealed partial class InferenceEngine
     }
 
     /// <summary>What a request needs to speculate; null when it does not.</summary>
-    private DraftState? NewDrafts(GenerationOptions options) => options.Speculate == false ? null : _speculator?.NewState();
+    private DraftState? NewDrafts(GenerationOptions options) => options.Speculate == false ? null : _speculator?.NewState(exact: options.VerifySparsely == false);
 
     /// <summary>Where the adapter of a request lies among those of the engine; -1 for none.</summary>
     private int AdapterIndex(string? name)

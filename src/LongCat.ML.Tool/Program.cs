@@ -14,5 +14,6 @@ RootCommand root = new("LongCat.ML: from a Hugging Face folder to scored rows.")
     GenerateCommand.Create(),
     ScoreCommand.Create(),
     MergePartsCommand.Create(),
+    CalibrateSparseCommand.Create(),
 };
 return await CommandHost.RunAsync(root, args);

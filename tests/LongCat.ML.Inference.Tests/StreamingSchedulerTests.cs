@@ -139,7 +139,7 @@ public sealed class StreamingSchedulerTests(ITestOutputHelper output)
         }
 
         // 32 tokens have pages, 18 count: of those the sink block and the blocks from 12 on are read.
-        Assert.Equal(2, table.Advance(pages, pattern, 18));
+        Assert.Equal(2, table.Advance(pages, pattern, 18, 18));
         Assert.Equal([true, false, false, true, true], Enumerable.Range(0, table.Count).Select(i => table[i] != StreamingPages.Returned));
         Assert.Equal((3, 3), (table.Held, pages.InUse));
         table.Clear(pages);

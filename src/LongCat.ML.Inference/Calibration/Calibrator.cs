@@ -105,7 +105,7 @@ public static class Calibrator
         }
     }
 
-    private static void Check(IReadOnlyList<IReadOnlyList<int>> sequences, ModelManifest manifest)
+    internal static void Check(IReadOnlyList<IReadOnlyList<int>> sequences, ModelManifest manifest)
     {
         for (int i = 0; i < sequences.Count; i++)
         {

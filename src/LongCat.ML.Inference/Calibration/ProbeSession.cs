@@ -15,29 +15,41 @@ internal sealed class ProbeSession : IDisposable
     private readonly PagedCaches _caches;
     private readonly string[] _outputs;
     private readonly Dictionary<string, OrtValue> _values = new(StringComparer.Ordinal);
+    private readonly bool _withSparseRows;
     private IDisposable? _held;
 
-    private ProbeSession(InferenceSession session, PagedCaches caches, string[] outputs)
+    private ProbeSession(InferenceSession session, PagedCaches caches, string[] outputs, SparseInputs? sparse)
     {
+        _withSparseRows = sparse is not null;
         _session = session;
         _caches = caches;
         _outputs = outputs;
         _binding = session.CreateIoBinding();
         _caches.Bind(_binding);
+        sparse?.Bind(_binding);
     }
 
-    /// <summary>Opens model.onnx of a probe export.</summary>
+    /// <summary>Opens model.onnx of a probe export, or a graph that was made of it.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="manifest">Its manifest.</param>
+    /// <param name="outputs">What is read after a step.</param>
+    /// <param name="pages">Pages of every cache.</param>
+    /// <param name="pageSize">Tokens of a page.</param>
+    /// <param name="threads">Threads; 0 for all cores.</param>
+    /// <param name="graph">The graph where it is not the file's; empty for that.</param>
+    /// <param name="sparse">What a graph for sparse verification takes; the caller's, to be disposed after the session.</param>
     /// <exception cref="InferenceException">ONNX Runtime cannot load the graph, or it lacks an output.</exception>
-    public static ProbeSession Open(string folder, ModelManifest manifest, IEnumerable<string> outputs, int pages, int pageSize, int threads)
+    public static ProbeSession Open(
+        string folder, ModelManifest manifest, IEnumerable<string> outputs, int pages, int pageSize, int threads, ReadOnlyMemory<byte> graph = default, SparseInputs? sparse = null)
     {
         string path = Path.Combine(folder, ModelManifest.ModelFileName);
         string[] wanted = [.. outputs.Distinct(StringComparer.Ordinal)];
-        return ModelSession.Open(path, new EngineOptions { Threads = threads }, OrtModelRunner.Configure, graph: null, session =>
+        return ModelSession.Open(path, new EngineOptions { Threads = threads }, OrtModelRunner.Configure, graph.IsEmpty ? null : graph.ToArray(), session =>
         {
             OrtModelRunner.CheckNames(path, session, manifest, []);
             string[] missing = [.. wanted.Except(session.OutputNames)];
             return missing.Length == 0
-                ? new ProbeSession(session, new PagedCaches(manifest, pages, pages, pageSize), wanted)
+                ? new ProbeSession(session, new PagedCaches(manifest, pages, pages, pageSize), wanted, sparse)
                 : throw new InferenceException($"{path} is no probe export for these sites: it has no outputs {string.Join(", ", missing.Select(name => $"'{name}'"))}. Export it with ExportOptions.Probes.");
         });
     }
@@ -49,7 +61,7 @@ internal sealed class ProbeSession : IDisposable
         Forget();
         try
         {
-            _step.BindInputs(_binding, step, withBlockTable: _session.InputNames.Contains("block_table"));
+            _step.BindInputs(_binding, step, withBlockTable: _session.InputNames.Contains("block_table"), withSparseRows: _withSparseRows);
             foreach (string name in _outputs)
             {
                 // Bound anew for every step: ONNX Runtime keeps the value of the last one, whose shape is another.

@@ -38,9 +38,13 @@ internal sealed class StreamingPages
         }
     }
 
-    /// <summary>Gives the pages back that neither the token at a position nor any later one reads, and those behind that position, which hold nothing that counts.</summary>
+    /// <summary>Gives the pages back that no token from <paramref name="kept"/> on reads, and those behind a position, which hold nothing that counts.</summary>
+    /// <param name="pool">Where they go.</param>
+    /// <param name="pattern">What a token reads.</param>
+    /// <param name="position">The next token that is computed for the first time.</param>
+    /// <param name="kept">The first token that is computed again, at most <paramref name="position"/>; that itself where there is none.</param>
     /// <returns>How many pages passed out of the window.</returns>
-    public int Advance(PagePool pool, StreamingPattern pattern, int position)
+    public int Advance(PagePool pool, StreamingPattern pattern, int position, int kept)
     {
         while (_pages.Count > pool.PagesFor(position))
         {
@@ -48,7 +52,7 @@ internal sealed class StreamingPages
             _pages.RemoveAt(_pages.Count - 1);
         }
 
-        int first = Math.Min(pattern.FirstPage(position), _pages.Count);
+        int first = Math.Min(pattern.FirstPage(kept), _pages.Count);
         int returned = Held;
         for (int index = Math.Max(First, pattern.SinkPages); index < first; index++)
         {

@@ -43,6 +43,9 @@ internal sealed class StreamingPattern
     /// <summary>The most pages that one token reads and writes, sinks included.</summary>
     public int WindowPages { get; }
 
+    /// <summary>The most pages that one token and so many before it read and write, sinks included.</summary>
+    public int PagesOf(int before) => before == 0 ? WindowPages : WindowPages + (int)Math.Min(int.MaxValue / 4, ((long)before + _page - 1) / _page);
+
     /// <summary>Whether a query sees a key; absolute positions.</summary>
     public bool Visible(long query, long key) => key <= query && (key / _block < _sink || key / _block > (query / _block) - _local);
 

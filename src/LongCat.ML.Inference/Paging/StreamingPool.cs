@@ -19,5 +19,7 @@ internal sealed class StreamingPool
     public long Returned { get; set; }
 
     /// <summary>The pages with which a request of some tokens can always compute its next one, whatever else runs.</summary>
-    public int Share(int tokens) => Math.Min(Pages.PagesFor(tokens), Pattern.WindowPages);
+    /// <param name="tokens">The most tokens that the request has in the caches.</param>
+    /// <param name="refreshed">The most tokens before its next one that it computes again, for whose first the window must still be there.</param>
+    public int Share(int tokens, int refreshed = 0) => Math.Min(Pages.PagesFor(tokens), Pattern.PagesOf(refreshed));
 }

@@ -68,6 +68,8 @@ internal sealed class GenerationSequence : Sequence
 
     public override int MostDrafts => _limits.MaxNewTokens - (Tokens.Count - PromptTokens) - 1;
 
+    public override int MostRefreshed => Speculation?.MostRefreshed ?? 0;
+
     /// <summary>What speculation remembers of this request; null when it takes no part.</summary>
     public DraftState? Speculation { get; init; }
 

@@ -36,6 +36,7 @@ internal sealed class PackedStep
         NgramContext = Pinned<long>(maxSequences * _context);
         LogitsIndex = Pinned<long>(maxTokens);
         RowAdapter = Pinned<int>(maxTokens);
+        SparseRows = Pinned<byte>(maxTokens);
     }
 
     /// <summary>T, the tokens of the step.</summary>
@@ -84,6 +85,9 @@ internal sealed class PackedStep
 
     /// <summary>The index of each token's adapter, -1 for none.</summary>
     public int[] RowAdapter { get; }
+
+    /// <summary>1 for each token that is verified sparsely, 0 for the others; the same for all tokens of a sequence.</summary>
+    public byte[] SparseRows { get; }
 
     /// <summary>Writes the inputs of a step. The rows of logits are in the order of the entries and of their positions.</summary>
     /// <param name="entries">What to compute.</param>
@@ -155,6 +159,7 @@ internal sealed class PackedStep
 
             InputIds[Tokens] = sequence.TokenAt(Math.Min(position + shift, last));
             RowAdapter[Tokens] = sequence.Adapter;
+            SparseRows[Tokens] = entry.Sparse ? (byte)1 : (byte)0;
             PositionIds[Tokens] = position;
             Tokens++;
         }

@@ -122,6 +122,7 @@ internal sealed partial class Scheduler
         sequence.PagesVersion = ++_versions;
         sequence.PublishedPages = shared;
         sequence.Computed = shared * _pageSize;
+        sequence.Exact = sequence.Computed;
         sequence.DraftComputed = sequence.Computed;
     }
 

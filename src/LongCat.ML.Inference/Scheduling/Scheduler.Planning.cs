@@ -11,6 +11,7 @@ internal sealed partial class Scheduler
     /// </remarks>
     public ReadOnlySpan<StepEntry> Plan()
     {
+        Refresh();
         GrowRunning();
         Admit();
         _entries.Clear();
@@ -55,7 +56,8 @@ internal sealed partial class Scheduler
         Draft(limit - _candidates.Count, rows - _running.Count, ref pages);
         foreach (Sequence sequence in _candidates)
         {
-            StepEntry entry = new(sequence, sequence.Computed, TakeStreamingPages(sequence, 1 + sequence.Drafts.Count, ref pages, part: 0));
+            int count = TakeStreamingPages(sequence, 1 + sequence.Drafts.Count, ref pages, part: 0);
+            StepEntry entry = new(sequence, sequence.Computed, count, IsSparse(sequence));
             _entries.Add(entry);
             tokens -= entry.Count;
             rows -= entry.Count;

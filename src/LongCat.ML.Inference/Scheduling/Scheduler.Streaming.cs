@@ -9,11 +9,14 @@ namespace LongCat.ML.Inference.Scheduling;
 /// </summary>
 internal sealed partial class Scheduler
 {
-    private int Shares() => _running.Sum(sequence => _streaming!.Share(sequence.MaxCachedTokens));
+    private int Shares() => _running.Sum(sequence => Share(sequence));
+
+    /// <summary>The pages with which a request can always compute its next token, and those that it reads again for a refresh.</summary>
+    private int Share(Sequence sequence) => _streaming!.Share(sequence.MaxCachedTokens, sequence.MostRefreshed);
 
     /// <summary>Whether a share is left for a waiting request.</summary>
     private bool HasStreamingPages(Sequence sequence) =>
-        _streaming is null || Shares() + _streaming.Share(sequence.MaxCachedTokens) <= _streaming.Pages.PageCount;
+        _streaming is null || Shares() + Share(sequence) <= _streaming.Pages.PageCount;
 
     /// <summary>The most leading pages, up to <paramref name="most"/>, behind which every page that is read is there.</summary>
     private int StreamingShared(Sequence sequence, int most)
@@ -61,7 +64,7 @@ internal sealed partial class Scheduler
             sequence.Streaming.Add(page);
         }
 
-        sequence.Streaming.Advance(_streaming.Pages, pattern, shared * _pageSize);
+        sequence.Streaming.Advance(_streaming.Pages, pattern, shared * _pageSize, shared * _pageSize);
     }
 
     /// <summary>Takes the streaming pages for the next tokens of a running request: for as many of them as its share and a part of what is left of the pool allow.</summary>
@@ -78,7 +81,7 @@ internal sealed partial class Scheduler
         }
 
         StreamingPages pages = sequence.Streaming;
-        int share = _streaming.Share(sequence.MaxCachedTokens);
+        int share = Share(sequence);
         int reserved = Math.Max(share, pages.Held);
         long fits = (pages.Count + (long)Math.Max(0, share + part - pages.Held)) * _pageSize;
         count = (int)Math.Min(count, fits - sequence.Computed);

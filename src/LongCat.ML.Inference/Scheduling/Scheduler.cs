@@ -56,9 +56,9 @@ internal sealed partial class Scheduler
             throw new InvalidOperationException($"a request for {_pool.PagesFor(sequence.MaxCachedTokens)} pages entered a pool of {_pool.PageCount}");
         }
 
-        if (_streaming is not null && _streaming.Share(sequence.MaxCachedTokens) > _streaming.Pages.PageCount)
+        if (_streaming is not null && Share(sequence) > _streaming.Pages.PageCount)
         {
-            throw new InvalidOperationException($"a request for {_streaming.Share(sequence.MaxCachedTokens)} streaming pages entered a pool of {_streaming.Pages.PageCount}");
+            throw new InvalidOperationException($"a request for {Share(sequence)} streaming pages entered a pool of {_streaming.Pages.PageCount}");
         }
 
         sequence.Order = _arrivals++;
@@ -83,12 +83,16 @@ internal sealed partial class Scheduler
     /// </summary>
     /// <param name="sequence">The request; its tokens are those it has after the step.</param>
     /// <param name="tokens">Leading tokens in the cache.</param>
-    public void Computed(Sequence sequence, int tokens)
+    /// <param name="sparse">Whether the last ones were verified sparsely.</param>
+    public void Computed(Sequence sequence, int tokens, bool sparse = false)
     {
+        CountExact(sequence, tokens, sparse);
         sequence.Computed = tokens;
         sequence.DraftComputed = Math.Min(sequence.DraftComputed, tokens);
-        int whole = tokens / _pageSize;
-        sequence.NameContent(whole, _pageSize);
+        sequence.NameContent(tokens / _pageSize, _pageSize);
+
+        // Only what any request would have computed may be found by others.
+        int whole = sequence.Exact / _pageSize;
         for (; sequence.PublishedPages < whole; sequence.PublishedPages++)
         {
             int index = sequence.PublishedPages;
@@ -111,7 +115,7 @@ internal sealed partial class Scheduler
         GiveBackDraftPages(sequence);
         if (_streaming is not null)
         {
-            _streaming.Returned += sequence.Streaming.Advance(_streaming.Pages, _streaming.Pattern, tokens);
+            _streaming.Returned += sequence.Streaming.Advance(_streaming.Pages, _streaming.Pattern, tokens, KeptFrom(sequence));
         }
     }
 
@@ -131,6 +135,8 @@ internal sealed partial class Scheduler
         }
 
         sequence.Computed = 0;
+        sequence.Exact = 0;
+        sequence.ApproximateSteps = 0;
         sequence.DraftComputed = 0;
         sequence.Drafts.Clear();
         sequence.PublishedPages = 0;

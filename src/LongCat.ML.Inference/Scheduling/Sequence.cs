@@ -51,6 +51,15 @@ internal abstract class Sequence
     /// <summary>Tokens whose pages were there when the request was let in for the first time; null before.</summary>
     public int? FoundTokens { get; set; }
 
+    /// <summary>
+    /// How many of the <see cref="Computed"/> tokens have the keys and values that exact steps give: all of them, unless a sparse verification wrote one of them. Those behind the first
+    /// approximate one count as approximate too, because they were computed from it.
+    /// </summary>
+    public int Exact { get; set; }
+
+    /// <summary>Steps that left approximate keys and values behind since all of them were exact.</summary>
+    public int ApproximateSteps { get; set; }
+
     /// <summary>Leading tokens that are in a draft model's cache too, whose pages have the same ids.</summary>
     public int DraftComputed { get; set; }
 
@@ -76,6 +85,9 @@ internal abstract class Sequence
 
     /// <summary>The most tokens that may be proposed to follow <see cref="Tokens"/>: none beyond what the request may still get, less one that it gets anyway.</summary>
     public virtual int MostDrafts => 0;
+
+    /// <summary>The most tokens behind <see cref="Exact"/> that are computed again later, for which streaming attentions must keep what they read.</summary>
+    public virtual int MostRefreshed => 0;
 
     /// <summary>The token at a position, among <see cref="Tokens"/> or behind them among <see cref="Drafts"/>.</summary>
     public int TokenAt(int position) => position < Tokens.Count ? Tokens[position] : Drafts[position - Tokens.Count];

@@ -4,7 +4,8 @@ namespace LongCat.ML.Inference.Scheduling;
 /// <param name="Sequence">The sequence.</param>
 /// <param name="Start">Its first token in the step; all earlier ones are in the cache.</param>
 /// <param name="Count">How many tokens, at least 1.</param>
-internal readonly record struct StepEntry(Sequence Sequence, int Start, int Count)
+/// <param name="Sparse">Whether its tokens are verified sparsely: the keys and values that they leave are approximate.</param>
+internal readonly record struct StepEntry(Sequence Sequence, int Start, int Count, bool Sparse = false)
 {
     /// <summary>The first token of the part whose row is wanted; at or beyond the end when none is.</summary>
     public int FirstRow => Math.Max(Start, Sequence.NextRow);

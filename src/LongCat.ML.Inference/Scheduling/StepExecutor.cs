@@ -66,7 +66,7 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
     {
         foreach (StepEntry entry in entries)
         {
-            StepEntry own = entry with { Count = entry.Count - entry.Sequence.Drafts.Count };
+            StepEntry own = entry with { Count = entry.Count - entry.Sequence.Drafts.Count, Sparse = false };
             entry.Sequence.Drafts.Clear();
             try
             {
@@ -154,7 +154,7 @@ internal sealed class StepExecutor(Scheduler scheduler, IModelRunner runner, Pac
             return;
         }
 
-        scheduler.Computed(sequence, outcome.Computed);
+        scheduler.Computed(sequence, outcome.Computed, outcome.Entry.Sparse);
         sequence.Drafts.Clear();
         if (outcome.Finished)
         {

@@ -72,6 +72,13 @@ internal sealed unsafe partial class OrtModelRunner
             inputs.Add("ngram_context");
         }
 
+        if (manifest.SparseVerification is { } sparse)
+        {
+            (IEnumerable<string> sparseInputs, IEnumerable<string> sparseOutputs) = SparseInputs.Names(sparse);
+            inputs.AddRange(sparseInputs);
+            outputs.AddRange(sparseOutputs);
+        }
+
         for (int i = 0; i < manifest.Caches.Count; i++)
         {
             inputs.Add($"cache.{i}");

@@ -24,6 +24,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     private readonly Lock _abort = new();
     private readonly AdapterStack? _adapters;
     private readonly bool _takesBlockTable;
+    private readonly SparseInputs? _sparse;
     private HugePageWeights? _weights;
     private bool _disposed;
 
@@ -37,7 +38,9 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
         HiddenSize = givesHidden ? manifest.HiddenSize : 0;
         _logits = new NativeBuffer((long)capacity.LogitRows * manifest.VocabSize * sizeof(float));
         _caches = new PagedCaches(manifest, capacity.Pages, capacity.StreamingPages, options.PageSize);
+        _sparse = manifest.SparseVerification is { } layout ? new SparseInputs(layout, options.Speculation?.Verification, capacity.Pages, options.PageSize) : null;
         _caches.Bind(_binding);
+        _sparse?.Bind(_binding);
         adapters?.Bind(_binding);
         if (givesHidden)
         {
@@ -45,6 +48,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
             _hidden = new NativeBuffer((long)options.MaxStepTokens * manifest.HiddenSize * sizeof(float));
             _hiddenBinding = session.CreateIoBinding();
             _caches.Bind(_hiddenBinding);
+            _sparse?.Bind(_hiddenBinding);
             adapters?.Bind(_hiddenBinding);
         }
     }
@@ -56,6 +60,9 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
     public WeightPlacement Weights { get; private init; } = new();
 
     public IReadOnlyList<LoadedAdapter> Adapters => _adapters?.Adapters ?? [];
+
+    /// <summary>Changes what sparse rows may leave out; only where the graph was exported for it.</summary>
+    public void SetSparse(SparseVerification verification) => _sparse!.Set(verification);
 
     /// <summary>Where cache i lies.</summary>
     internal nint CachePointer(int cache) => _caches.Pointer(cache);
@@ -80,7 +87,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
         OrtIoBinding binding = step.WantsHidden ? _hiddenBinding! : _binding;
         try
         {
-            _step.BindInputs(binding, step, _takesBlockTable, withAdapters: _adapters is not null);
+            _step.BindInputs(binding, step, _takesBlockTable, withAdapters: _adapters is not null, withSparseRows: _sparse is not null);
             _step.BindOutput(binding, "logits", _logits, step.Rows, VocabSize);
             if (step.WantsHidden)
             {
@@ -127,6 +134,7 @@ internal sealed unsafe partial class OrtModelRunner : IModelRunner
             _weights?.Dispose();
             _adapters?.Dispose();
             _caches.Dispose();
+            _sparse?.Dispose();
             _logits.Dispose();
             _hidden?.Dispose();
         }

@@ -15,7 +15,8 @@ internal sealed unsafe class StepBinding
     /// <param name="step">The inputs.</param>
     /// <param name="withBlockTable">Whether the graph takes the pages of full attentions; a graph without such attentions may leave them out.</param>
     /// <param name="withAdapters">Whether it takes the adapter of each token.</param>
-    public void BindInputs(OrtIoBinding binding, PackedStep step, bool withBlockTable = true, bool withAdapters = false)
+    /// <param name="withSparseRows">Whether it takes which tokens are verified sparsely.</param>
+    public void BindInputs(OrtIoBinding binding, PackedStep step, bool withBlockTable = true, bool withAdapters = false, bool withSparseRows = false)
     {
         Bind(binding, "input_ids", step.InputIds, step.Tokens);
         Bind(binding, "position_ids", step.PositionIds, step.Tokens);
@@ -41,6 +42,11 @@ internal sealed unsafe class StepBinding
         {
             Bind(binding, AdapterNames.RowAdapter, step.RowAdapter, step.Tokens);
         }
+
+        if (withSparseRows)
+        {
+            Bind(binding, SparseInputs.Rows, step.SparseRows, step.Tokens);
+        }
     }
 
     public void BindOutput(OrtIoBinding binding, string name, NativeBuffer buffer, int rows, int width)
@@ -63,7 +69,7 @@ internal sealed unsafe class StepBinding
     {
         OrtValue value = OrtValue.CreateTensorValueWithData(
             OrtMemoryInfo.DefaultInstance,
-            typeof(T) == typeof(long) ? TensorElementType.Int64 : TensorElementType.Int32,
+            typeof(T) == typeof(long) ? TensorElementType.Int64 : typeof(T) == typeof(byte) ? TensorElementType.UInt8 : TensorElementType.Int32,
             shape.ToArray(),
             Marshal.UnsafeAddrOfPinnedArrayElement(values, 0),
             (long)values.Length * sizeof(T));

@@ -48,7 +48,7 @@ internal sealed class DraftSource
         if (speculation.Proposer == SpeculativeProposer.Mtp)
         {
             return manifest.HasDraft
-                ? new DraftSource(folder, manifest, manifest with { Caches = manifest.DraftCaches!, DraftCaches = null, NgramNeighbors = 0, Streaming = null }, speculation)
+                ? new DraftSource(folder, manifest, manifest with { Caches = manifest.DraftCaches!, DraftCaches = null, NgramNeighbors = 0, Streaming = null, SparseVerification = null }, speculation)
                 : throw new InferenceException(
                     $"SpeculativeOptions.Proposer is Mtp and {folder} holds no {ModelManifest.DraftFileName}. Export a checkpoint that has a multi-token-prediction head (without --no-draft), or use another proposer.");
         }

@@ -55,6 +55,12 @@ internal sealed class SpeculativeCounters
 
     public long Failures { get; set; }
 
+    public long SparseRounds { get; set; }
+
+    public long Refreshes { get; set; }
+
+    public long RefreshedTokens { get; set; }
+
     /// <summary>Counts a round.</summary>
     /// <param name="proposed">Its tokens, at least 1.</param>
     /// <param name="accepted">How many of them the model chose.</param>
@@ -74,7 +80,7 @@ internal sealed class SpeculativeCounters
         Partial += accepted > 0 && accepted < proposed ? 1 : 0;
     }
 
-    public SpeculativeStatistics Snapshot(double effectiveK, string? stopped) => new()
+    public SpeculativeStatistics Snapshot(double effectiveK, string? stopped, bool lossless) => new()
     {
         Rounds = Rounds,
         DraftTokensProposed = Proposed,
@@ -105,5 +111,9 @@ internal sealed class SpeculativeCounters
         TotalTargetMs = TargetMilliseconds,
         DraftFailures = Failures,
         Stopped = stopped,
+        SparseRounds = SparseRounds,
+        Refreshes = Refreshes,
+        RefreshedTokens = RefreshedTokens,
+        IsLossless = lossless,
     };
 }

@@ -5,7 +5,7 @@ namespace LongCat.ML.Inference;
 /// ONNX Runtime GenAI's <c>speculative</c> options.
 /// </summary>
 /// <remarks>
-/// The tokens that come out are the same, bit for bit, as without speculation: every token is chosen from the model's own logits with the draw of its position, and a proposal
+/// Unless <see cref="Verification"/> is set the tokens that come out are the same, bit for bit, as without speculation: every token is chosen from the model's own logits with the draw of its position, and a proposal
 /// decides only whether the next position was computed already (Leviathan et al., arXiv 2211.17192, for proposals that are a function of the draw). What changes is how many tokens
 /// a step gives. It pays where a step of several tokens takes about as long as a step of one (few requests at a time) and proposals are often right.
 /// </remarks>
@@ -41,6 +41,15 @@ public sealed record SpeculativeOptions
     /// <summary>The exported folder of the model that proposes, for <see cref="SpeculativeProposer.DraftModel"/> only: it must have the same tokenizer. Its caches are part of <see cref="EngineOptions.MemoryBudgetBytes"/>.</summary>
     public string? DraftFolder { get; init; }
 
+    /// <summary>
+    /// What the verification of proposed tokens may leave out; null: nothing, the tokens are those without speculation. Anything else changes them. Needs a model that was exported for it
+    /// (<c>longcat export --sparse-verification</c>). Default null.
+    /// </summary>
+    public SparseVerification? Verification { get; init; }
+
+    /// <summary>The most tokens that a proposal of these options can have.</summary>
+    internal int WidestProposal => MinAdaptiveK > 0 ? LargestWidth : MaxDraftTokens;
+
     /// <exception cref="ArgumentException">A value is outside its range, or contradicts another one.</exception>
     internal void Check()
     {
@@ -73,5 +82,7 @@ public sealed record SpeculativeOptions
                     : $"SpeculativeOptions.DraftFolder is '{DraftFolder}' and Proposer is {Proposer}; a folder goes with DraftModel only.",
                 nameof(DraftFolder));
         }
+
+        Verification?.Check();
     }
 }

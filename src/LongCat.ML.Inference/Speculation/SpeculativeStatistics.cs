@@ -93,8 +93,17 @@ public sealed record SpeculativeStatistics
     /// <summary>Why speculation was turned off, or null.</summary>
     public string? Stopped { get; init; }
 
-    /// <summary>Whether the output is what it would be without speculation: always, as every verification is exact.</summary>
-    public bool IsLossless => true;
+    /// <summary>Whether the output of every request is what it would be without speculation: unless <see cref="SpeculativeOptions.Verification"/> lets a verification leave something out.</summary>
+    public bool IsLossless { get; init; } = true;
+
+    /// <summary>Rounds that were verified sparsely; the others were exact.</summary>
+    public long SparseRounds { get; init; }
+
+    /// <summary>How often a request computed its approximate keys and values again (<see cref="SparseVerification.RefreshEvery"/>).</summary>
+    public long Refreshes { get; init; }
+
+    /// <summary>Tokens that were computed again for it.</summary>
+    public long RefreshedTokens { get; init; }
 
     /// <summary>Accepted tokens for each evaluated one; 0 before the first round.</summary>
     public double AcceptanceRate => Ratio(DraftTokensAccepted, DraftTokensEvaluated);

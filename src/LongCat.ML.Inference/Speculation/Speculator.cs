@@ -22,7 +22,19 @@ internal sealed class Speculator(IDraftProposer proposer, SpeculativeOptions opt
     public bool ReadsHidden => Stopped is null && proposer.ReadsHidden;
 
     /// <summary>What a new request needs to take part.</summary>
-    public DraftState NewState() => new(options, counters);
+    /// <param name="exact">Whether it is verified exactly whatever the options say.</param>
+    public DraftState NewState(bool exact = false) => new(options, counters, exact);
+
+    /// <summary>Whether no option lets anything out of the verification.</summary>
+    public bool IsLossless => options.Verification?.IsLossless ?? true;
+
+    /// <summary>Counts the beginning of a refresh.</summary>
+    /// <param name="tokens">The tokens that are computed again.</param>
+    public void AddRefresh(int tokens)
+    {
+        counters.Refreshes++;
+        counters.RefreshedTokens += tokens;
+    }
 
     /// <summary>Fills <see cref="Sequence.Drafts"/>; without a result where the proposer fails.</summary>
     public void Propose(IReadOnlyList<DraftSlot> slots)
@@ -51,13 +63,14 @@ internal sealed class Speculator(IDraftProposer proposer, SpeculativeOptions opt
                 int proposed = sequence.Drafts.Count;
                 if (proposed == 0)
                 {
-                    // The step that ends a prompt is no fallback: nothing could be proposed there.
-                    counters.FallbackSteps += outcome.Entry.Start >= sequence.PromptTokens ? 1 : 0;
+                    // The step that ends a prompt or a refresh is no fallback: nothing could be proposed there.
+                    counters.FallbackSteps += outcome.Entry.Start >= sequence.PromptTokens && outcome.Entry.Count == 1 ? 1 : 0;
                     continue;
                 }
 
                 rounds = true;
                 counters.AddRound(proposed, outcome.Kept - 1, outcome.Emitted);
+                counters.SparseRounds += outcome.Entry.Sparse ? 1 : 0;
                 state.Width.Observe(proposed, outcome.Kept - 1, outcome.Emitted, milliseconds + _proposing);
             }
         }
@@ -81,7 +94,7 @@ internal sealed class Speculator(IDraftProposer proposer, SpeculativeOptions opt
             }
         }
 
-        return counters.Snapshot(speculating == 0 ? 0 : (double)widths / speculating, Stopped);
+        return counters.Snapshot(speculating == 0 ? 0 : (double)widths / speculating, Stopped, IsLossless);
     }
 
     public void Abort() => proposer.Abort();

@@ -54,7 +54,7 @@ internal static class EngineArguments
     {
         Option<string?> option = new("--speculate")
         {
-            Description = "Propose tokens and verify them together, which changes none: lookup (from the text itself), mtp (the model's own draft head), or the ONNX folder of a smaller model with the same tokenizer.",
+            Description = "Propose tokens and verify them together, which changes none (without --sparse-verify): lookup (from the text itself), mtp (the model's own draft head), or the ONNX folder of a smaller model with the same tokenizer.",
         };
         option.Validators.Add(result =>
         {

@@ -28,10 +28,11 @@ internal static class GenerateCommand
         Option<int> threads = EngineArguments.Threads();
         Option<WeightPages> pages = EngineArguments.WeightPages();
         Option<string?> speculate = EngineArguments.Speculate();
+        Option<string?> sparseVerify = SparseVerifyArgument.Create();
         AdapterArguments adapters = new(rows: false);
         Command command = new("generate", "Complete a prompt.")
         {
-            folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads, pages, speculate,
+            folder, prompt, ids, maxNewTokens, temperature, topK, topP, seed, stop, ignoreEos, json, threads, pages, speculate, sparseVerify,
         };
         adapters.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
@@ -67,7 +68,7 @@ internal static class GenerateCommand
                     Threads = result.GetValue(threads),
                     WeightPages = result.GetValue(pages),
                     Adapters = selection.Adapters,
-                    Speculation = EngineArguments.Speculation(result.GetValue(speculate)),
+                    Speculation = SparseVerifyArgument.Apply(EngineArguments.Speculation(result.GetValue(speculate)), result.GetValue(sparseVerify)),
                 },
                 result.InvocationConfiguration.Error);
             TextWriter output = result.InvocationConfiguration.Output;
