@@ -19,6 +19,9 @@ internal sealed record BenchmarkShape(string Name, JsonObject Config)
     /// <summary>The n-gram embedding of LongCat-Flash-Lite (hidden size 3072, 12 tables of width 256, together four times a large cache) before one small layer.</summary>
     public static BenchmarkShape NGram { get; } = new("ngram", LongCat(vocabulary: 8192, hidden: 3072, layers: 1, heads: 4, ratio: 2.37));
 
+    /// <summary>Sixty-nine million parameters with layers as wide as those of a model of a billion, few of them, so that a long context is read in minutes: grouped queries 16 to 4.</summary>
+    public static BenchmarkShape Wide { get; } = new("llama-wide", Decoder("LlamaForCausalLM", 4096, 1024, 4, 16, 4, 64, 4096, tied: false));
+
     /// <summary>The three shapes at a size that only shows that everything runs.</summary>
     public static IReadOnlyList<BenchmarkShape> Small { get; } =
     [

@@ -4,6 +4,7 @@ using LongCat.ML.Benchmarks;
 using LongCat.ML.Benchmarks.Lora;
 using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
+using LongCat.ML.Benchmarks.SparseVerification;
 using LongCat.ML.Benchmarks.W4A8;
 using LongCat.ML.Benchmarks.ZigZag;
 
@@ -72,6 +73,7 @@ try
         options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
         options.Parts.Contains("adapters") ? AdaptersBenchmark.Run(models, options) : [],
         options.Parts.Contains("zigzag") ? LongContextBenchmark.Run(models, options) : [],
+        options.Parts.Contains("sparse-verification") ? SparseVerificationBenchmark.Run(models, options) : [],
         options.Parts.Contains("million") ? MillionBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];

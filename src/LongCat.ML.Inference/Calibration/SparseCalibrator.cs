@@ -40,6 +40,11 @@ public static class SparseCalibrator
         SparseProbeGraph graph = SparseProbeGraph.Read(Path.Combine(folder, ModelManifest.ModelFileName));
         SparseVerificationLayout layout = manifest.SparseVerification
             ?? throw new CheckpointException(folder, $"{ModelManifest.FileName} has no sparse_verification and the graph was exported for it: the folder is mixed up. Export the checkpoint again.");
+        if (graph.Shares.Count != layout.MoeLayers)
+        {
+            throw new CheckpointException(folder, $"{ModelManifest.FileName} counts {layout.MoeLayers} mixtures that can skip experts and the graph has {graph.Shares.Count}: the folder is mixed up. Export the checkpoint again.");
+        }
+
         AttentionBudget budget = options.Attention with { L0 = 0, Anchors = null };
         if (budget.BlockSize % PageSize != 0)
         {

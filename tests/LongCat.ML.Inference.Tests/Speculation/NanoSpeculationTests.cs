@@ -87,6 +87,7 @@ public sealed class NanoSpeculationTests(NanoDraftModel model, ITestOutputHelper
         Refused<InferenceException>(model.Folder, new() { Proposer = SpeculativeProposer.DraftModel, DraftFolder = random }, "another tokenizer");
         Refused<CheckpointException>(model.Folder, new() { Proposer = SpeculativeProposer.DraftModel, DraftFolder = folder["nowhere"] }, "does not exist");
         Refused<ArgumentException>(model.Folder, new() { MaxDraftTokens = 20 }, "MaxDraftTokens is 20");
+        Refused<InferenceException>(model.Folder, new() { Verification = new() { MaxSkippedExperts = 1 } }, "Export the checkpoint with --sparse-verification");
 
         void Refused<T>(string of, SpeculativeOptions speculation, string text)
             where T : Exception =>
