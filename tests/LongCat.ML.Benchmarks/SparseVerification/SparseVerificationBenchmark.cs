@@ -38,13 +38,19 @@ internal static class SparseVerificationBenchmark
             nano.Folder, Cut(held, longest, sequences), [.. ways.Select(way => way.Verification)], new SparseEvaluationOptions { DraftTokens = Drafts, First = 512, Stride = options.Quick ? 128 : 32 });
         for (int i = 0; i < ways.Count; i++)
         {
-            yield return new Figure(Quality, $"longcat-nano, {ways[i].Name}", 0, "KL, nats", found[i].KlDivergence, found[i].KlDivergence, 0, found[i].Rounds, new Dictionary<string, double>
+            yield return new Figure(Quality, $"longcat-nano, {ways[i].Name}", 0, "KL, nats/1000", 1000 * found[i].KlDivergence, 1000 * found[i].KlDivergence, 0, found[i].Rounds, new Dictionary<string, double>
             {
                 ["argmax"] = found[i].ArgmaxAgreement,
                 ["perplexity"] = found[i].Perplexity,
                 ["exact"] = found[i].ExactPerplexity,
                 ["tokens a round"] = found[i].AcceptanceLength,
             });
+        }
+
+        for (int attention = 1; attention < calibration.Similarity.Count; attention++)
+        {
+            double similarity = calibration.Similarity[attention];
+            yield return new Figure(Quality, $"longcat-nano, blocks of attention {attention} like its anchor's", 0, "Jaccard", similarity, similarity, 0, (int)calibration.Choices, new Dictionary<string, double>());
         }
 
         foreach (ChannelActivity activity in calibration.Activity)
