@@ -1,11 +1,15 @@
 // The two attentions over their paged caches against what one core can do: the read bandwidth B over the cache for grouped queries in decoding,
 // the peak P of float32 multiply-adds for latent attention and prefill, both measured here.
-//   longcat_attention_bench [--only streaming|decode|prefill] [--seconds S] [--core C]
+//   longcat_attention_bench [--only streaming|sparse|decode|prefill] [--seconds S] [--core C]
 // streaming: one new token behind 2K to 1M tokens of context with the pattern 128 / 1 / 7, beside full attention behind 128K: what long
 // contexts cost. Asserted: the slowest context takes at most 1.2 times what the fastest takes, full attention at least 50 times as much.
+// sparse: five rows that verify speculated tokens behind 4K to 64K tokens of context, in blocks of 64 with one sink and four local ones: exact, and with
+// a dense length of 1K or 4K tokens and a quarter or a tenth of the rest, by an attention that chooses its blocks and by one that takes another's.
+// Asserted: behind 64K tokens a budget of a quarter takes at most half of the time of exact rows, one of a tenth at most a quarter.
 // One thread, pinned to core C (default 1, where there is one), its processor time, the best of S seconds (0.5) a line. A cache is larger than
 // the processor's caches; streaming steps take other pages of it in turn, as the layers of a model do.
 #include <cstdio>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -140,6 +144,14 @@ double Time(Tokens* tokens, bool turns, Run&& run) {
     return best;
 }
 
+// Memory for a workspace, on a cache line of its own.
+void* Aligned(std::vector<char>* memory, size_t bytes) {
+    if (memory->size() < bytes + 64) {
+        memory->resize(bytes + 64);
+    }
+    return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory->data()) + 63) / 64 * 64);
+}
+
 void Succeeded(const Status& status) {
     if (!status.ok()) {
         std::printf("%s\n", status.message);
@@ -147,11 +159,40 @@ void Succeeded(const Status& status) {
     }
 }
 
+// What sparse rows see, and the memory for it: all rows of a step are sparse.
+struct Budget {
+    int dense_tokens = 0, rho = 1000;
+    bool choose = true;
+};
+
+struct SparseMemory {
+    SparseBlocks sparse;
+    std::vector<uint8_t> rows;
+    std::vector<float> means;
+    std::vector<int32_t> blocks, given;
+
+    // `run` is called once with a set that is chosen, which those that choose none take.
+    template <class Arguments, class Run>
+    SparseMemory(const Budget& budget, Arguments* p, int64_t heads, int64_t width, Run&& run) : rows(static_cast<size_t>(p->tokens), 1) {
+        test::Random random(8);
+        means = random.Floats(p->pages * width);
+        sparse.block_size = 64, sparse.dense_tokens = budget.dense_tokens, sparse.rho = budget.rho, sparse.sink_blocks = 1, sparse.local_blocks = 4;
+        sparse.words = SparseWords(p->block_table_width, p->page_size, sparse.block_size);
+        blocks.resize(static_cast<size_t>(heads * sparse.words));
+        sparse.means = means.data(), sparse.rows = rows.data(), sparse.blocks = blocks.data();
+        p->sparse = sparse;
+        run();
+        given = blocks;
+        p->sparse.choose = budget.choose, p->sparse.given = given.data();
+    }
+};
+
 struct Grouped {
     int heads, kv_heads, dim;
 };
 
-Line Paged(CpuPath path, const Memory& memory, const Grouped& shape, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern) {
+Line Paged(CpuPath path, const Memory& memory, const Grouped& shape, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern,
+           const Budget* budget = nullptr) {
     test::Random random(6);
     PagedAttentionArguments p;
     p.num_heads = shape.heads, p.num_kv_heads = shape.kv_heads, p.head_dim = p.rotary_dim = shape.dim, p.softmax_scale = 0.09f;
@@ -163,13 +204,19 @@ Line Paged(CpuPath path, const Memory& memory, const Grouped& shape, CacheType t
     std::vector<float> query = random.Floats(fresh * width), key = random.Floats(fresh * kv_width), value = random.Floats(fresh * kv_width),
                        frequencies = random.Floats(shape.dim / 2), output(static_cast<size_t>(fresh * width));
     p.query = query.data(), p.key = key.data(), p.value = value.data(), p.inv_freq = frequencies.data(), p.output = output.data();
-    bench::Buffer workspace(static_cast<int64_t>(PagedAttentionWorkspace(p)));
+    std::vector<char> workspace;
+    auto run = [&] { Succeeded(PagedAttention(path, p, Aligned(&workspace, PagedAttentionWorkspace(p)), {})); };
+    std::unique_ptr<SparseMemory> sparse;
+    if (budget != nullptr) {
+        sparse = std::make_unique<SparseMemory>(*budget, &p, shape.kv_heads, kv_width, run);
+    }
     int64_t keys = tokens.Keys(pattern);
-    double time = Time(&tokens, pattern.block_size > 0, [&] { Succeeded(PagedAttention(path, p, workspace.data(), {})); });
+    double time = Time(&tokens, pattern.block_size > 0, run);
     return {time, static_cast<double>(static_cast<int64_t>(tokens.seen.size()) * kPage * line), 2.0 * static_cast<double>(keys * width)};
 }
 
-Line Latent(CpuPath path, const Memory& memory, int heads, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern) {
+Line Latent(CpuPath path, const Memory& memory, int heads, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern,
+            const Budget* budget = nullptr) {
     constexpr int kNope = 128, kRope = 64, kValue = 128, kRank = 512;
     test::Random random(7);
     LatentAttentionArguments p;
@@ -183,9 +230,14 @@ Line Latent(CpuPath path, const Memory& memory, int heads, CacheType type, int64
     std::vector<uint16_t> kv_b(static_cast<size_t>(weights), 0x3c00);
     p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.inv_freq = frequencies.data(), p.output = output.data();
     p.kv_b = {kv_b.data(), WeightType::kBFloat16};
-    bench::Buffer workspace(static_cast<int64_t>(LatentAttentionWorkspace(p)));
+    std::vector<char> workspace;
+    auto run = [&] { Succeeded(LatentAttention(path, p, Aligned(&workspace, LatentAttentionWorkspace(p)), {})); };
+    std::unique_ptr<SparseMemory> sparse;
+    if (budget != nullptr) {
+        sparse = std::make_unique<SparseMemory>(*budget, &p, 1, kRank + kRope, run);
+    }
     int64_t keys = tokens.Keys(pattern);
-    double time = Time(&tokens, pattern.block_size > 0, [&] { Succeeded(LatentAttention(path, p, workspace.data(), {})); });
+    double time = Time(&tokens, pattern.block_size > 0, run);
     double fold = static_cast<double>(fresh * weights), attend = static_cast<double>(keys * heads * (kRank + kRope + kRank));
     return {time, static_cast<double>(static_cast<int64_t>(tokens.seen.size()) * kPage * line) + static_cast<double>(weights * 2), fold + attend};
 }
@@ -220,6 +272,28 @@ void Streaming(const std::string& name, Run&& run) {
     Hold(full.time >= 50 * at_128k, test::Text("%s: full is %.0f times streaming at 128K (50)", name.c_str(), full.time / at_128k));
 }
 
+// run(context, budget): five rows.
+template <class Run>
+void Sparse(const std::string& name, Run&& run) {
+    for (int64_t context : {4096, 8192, 16'384, 32'768, 65'536}) {
+        double exact = run(context, nullptr).time;
+        std::printf("%-58s context %6d: exact %9.1f us;", name.c_str(), static_cast<int>(context), exact * 1e6);
+        double quarter = 0, tenth = 0;
+        for (Budget budget : {Budget{4096, 250, true}, Budget{4096, 250, false}, Budget{1024, 100, true}, Budget{1024, 100, false}}) {
+            double time = run(context, &budget).time;
+            std::printf(" L0 %d rho %.2f %s %9.1f us (%.2f);", budget.dense_tokens, budget.rho / 1000.0, budget.choose ? "chooses" : "reuses", time * 1e6,
+                        time / exact);
+            (budget.rho == 250 ? quarter : tenth) = std::max(budget.rho == 250 ? quarter : tenth, time / exact);
+        }
+        std::printf("\n");
+        std::fflush(stdout);
+        if (context == 65'536) {
+            Hold(quarter <= 0.5, test::Text("%s: at 64K with L0 4096 and rho 0.25 %.2f of exact (0.5)", name.c_str(), quarter));
+            Hold(tenth <= 0.25, test::Text("%s: at 64K with L0 1024 and rho 0.10 %.2f of exact (0.25)", name.c_str(), tenth));
+        }
+    }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -234,7 +308,7 @@ int main(int count, char** arguments) {
         } else if (name == "--core") {
             core = std::atoi(arguments[i + 1]);
         } else {
-            std::printf("unknown option %s; known: --only streaming|decode|prefill, --seconds S, --core C\n", arguments[i]);
+            std::printf("unknown option %s; known: --only streaming|sparse|decode|prefill, --seconds S, --core C\n", arguments[i]);
             return 2;
         }
     }
@@ -253,6 +327,10 @@ int main(int count, char** arguments) {
             if (only.empty() || only == "streaming") {
                 Streaming(paged, [&](int64_t context, const StreamingPattern& pattern) { return Paged(path, memory, kGrouped, type, context, 1, pattern); });
                 Streaming(latent, [&](int64_t context, const StreamingPattern& pattern) { return Latent(path, memory, 32, type, context, 1, pattern); });
+            }
+            if (only.empty() || only == "sparse") {
+                Sparse(paged + ", 5 rows", [&](int64_t context, const Budget* budget) { return Paged(path, memory, kGrouped, type, context, 5, {}, budget); });
+                Sparse(latent + ", 5 rows", [&](int64_t context, const Budget* budget) { return Latent(path, memory, 32, type, context, 5, {}, budget); });
             }
             for (int64_t context : {4096, 32'768, 131'072}) {
                 if (!only.empty() && only != "decode") {

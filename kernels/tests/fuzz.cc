@@ -10,6 +10,7 @@
 #include "fuzz_adapters.h"
 #include "fuzz_integers.h"
 #include "fuzz_sparse.h"
+#include "fuzz_sparse_blocks.h"
 #include "indexer_case.h"
 #include "longcat/expert_mixture.h"
 #include "longcat/latent_attention.h"
@@ -233,6 +234,7 @@ void SpoilStep(Random& random, C* c, const PagedCase& pages, Step* step) {
 struct PagedFuzz : PagedCase {
     using PagedCase::PagedCase;
     PagedResult result;
+    std::unique_ptr<SparseFuzz> sparse;
 };
 
 void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
@@ -247,6 +249,9 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     d.window = d.streaming.block_size > 0 || random.Below(2) == 0 ? 0 : static_cast<int>(random.Between(1, random.Below(2) == 0 ? 10 : 700));
     *owner = std::make_unique<PagedFuzz>(random, d, Sequences(random), kPages[random.Below(8)], Cached(random));
     PagedFuzz* c = owner->get();
+    if (d.streaming.block_size == 0 && d.window == 0 && random.Below(2) == 0) {
+        c->sparse = SparseFuzz::Make(random, &c->p, d.kv_heads, int64_t{d.kv_heads} * d.dim);
+    }
     step->what =
         Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
              (int)c->p.sequences, d.heads, d.kv_heads, d.dim, d.rotary, d.window, d.streaming.block_size, (int)c->p.page_size,
@@ -258,11 +263,20 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     step->reset = [=] {
         c->result = {std::vector<float>(c->query.size()), c->Pool()};
         c->p.output = c->result.output.data(), c->p.cache = c->result.cache.data();
+        if (c->sparse != nullptr) {
+            c->sparse->Reset();
+        }
     };
-    step->output = [=] { return Appended(c->result.output, c->result.cache); };
+    step->output = [=] {
+        std::vector<float> written = Appended(c->result.output, c->result.cache);
+        return c->sparse == nullptr ? written : c->sparse->Appended(written);
+    };
     step->spoilings = {[=] { c->p.num_kv_heads = 0; }, [=] { c->p.num_heads = c->p.num_kv_heads * 40'000; }, [=] { c->p.head_dim = 1025; },
                        [=] { c->p.rotary_dim = c->p.head_dim + 1 + c->p.head_dim % 2; }, [=] { c->p.window = INT32_MIN; }};
     SpoilStep(random, c, *c, step);
+    if (c->sparse != nullptr) {
+        c->sparse->Spoil(random, c, step);
+    }
 }
 
 // The step of a PagedCase with the latent inputs.
@@ -273,6 +287,7 @@ struct LatentCase {
     std::vector<int32_t> rows, selected;
     std::vector<uint8_t> bytes;
     std::unique_ptr<Tensor> kv_b;
+    std::unique_ptr<SparseFuzz> sparse;
     int64_t line;  // numbers of one; the arguments may be spoiled later
     std::vector<int32_t>&start, &lengths, &table;
     std::vector<int64_t>& positions;
@@ -322,6 +337,9 @@ struct LatentCase {
             static const int32_t none = -1;
             p.selected = selected.empty() ? &none : selected.data();
         }
+        if (p.streaming.block_size == 0 && p.selected == nullptr) {
+            sparse = SparseFuzz::Make(random, &p, 1, line);
+        }
     }
 };
 
@@ -340,10 +358,19 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
         c->bytes = CacheBytes(c->p.cache_type, c->cache, c->line, 2);
         c->output.assign(c->positions.size() * static_cast<size_t>(c->p.num_heads * c->p.v), 0);
         c->p.output = c->output.data(), c->p.cache = c->bytes.data();
+        if (c->sparse != nullptr) {
+            c->sparse->Reset();
+        }
     };
-    step->output = [=] { return Appended(c->output, c->bytes); };
+    step->output = [=] {
+        std::vector<float> written = Appended(c->output, c->bytes);
+        return c->sparse == nullptr ? written : c->sparse->Appended(written);
+    };
     step->spoilings = {[=] { c->p.num_heads = 32'769; }, [=] { c->p.rank = INT32_MAX; }, [=] { c->p.rope = 3; }, [=] { c->p.v = 0; }};
     SpoilStep(random, c, *c->step, step);
+    if (c->sparse != nullptr) {
+        c->sparse->Spoil(random, c, step);
+    }
     if (!c->selected.empty()) {
         size_t token = static_cast<size_t>(random.Below(c->p.tokens)) * static_cast<size_t>(c->p.selected_width);
         for (int32_t value : {-1, -2, INT32_MAX, static_cast<int32_t>(c->positions.back() + 1000)}) {

@@ -35,10 +35,12 @@ SparseBlocks ReadSparseBlocks(const Context& context, const SparsePorts& ports) 
 
     // In place like the cache.
     const float* pool = means.Floats();
-    sparse.means = static_cast<float*>(context.Out(ports.output, means.shape()));
-    if (sparse.means != pool) {
-        std::memcpy(sparse.means, pool, static_cast<size_t>(ports.pages * ports.width) * sizeof(float));
+    static float no_page;
+    float* own = static_cast<float*>(context.Out(ports.output, means.shape()));
+    if (own != pool && ports.pages > 0) {
+        std::memcpy(own, pool, static_cast<size_t>(ports.pages * ports.width) * sizeof(float));
     }
+    sparse.means = own != nullptr ? own : &no_page;  // a tensor without elements may lie nowhere
     sparse.blocks = static_cast<int32_t*>(context.Out(ports.output + 1, sets));
     return sparse;
 }

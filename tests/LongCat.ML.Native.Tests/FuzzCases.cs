@@ -127,9 +127,12 @@ internal static partial class FuzzCases
             spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, cache.Shape[2]))));
         }
 
+        Feed?[] adapted = WithAdapters(random, inputs, step.Lengths, heads * (nope + value), rank, spoilings);
+        (Feed?[] all, (string, ElementType)[] outputs, AttributeProto[] sparse) = WithSparseBlocks(random, adapted, 13, 1, rank + rope, step, page, spoilings);
         return new FuzzCase(
-            "LatentAttention", WithAdapters(random, inputs, step.Lengths, heads * (nope + value), rank, spoilings), [("output", ElementType.Float), ("cache_out", cache.Type)],
+            "LatentAttention", all, [("output", ElementType.Float), ("cache_out", cache.Type), .. outputs],
             [
+                .. sparse,
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("qk_nope_head_dim", nope), NodeAttribute.Int("qk_rope_head_dim", rope),
                 NodeAttribute.Int("v_head_dim", value), NodeAttribute.Int("kv_lora_rank", rank), NodeAttribute.Float("epsilon", 1e-6),
                 NodeAttribute.Float("query_scale", 1.5), NodeAttribute.Float("latent_scale", 2), NodeAttribute.Float("softmax_scale", 0.3),
@@ -201,12 +204,14 @@ internal static partial class FuzzCases
             spoilings.Add(new("block_table[", fuzz => Change(fuzz, "cache", old => Sized(old, 0, page, cache.Shape[2]))));
         }
 
+        (Feed?[] all, (string, ElementType)[] outputs, AttributeProto[] sparse) = WithSparseBlocks(random, inputs, 11, kvHeads, keys, step, page, spoilings);
         return new FuzzCase(
-            "PagedAttention", inputs, [("output", ElementType.Float), ("cache_out", cache.Type)],
+            "PagedAttention", all, [("output", ElementType.Float), ("cache_out", cache.Type), .. outputs],
             [
+                .. sparse,
                 NodeAttribute.Int("num_heads", heads), NodeAttribute.Int("num_kv_heads", kvHeads), NodeAttribute.Int("head_dim", dim),
                 NodeAttribute.Int("rotary_dim", rotary), NodeAttribute.Int("interleaved", random.Next(2)), NodeAttribute.Float("epsilon", 1e-6),
-                NodeAttribute.Float("softmax_scale", 0.5), NodeAttribute.Float("rope_multiplier", 1.1), NodeAttribute.Int("window", step.IsStreaming ? 0 : random.Next(3) * random.Next(30)),
+                NodeAttribute.Float("softmax_scale", 0.5), NodeAttribute.Float("rope_multiplier", 1.1), NodeAttribute.Int("window", step.IsStreaming || sparse.Length > 0 ? 0 : random.Next(3) * random.Next(30)),
                 .. step.Pattern,
             ],
             [.. spoilings], $"{tokens} tokens of {step.Sequences} sequences, {heads} / {kvHeads} heads of {dim}, pages of {page}, {inputs[10].Type}");
@@ -350,7 +355,7 @@ internal static partial class FuzzCases
     internal static Spoiling Value(string name, int index, long value, string named) => new(named, fuzz => Change(fuzz, name, old =>
     {
         Array data = (Array)old.Data.Clone();
-        data.SetValue(data is int[] ? (object)checked((int)value) : value, index);
+        data.SetValue(data.GetType() == typeof(byte[]) ? (object)checked((byte)value) : data is int[] ? (object)checked((int)value) : value, index);
         return new Feed(name, data, old.Shape);
     }));
 }

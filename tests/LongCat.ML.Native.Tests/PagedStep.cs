@@ -28,6 +28,9 @@ internal sealed class PagedStep
 
     public int Sequences => _lengths.Length;
 
+    /// <summary>Columns of the block table.</summary>
+    public int Columns => _columns;
+
     /// <summary>New tokens of each sequence.</summary>
     public int[] Lengths => _lengths;
 

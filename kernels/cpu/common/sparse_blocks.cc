@@ -38,7 +38,9 @@ Status CheckSparseBlocks(const SparseBlocks& sparse, const PagedStep& step, int6
     if (sparse.means == nullptr) {
         return {};
     }
-    if (limited || (step.tokens > 0 && sparse.rows == nullptr) || sparse.blocks == nullptr || (!sparse.choose && sparse.given == nullptr)) {
+    bool missing = (step.tokens > 0 && sparse.rows == nullptr) ||
+                   (step.sequences > 0 && (sparse.blocks == nullptr || (!sparse.choose && sparse.given == nullptr)));
+    if (limited || missing) {
         return Status::Error(StatusCode::kInvalidArgument,
                              "block_means: expected an attention that sees the whole context, sparse_rows, blocks and a set to take where none is chosen");
     }
