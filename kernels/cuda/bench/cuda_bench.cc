@@ -1,6 +1,7 @@
 // What the kernels take on the GPU at hand, beside what it could do at best and what others take: ./run gpu bench [--quick] [--only NAME].
 #include <cstring>
 
+#include "attention_cases.h"
 #include "timing.h"
 #include "w4a8_cases.h"
 
@@ -46,7 +47,7 @@ int main(int count, char** arguments) {
         } else if (std::strcmp(arguments[i], "--only") == 0 && i + 1 < count) {
             only = arguments[++i];
         } else {
-            std::fprintf(stderr, "usage: cuda_bench [--quick] [--only w4a8]\n");
+            std::fprintf(stderr, "usage: cuda_bench [--quick] [--only w4a8|attention]\n");
             return 2;
         }
     }
@@ -56,6 +57,9 @@ int main(int count, char** arguments) {
     bool right = true;
     if (only.empty() || only == "w4a8") {
         right = W4A8Cases(execution, cublas, ceilings, quick) && right;
+    }
+    if (only.empty() || only == "attention") {
+        right = AttentionCases(execution, ceilings, quick) && right;
     }
     std::printf(right ? "every sampled output is right\n" : "OUTPUTS ARE WRONG\n");
     return right ? 0 : 1;

@@ -97,6 +97,12 @@ class Cublas {
     Gemm gemm_ = nullptr;
 };
 
+// Numbers that look random and are the same every time.
+inline uint64_t NextWord(uint64_t& state) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return state;
+}
+
 // What the machine can do, measured: bytes a second of a copy (read and written) and bfloat16 operations a second of a large product.
 struct Ceilings {
     double bytes_per_second = 0, operations_per_second = 0;

@@ -9,11 +9,6 @@
 
 namespace longcat::cuda::bench {
 
-inline uint64_t NextWord(uint64_t& state) {
-    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-    return state;
-}
-
 // The sum of products of one output, from the packed bytes.
 inline int32_t ExpectedSum(const W4A8Layout& layout, const std::vector<uint8_t>& packed, const int8_t* x, int64_t output) {
     const uint8_t* panel = packed.data() + output / 64 * W4A8PanelBytes(layout);
