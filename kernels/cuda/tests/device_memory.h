@@ -62,6 +62,7 @@ class Array {
             std::memset(static_cast<void*>(data_), byte, count_ * sizeof(T));
 #else
             Need(cudaMemset(data_, byte, count_ * sizeof(T)), "cudaMemset");
+            Need(cudaDeviceSynchronize(), "cudaMemset");  // tests use a stream that does not wait for the default one
 #endif
         }
     }
@@ -71,6 +72,7 @@ class Array {
             std::memcpy(static_cast<void*>(data_), values.data(), count_ * sizeof(T));
 #else
             Need(cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
+            Need(cudaDeviceSynchronize(), "cudaMemcpy");
 #endif
         }
     }
