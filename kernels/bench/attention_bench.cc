@@ -1,12 +1,15 @@
 // The two attentions over their paged caches against what one core can do: the read bandwidth B over the cache for grouped queries in decoding,
 // the peak P of float32 multiply-adds for latent attention and prefill, both measured here.
-//   longcat_attention_bench [--only streaming|sparse|decode|prefill] [--seconds S] [--core C]
+//   longcat_attention_bench [--only streaming|sparse|decode|prefill] [--seconds S] [--core C] [--threads N]
 // streaming: one new token behind 2K to 1M tokens of context with the pattern 128 / 1 / 7, beside full attention behind 128K: what long
 // contexts cost. Asserted: the slowest context takes at most 1.2 times what the fastest takes, full attention at least 50 times as much.
 // sparse: five rows that verify speculated tokens behind 4K to 64K tokens of context, in blocks of 64 with one sink and four local ones: exact, and with
 // a dense length of 1K or 4K tokens and a quarter or a tenth of the rest, by an attention that chooses its blocks and by one that takes another's.
 // Asserted: behind 64K tokens a budget of a quarter takes at most half of the time of exact rows, one of a tenth at most a quarter.
-// One thread, pinned to core C (default 1, where there is one), its processor time, the best of S seconds (0.5) a line. A cache is larger than
+// prefill: new tokens behind 4K to 64K, of the shapes of a large model and of longcat-nano.
+// One thread, pinned to core C (default 1, where there is one), its processor time, the best of S seconds (0.5) a line. With N threads (prefill only) the
+// wall, which needs a quiet machine, and N times one thread's P; B stays what one thread reads. Beside each line its floor: the larger of
+// its bytes at B and its multiply-adds at P. A cache is larger than
 // the processor's caches; streaming steps take other pages of it in turn, as the layers of a model do.
 #include <cstdio>
 #include <memory>
@@ -29,6 +32,10 @@ constexpr int64_t kPage = 16;
 const StreamingPattern kPattern = {128, 1, 7};
 
 double seconds = 0.5, peak = 0, bandwidth = 0;
+int threads = 1;
+bench::Pool* pool = nullptr;
+
+ParallelFor Parallel() { return pool == nullptr ? ParallelFor{} : pool->parallel(); }
 
 // Twelve independent sums of eight lanes: two of them a cycle is what the processors at hand do at most, with 512 bits one of sixteen.
 __attribute__((target("avx2,fma"))) void Multiply(int64_t steps) {
@@ -122,9 +129,10 @@ struct Line {
 };
 
 void Print(const std::string& name, const Line& line) {
-    std::printf("%-78s %11.1f us %7.1f GB/s (%3.0f %% of B) %7.1f GFLOP/s (%3.0f %% of P)\n", name.c_str(), line.time * 1e6,
-                line.bytes / line.time / 1e9, 100 * line.bytes / line.time / bandwidth, 2 * line.multiply_adds / line.time / 1e9,
-                200 * line.multiply_adds / line.time / peak);
+    double reading = line.bytes / bandwidth, arithmetic = 2 * line.multiply_adds / peak;
+    std::printf("%-78s %11.1f us %7.1f GB/s (%3.0f %% of B) %7.1f GFLOP/s (%3.0f %% of P), floor %.1f us (%.1f us reading, %.1f us arithmetic)\n",
+                name.c_str(), line.time * 1e6, line.bytes / line.time / 1e9, 100 * reading / line.time, 2 * line.multiply_adds / line.time / 1e9,
+                100 * arithmetic / line.time, std::max(reading, arithmetic) * 1e6, reading * 1e6, arithmetic * 1e6);
     std::fflush(stdout);
 }
 
@@ -137,9 +145,10 @@ double Time(Tokens* tokens, bool turns, Run&& run) {
             tokens->Deal(at);
             at = (at + count) % tokens->pages;
         }
-        double begin = bench::Seconds(CLOCK_THREAD_CPUTIME_ID);
+        clockid_t clock = pool == nullptr ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+        double begin = bench::Seconds(clock);
         run();
-        best = std::min(best, bench::Seconds(CLOCK_THREAD_CPUTIME_ID) - begin);
+        best = std::min(best, bench::Seconds(clock) - begin);
     }
     return best;
 }
@@ -205,7 +214,7 @@ Line Paged(CpuPath path, const Memory& memory, const Grouped& shape, CacheType t
                        frequencies = random.Floats(shape.dim / 2), output(static_cast<size_t>(fresh * width));
     p.query = query.data(), p.key = key.data(), p.value = value.data(), p.inv_freq = frequencies.data(), p.output = output.data();
     std::vector<char> workspace;
-    auto run = [&] { Succeeded(PagedAttention(path, p, Aligned(&workspace, PagedAttentionWorkspace(p)), {})); };
+    auto run = [&] { Succeeded(PagedAttention(path, p, Aligned(&workspace, PagedAttentionWorkspace(p)), Parallel())); };
     std::unique_ptr<SparseMemory> sparse;
     if (budget != nullptr) {
         sparse = std::make_unique<SparseMemory>(*budget, &p, shape.kv_heads, kv_width, run);
@@ -215,34 +224,39 @@ Line Paged(CpuPath path, const Memory& memory, const Grouped& shape, CacheType t
     return {time, static_cast<double>(static_cast<int64_t>(tokens.seen.size()) * kPage * line), 2.0 * static_cast<double>(keys * width)};
 }
 
-Line Latent(CpuPath path, const Memory& memory, int heads, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern,
+struct LatentShape {
+    int heads, nope, rope, value, rank;
+};
+
+Line Latent(CpuPath path, const Memory& memory, const LatentShape& shape, CacheType type, int64_t context, int64_t fresh, const StreamingPattern& pattern,
             const Budget* budget = nullptr) {
-    constexpr int kNope = 128, kRope = 64, kValue = 128, kRank = 512;
+    const int heads = shape.heads, nope = shape.nope, rope = shape.rope, value = shape.value, rank = shape.rank;
     test::Random random(7);
     LatentAttentionArguments p;
-    p.num_heads = heads, p.nope = kNope, p.rope = kRope, p.v = kValue, p.rank = kRank, p.epsilon = 1e-6f, p.softmax_scale = 0.07f;
+    p.num_heads = heads, p.nope = nope, p.rope = rope, p.v = value, p.rank = rank, p.epsilon = 1e-6f, p.softmax_scale = 0.07f;
     p.streaming = pattern, p.cache_type = type, p.cache = memory.buffer.data();
-    int64_t line = LatentLineBytes(type, kRank, kRope), weights = int64_t{heads} * (kNope + kValue) * kRank;
+    int64_t line = LatentLineBytes(type, rank, rope), weights = int64_t{heads} * (nope + value) * rank;
     Tokens tokens(context, fresh, memory.bytes / (kPage * line), pattern);
     tokens.Fill(&p);
-    std::vector<float> query = random.Floats(fresh * heads * (kNope + kRope)), latent = random.Floats(fresh * (kRank + kRope)),
-                       norm = random.Floats(kRank), frequencies = random.Floats(kRope / 2), output(static_cast<size_t>(fresh * heads * kValue));
+    std::vector<float> query = random.Floats(fresh * heads * (nope + rope)), latent = random.Floats(fresh * (rank + rope)),
+                       norm = random.Floats(rank), frequencies = random.Floats(rope / 2), output(static_cast<size_t>(fresh * heads * value));
     std::vector<uint16_t> kv_b(static_cast<size_t>(weights), 0x3c00);
     p.query = query.data(), p.latent = latent.data(), p.latent_norm = norm.data(), p.inv_freq = frequencies.data(), p.output = output.data();
     p.kv_b = {kv_b.data(), WeightType::kBFloat16};
     std::vector<char> workspace;
-    auto run = [&] { Succeeded(LatentAttention(path, p, Aligned(&workspace, LatentAttentionWorkspace(p)), {})); };
+    auto run = [&] { Succeeded(LatentAttention(path, p, Aligned(&workspace, LatentAttentionWorkspace(p)), Parallel())); };
     std::unique_ptr<SparseMemory> sparse;
     if (budget != nullptr) {
-        sparse = std::make_unique<SparseMemory>(*budget, &p, 1, kRank + kRope, run);
+        sparse = std::make_unique<SparseMemory>(*budget, &p, 1, rank + rope, run);
     }
     int64_t keys = tokens.Keys(pattern);
     double time = Time(&tokens, pattern.block_size > 0, run);
-    double fold = static_cast<double>(fresh * weights), attend = static_cast<double>(keys * heads * (kRank + kRope + kRank));
+    double fold = static_cast<double>(fresh * weights), attend = static_cast<double>(keys * heads * (rank + rope + rank));
     return {time, static_cast<double>(static_cast<int64_t>(tokens.seen.size()) * kPage * line) + static_cast<double>(weights * 2), fold + attend};
 }
 
 const Grouped kGrouped = {32, 8, 128};
+const LatentShape kLatent = {32, 128, 64, 128, 512}, kNano = {4, 32, 16, 48, 64};
 int missed = 0;
 
 void Hold(bool kept, const std::string& what) {
@@ -305,17 +319,26 @@ int main(int count, char** arguments) {
             only = arguments[i + 1];
         } else if (name == "--seconds") {
             seconds = std::atof(arguments[i + 1]);
+        } else if (name == "--threads") {
+            threads = std::atoi(arguments[i + 1]);
         } else if (name == "--core") {
             core = std::atoi(arguments[i + 1]);
         } else {
-            std::printf("unknown option %s; known: --only streaming|sparse|decode|prefill, --seconds S, --core C\n", arguments[i]);
+            std::printf("unknown option %s; known: --only streaming|sparse|decode|prefill, --seconds S, --core C, --threads N\n", arguments[i]);
             return 2;
         }
     }
     bench::Pin(core);
     Memory memory(int64_t{131'072} * PagedLineBytes(CacheType::kBFloat16, kGrouped.kv_heads, kGrouped.dim));
     peak = Peak(), bandwidth = bench::ReadBandwidth(memory.buffer.data(), memory.bytes, seconds);
-    std::printf("P %.1f GFLOP/s, B %.1f GB/s\n", peak / 1e9, bandwidth / 1e9);
+    if (threads > 1) {
+        static bench::Pool others(threads);
+        cpu_set_t all;
+        std::memset(&all, 0xff, sizeof(all));
+        pthread_setaffinity_np(pthread_self(), sizeof(all), &all);
+        pool = &others, only = "prefill", peak *= threads;
+    }
+    std::printf("%d threads, P %.1f GFLOP/s, B %.1f GB/s\n", threads, peak / 1e9, bandwidth / 1e9);
     const char* forced = std::getenv("LONGCAT_KERNEL");
     for (CpuPath path : test::FastPaths()) {
         if (forced != nullptr && std::strcmp(forced, Name(path)) != 0) {
@@ -326,11 +349,11 @@ int main(int count, char** arguments) {
             std::string latent = test::Text("%s Latent 32 heads, %s", Name(path), test::Name(type));
             if (only.empty() || only == "streaming") {
                 Streaming(paged, [&](int64_t context, const StreamingPattern& pattern) { return Paged(path, memory, kGrouped, type, context, 1, pattern); });
-                Streaming(latent, [&](int64_t context, const StreamingPattern& pattern) { return Latent(path, memory, 32, type, context, 1, pattern); });
+                Streaming(latent, [&](int64_t context, const StreamingPattern& pattern) { return Latent(path, memory, kLatent, type, context, 1, pattern); });
             }
             if (only.empty() || only == "sparse") {
                 Sparse(paged + ", 5 rows", [&](int64_t context, const Budget* budget) { return Paged(path, memory, kGrouped, type, context, 5, {}, budget); });
-                Sparse(latent + ", 5 rows", [&](int64_t context, const Budget* budget) { return Latent(path, memory, 32, type, context, 5, {}, budget); });
+                Sparse(latent + ", 5 rows", [&](int64_t context, const Budget* budget) { return Latent(path, memory, kLatent, type, context, 5, {}, budget); });
             }
             for (int64_t context : {4096, 32'768, 131'072}) {
                 if (!only.empty() && only != "decode") {
@@ -341,18 +364,21 @@ int main(int count, char** arguments) {
                                      test::Name(type), static_cast<int>(context)),
                           Paged(path, memory, shape, type, context, 1, {}));
                 }
-                Print(test::Text("%s, 1 token, context %d", latent.c_str(), static_cast<int>(context)), Latent(path, memory, 32, type, context, 1, {}));
+                Print(test::Text("%s, 1 token, context %d", latent.c_str(), static_cast<int>(context)), Latent(path, memory, kLatent, type, context, 1, {}));
             }
-            for (int64_t context : {4096, 16'384}) {
+            for (int64_t context : {4096, 16'384, 65'536}) {
                 if (!only.empty() && only != "prefill") {
                     break;
                 }
                 for (const StreamingPattern& pattern : {StreamingPattern{}, kPattern}) {
                     const char* kind = pattern.block_size == 0 ? "full" : "streaming";
-                    Print(test::Text("%s, %s, 1024 tokens, context %d", paged.c_str(), kind, static_cast<int>(context)),
-                          Paged(path, memory, kGrouped, type, context, 1024, pattern));
-                    Print(test::Text("%s, %s, 256 tokens, context %d", latent.c_str(), kind, static_cast<int>(context)),
-                          Latent(path, memory, 32, type, context, 256, pattern));
+                    int64_t fresh = context > 16'384 ? 128 : 1024, few = fresh / 4;  // seconds each
+                    Print(test::Text("%s, %s, %d tokens, context %d", paged.c_str(), kind, static_cast<int>(fresh), static_cast<int>(context)),
+                          Paged(path, memory, kGrouped, type, context, fresh, pattern));
+                    Print(test::Text("%s, %s, %d tokens, context %d", latent.c_str(), kind, static_cast<int>(few), static_cast<int>(context)),
+                          Latent(path, memory, kLatent, type, context, few, pattern));
+                    Print(test::Text("%s Latent 4 heads of longcat-nano, %s, %s, 512 tokens, context %d", Name(path), test::Name(type), kind, static_cast<int>(context)),
+                          Latent(path, memory, kNano, type, context, 512, pattern));
                 }
             }
         }

@@ -207,11 +207,14 @@ inline std::vector<CpuPath> FastPaths() {
 
 // Whether a case of a long sweep is run: every one, under an emulator one of LONGCAT_TEST_EVERY (a prime, so that no loop of a sweep
 // loses one of its values altogether).
-inline bool Swept() {
+inline int SweptEvery() {
     static const char* text = std::getenv("LONGCAT_TEST_EVERY");
     static const int every = text == nullptr || std::atoi(text) < 1 ? 1 : std::atoi(text);
+    return every;
+}
+inline bool Swept() {
     static int number = 0;
-    return number++ % every == 0;
+    return number++ % SweptEvery() == 0;
 }
 
 inline std::string Text(const char* format, ...) __attribute__((format(printf, 1, 2)));

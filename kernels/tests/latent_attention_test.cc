@@ -95,6 +95,24 @@ void Invariance(CpuPath path, CacheType cache) {
     }
 }
 
+// Where the splits of the keys become longer (32,768 visible ones) a tile of tokens ends: tokens on either side, at once and one by one.
+void LongerSplits(CpuPath path) {
+    Random random(36);
+    Case c(random, {2, 3, 2, 3, 5}, {{32'790, 40}}, 64, WeightType::kFloat32, CacheType::kBFloat16);
+    Result whole = Run(path, c), one{{}, c.Pool()};
+    Threads pool(3);
+    EXPECT(SameBits(whole.output, Run(path, c, pool.parallel()).output), "%s: threads", Name(path));
+    int64_t query_width = c.p.num_heads * (c.p.nope + c.p.rope), out = c.p.num_heads * c.p.v;
+    for (int64_t t = 0; t < c.p.tokens; t++) {
+        LatentAttentionArguments part = c.p;
+        int32_t start[] = {0, 1}, length = static_cast<int32_t>(c.positions[static_cast<size_t>(t)] + 1);
+        part.tokens = 1, part.query_start = start, part.context_length = &length;
+        part.query += t * query_width, part.latent += t * c.line, part.position_ids += t;
+        EXPECT(Run(path, part, &one).ok(), "one token");
+        EXPECT(SameBits(one.output, {whole.output.begin() + t * out, whole.output.begin() + (t + 1) * out}), "%s: token %d", Name(path), (int)t);
+    }
+}
+
 // Scores of ±500: the running maximum keeps the exponentials finite. A line nobody may see holds NaN.
 void Extremes(CpuPath path) {
     Random random(33);
@@ -314,6 +332,7 @@ int main() {
         SharedPages(path);
         Adapters(path, WeightType::kFloat32);
         Adapters(path, WeightType::kBFloat16);
+        LongerSplits(path);
         Extremes(path);
         for (CacheType cache : {CacheType::kFloat32, CacheType::kBFloat16, CacheType::kInt8}) {
             Selected(path, cache);

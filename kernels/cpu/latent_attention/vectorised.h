@@ -1,4 +1,4 @@
-// Stages (1) to (4) of longcat/latent_attention.h. Include after avx2.h or avx512.h.
+// Stages (1) to (4) of longcat/latent_attention.h. Include after avx2.h, avx512.h or neon.h.
 #pragma once
 
 #include "../common/parallel.h"
@@ -6,31 +6,47 @@
 #include "../simd/tiles.h"
 #include "paths.h"
 #include "scratch.h"
+#include "tiles.h"
 
 namespace longcat {
 namespace {
 
-constexpr int kKeyBlock = 64;   // keys between two updates of the running maximum; blocks begin at multiples of it
-constexpr int kHeadGroup = 16;  // heads of one task: a line of the cache serves them all
-constexpr int kFewHeads = 4;    // … where there would be too few tasks
 constexpr int64_t kTokenBlock = 16;
+constexpr int kHeadGroup = 16;        // heads of one product with means
 constexpr int64_t kScoreBlocks = 32;  // blocks of one task that scores them
 constexpr int64_t kScorePages = 64;   // pages whose means are multiplied at once
+constexpr int64_t kEnoughItems = 64;  // above so many a sequence's parts are not spread
+constexpr int64_t kFewItems = 8;      // below so many an item takes no more than kFewestHeads heads
+constexpr float kLog2E = 1.44269504f;
+
+// A place to work in: see LatentAttentionLane.
+struct LatentLane {
+    float *query, *sum, *total, *maxima, *sums, *total_maxima, *total_sums, *scores, *ratio, *block;
+};
+
+// The parts of the keys that a run of tokens sees between them: the splits that sinks lie in, then those of the other keys, [first, last].
+// A split that holds both is two parts, so that what a part adds up is one run of neighbours.
+struct LatentParts {
+    int64_t length, sinks, first, last;
+
+    int64_t Count() const { return sinks + last - first + 1; }
+};
 
 class LatentAttentionRun {
   public:
     LatentAttentionRun(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel)
-        : p(arguments), plan_(PlanLatentAttention(arguments)), parallel_(parallel), width_(arguments.rank + arguments.rope) {
-        char* memory = static_cast<char*>(workspace);
-        rotation_ = reinterpret_cast<float*>(memory + plan_.rotation);
-        query_ = reinterpret_cast<float*>(memory + plan_.query);
-        partial_ = reinterpret_cast<float*>(memory + plan_.partial);
-        state_ = reinterpret_cast<float*>(memory + plan_.state);
-        first_task_ = reinterpret_cast<int64_t*>(memory + plan_.first_task);
+        : p(arguments),
+          plan_(PlanLatentAttention(arguments)),
+          parallel_(parallel),
+          width_(arguments.rank + arguments.rope),
+          memory_(static_cast<char*>(workspace)) {
+        rotation_ = Floats(plan_.rotation), query_ = Floats(plan_.query), latent_ = Floats(plan_.latent);
+        partial_ = Floats(plan_.partial), partial_state_ = Floats(plan_.partial_state);
+        tiles_ = reinterpret_cast<LatentTile*>(memory_ + plan_.tiles);
         if (SparseSequences(p) > 0) {
-            removed_ = reinterpret_cast<int64_t*>(memory + plan_.removed);
-            tables_ = reinterpret_cast<int32_t*>(memory + plan_.tables);
-            scores_ = reinterpret_cast<float*>(memory + plan_.scores);
+            removed_ = reinterpret_cast<int64_t*>(memory_ + plan_.removed);
+            tables_ = reinterpret_cast<int32_t*>(memory_ + plan_.tables);
+            scores_ = Floats(plan_.scores);
         }
     }
 
@@ -48,8 +64,11 @@ class LatentAttentionRun {
             if (removed_ != nullptr) {
                 Choose();
             }
+            if (CutTiles(plan_.rows) < kFewItems) {
+                CutTiles(kFewestHeads);
+            }
             Attend();
-            Merge();
+            Project();
         }
     }
 
@@ -67,28 +86,21 @@ class LatentAttentionRun {
         return low;
     }
 
+    float* Floats(size_t offset) const { return reinterpret_cast<float*>(memory_ + offset); }
     float* Query(int64_t token, int64_t head) const { return query_ + (token * p.num_heads + head) * width_; }
-    float* Partial(int64_t token, int64_t head, int64_t split) const {
-        return partial_ + ((token * p.num_heads + head) * plan_.splits + split) * p.rank;
+    float* Latent(int64_t token, int64_t head) const { return latent_ + (token * p.num_heads + head) * p.rank; }
+    int64_t PartialRow(const LatentTile& tile, int64_t token, int64_t head) const {
+        return tile.partial + ((token - tile.first) * p.num_heads + head) * tile.parts;
     }
-    float* State(int64_t token, int64_t head, int64_t split) const {
-        return state_ + ((token * p.num_heads + head) * plan_.splits + split) * 2;
-    }
-    int64_t Visible(int64_t token) const {
+    // How many keys a token sees, and the position that it would have if these were all: those that were not selected, or that sparse rows do not
+    // see, do not count.
+    int64_t Visible(int64_t token) const { return p.selected != nullptr ? SelectedKeys(p, begin_ + token) : VisibleKeys(p.streaming, Position(token)); }
+    int64_t Position(int64_t token) const {
         if (p.selected != nullptr) {
-            return SelectedKeys(p, begin_ + token);
+            return SelectedKeys(p, begin_ + token) - 1;
         }
-        int64_t removed = removed_ == nullptr ? 0 : removed_[SequenceOf(begin_ + token)];
-        return VisibleKeys(p.streaming, p.position_ids[begin_ + token] - removed);
+        return p.position_ids[begin_ + token] - (removed_ == nullptr ? 0 : removed_[SequenceOf(begin_ + token)]);
     }
-    // The line of the cache that holds a token of a sequence: its position, or how many come before it of those that sparse rows see.
-    int64_t Line(int64_t sequence, int64_t position) const {
-        if (removed_ == nullptr || removed_[sequence] == 0) {
-            return LineOf(p, sequence, position);
-        }
-        return int64_t{tables_[sequence * plan_.columns + position / p.page_size]} * p.page_size + position % p.page_size;
-    }
-    int64_t Splits(int64_t token) const { return CeilDivide(Visible(token), SplitLength(Visible(token))); }
 
     // Stage 2, tokens counted from begin_.
     void Fold() {
@@ -131,10 +143,11 @@ class LatentAttentionRun {
                 to[i] = 0;
             }
         }
-        for (int64_t i = 0; i < p.nope; i += kKeyBlock) {  // rows of W_k in blocks, to bound the list of pointers
-            int rows = static_cast<int>(Smaller(kKeyBlock, p.nope - i));
+        constexpr int64_t kFoldRows = 64;
+        for (int64_t i = 0; i < p.nope; i += kFoldRows) {  // rows of W_k in blocks, to bound the list of pointers
+            int rows = static_cast<int>(Smaller(kFoldRows, p.nope - i));
             auto fold = [&](auto* weights) {
-                decltype(weights) list[kKeyBlock];
+                decltype(weights) list[kFoldRows];
                 for (int x = 0; x < rows; x++) {
                     list[x] = weights + x * p.rank;
                 }
@@ -147,13 +160,14 @@ class LatentAttentionRun {
                 fold(static_cast<const uint16_t*>(weights));
             }
         }
+        const float scale = p.query_scale * p.softmax_scale * kLog2E;  // scores come in powers of two
         for (int64_t t = 0; t < tokens; t++) {
             float* to = Query(first + t, head);
             for (int i = 0; i < p.rank; i++) {
-                to[i] *= p.query_scale;
+                to[i] *= scale;
             }
             for (int i = 0; i < p.rope; i++) {
-                to[p.rank + i] = source[t * source_stride + p.nope + i] * p.query_scale;
+                to[p.rank + i] = source[t * source_stride + p.nope + i] * scale;
             }
             const float* rotation = rotation_ + (first + t) * p.rope;
             RotatePairs(to + p.rank, p.rope, rotation, rotation + p.rope / 2);
@@ -233,164 +247,300 @@ class LatentAttentionRun {
         }
     }
 
-    // Stage 3: a task is a token, a split of its keys and a group of heads.
+    LatentParts Parts(int64_t first, int64_t last) const {
+        int64_t length = SplitLength(VisibleKeys(p.streaming, last)), sink_end = SinkEnd(p.streaming);
+        int64_t sinks = CeilDivide(Smaller(sink_end, last + 1), length);
+        if (last < sink_end) {
+            return {length, sinks, 0, -1};
+        }
+        return {length, sinks, LocalBegin(p.streaming, first) / length, last / length};
+    }
+    LatentParts Parts(const LatentTile& tile) const { return Parts(tile.position, tile.position + tile.tokens - 1); }
+
+    // Stage 3. An item is a tile, a group of at most `most` heads of it and, where the tile spreads, one part of its keys. What a token's sums are
+    // does not depend on how they are cut. Returns how many items there are.
+    int64_t CutTiles(int64_t most) {
+        tile_count_ = 0;
+        int64_t whole = 0;
+        for (int64_t t = 0; t < count_;) {
+            int64_t sequence = SequenceOf(begin_ + t), end = Smaller(count_, p.query_start[sequence + 1] - begin_), run = end - t;
+            int64_t group = Smaller(Smaller(p.num_heads, most), Larger(kFewestHeads, plan_.rows / run));
+            int64_t groups = CeilDivide(p.num_heads, group);
+            group = CeilDivide(p.num_heads, groups);
+            int64_t tokens = p.selected == nullptr ? Larger(1, plan_.rows / group) : 1;
+            while (t < end) {
+                LatentTile& tile = tiles_[tile_count_++];
+                tile = {t, 1, sequence, Position(t), group, groups, 0, 0, -1};
+                int64_t length = SplitLength(Visible(t));
+                while (tile.tokens < tokens && t + tile.tokens < end && SplitLength(Visible(t + tile.tokens)) == length) {
+                    tile.tokens++;
+                }
+                tile.parts = Parts(tile).Count();
+                t += tile.tokens, whole += groups;
+            }
+        }
+        items_ = 0;
+        for (int64_t i = 0, partials = 0; i < tile_count_; i++) {
+            LatentTile& tile = tiles_[i];
+            int64_t rows = tile.tokens * p.num_heads * tile.parts;
+            bool spread = whole < kEnoughItems && tile.parts > 1 && partials + rows <= plan_.partials;
+            tile.partial = spread ? partials : -1, tile.first_item = items_;
+            partials += spread ? rows : 0;
+            items_ += tile.groups * (spread ? tile.parts : 1);
+        }
+        return items_;
+    }
+
+    const LatentTile& TileOf(int64_t LatentTile::*member, int64_t value) const {
+        int64_t low = 0, high = tile_count_ - 1;  // the last one that begins at or before the value
+        while (low < high) {
+            int64_t middle = (low + high + 1) / 2;
+            if (tiles_[middle].*member <= value) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return tiles_[low];
+    }
+
     void Attend() {
-        int64_t tasks = 0, keys = 0;
+        int64_t keys = 0, next = 0;
         for (int64_t t = 0; t < count_; t++) {
-            first_task_[t] = tasks;
-            tasks += Splits(t);
             keys += Visible(t);
         }
-        first_task_[count_] = tasks;
-        int64_t group = tasks * CeilDivide(p.num_heads, kHeadGroup) < 16 ? kFewHeads : kHeadGroup;
-        int64_t groups = CeilDivide(p.num_heads, group);
         bool small = keys * p.num_heads * (width_ + p.rank) < kInlineWork;
-        For(Unless(small, parallel_), static_cast<size_t>(tasks * groups), [&](size_t index) {
-            int64_t task = static_cast<int64_t>(index) / groups, head = static_cast<int64_t>(index) % groups * group;
-            int64_t low = 0, high = count_ - 1;  // the last token whose first task is at or before this one
-            while (low < high) {
-                int64_t middle = (low + high + 1) / 2;
-                if (first_task_[middle] <= task) {
-                    low = middle;
-                } else {
-                    high = middle - 1;
+        // A lane is a place to work in; whoever has one takes items until none is left, the last first: they see the most keys.
+        For(Unless(small, parallel_), static_cast<size_t>(Smaller(plan_.lanes, items_)), [&](size_t index) {
+            size_t at = plan_.lanes_at + index * plan_.lane.bytes;
+            float *state = Floats(at + plan_.lane.state), *total_state = Floats(at + plan_.lane.total_state);
+            LatentLane lane = {Floats(at + plan_.lane.query), Floats(at + plan_.lane.sum), Floats(at + plan_.lane.total), state, state + plan_.rows,
+                               total_state, total_state + plan_.rows, Floats(at + plan_.lane.scores), Floats(at + plan_.lane.ratio),
+                               Floats(at + plan_.lane.block)};
+            for (;;) {
+                int64_t item = items_ - 1 - __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+                if (item < 0) {
+                    break;
                 }
-            }
-            int heads = static_cast<int>(Smaller(group, p.num_heads - head));
-            if (p.cache_type == CacheType::kFloat32) {
-                AttendSplit<float>(low, task - first_task_[low], head, heads);
-            } else if (p.cache_type == CacheType::kInt8) {
-                AttendSplit<int8_t>(low, task - first_task_[low], head, heads);
-            } else {
-                AttendSplit<uint16_t>(low, task - first_task_[low], head, heads);
+                if (p.cache_type == CacheType::kFloat32) {
+                    AttendItem<float>(item, lane);
+                } else if (p.cache_type == CacheType::kInt8) {
+                    AttendItem<int8_t>(item, lane);
+                } else {
+                    AttendItem<uint16_t>(item, lane);
+                }
             }
         });
     }
 
     template <class C>
-    void AttendSplit(int64_t token, int64_t split, int64_t head, int heads) {
-        int64_t visible = Visible(token), length = SplitLength(visible), sequence = SequenceOf(begin_ + token);
-        int64_t from = split * length, to = Smaller(from + length, visible);
-        constexpr bool kScaled = sizeof(C) == 1;
+    void AttendItem(int64_t item, const LatentLane& lane) {
+        const LatentTile& tile = TileOf(&LatentTile::first_item, item);
+        int64_t local = item - tile.first_item;
+        bool spread = tile.partial >= 0;
+        int64_t unit = spread ? local / tile.parts : local, head = unit * tile.group, heads = Smaller(tile.group, p.num_heads - head);
+        int64_t count = tile.tokens * heads, rows = CeilDivide(count, Simd::kLanes) * Simd::kLanes;
+        for (int64_t r = 0; r < rows; r++) {
+            const float* from = r < count ? Query(tile.first + r / heads, head + r % heads) : nullptr;
+            for (int64_t d = 0; d < width_; d++) {
+                lane.query[d * rows + r] = r < count ? from[d] : 0;
+            }
+        }
+        LatentParts parts = Parts(tile);
+        if (spread) {
+            int64_t part = local % tile.parts;
+            SumPart<C>(tile, heads, rows, parts, part, lane);
+            for (int64_t r = 0; r < count; r++) {
+                int64_t row = PartialRow(tile, tile.first + r / heads, head + r % heads) + part;
+                Copy(lane.sum + r * plan_.stride, partial_ + row * plan_.stride);
+                partial_state_[2 * row] = lane.maxima[r], partial_state_[2 * row + 1] = lane.sums[r];
+            }
+            return;
+        }
+        for (int64_t r = 0; r < count; r++) {
+            lane.total_sums[r] = -1;  // nothing seen yet
+        }
+        for (int64_t part = 0; part < tile.parts; part++) {
+            SumPart<C>(tile, heads, rows, parts, part, lane);
+            for (int64_t r = 0; r < count; r++) {
+                Range range = PartRange(tile, parts, part), seen = Seen(tile, part < parts.sinks, r / heads, range.begin, range.end);
+                float *total = lane.total + r * plan_.stride, *sum = lane.sum + r * plan_.stride;
+                if (seen.begin >= seen.end) {
+                    continue;
+                }
+                if (lane.total_sums[r] < 0) {
+                    Copy(sum, total);
+                    lane.total_maxima[r] = lane.maxima[r], lane.total_sums[r] = lane.sums[r];
+                } else {
+                    MergeSums(total, lane.total_maxima + r, lane.total_sums + r, sum, lane.maxima[r], lane.sums[r], plan_.stride);
+                }
+            }
+        }
+        for (int64_t r = 0; r < count; r++) {
+            Divide(lane.total + r * plan_.stride, lane.total_sums[r], Latent(tile.first + r / heads, head + r % heads));
+        }
+    }
+
+    void Copy(const float* from, float* to) const {
+        for (int64_t i = 0; i < plan_.stride; i += Simd::kLanes) {
+            Simd::Store(to + i, Simd::Load(from + i));
+        }
+    }
+
+    void Divide(const float* total, float sum, float* to) const {
+        for (int64_t i = 0; i < p.rank; i++) {
+            to[i] = total[i] / sum;
+        }
+    }
+
+    struct Range {
+        int64_t begin, end;
+    };
+    // The keys of a part that the tokens of a tile see between them.
+    Range PartRange(const LatentTile& tile, const LatentParts& parts, int64_t part) const {
+        if (part < parts.sinks) {
+            int64_t begin = part * parts.length;
+            return {begin, Smaller(begin + parts.length, Smaller(SinkEnd(p.streaming), tile.position + tile.tokens))};
+        }
+        int64_t begin = (parts.first + part - parts.sinks) * parts.length;
+        return {Larger(begin, LocalBegin(p.streaming, tile.position)), Smaller(begin + parts.length, tile.position + tile.tokens)};
+    }
+    // Those of [from, to), sinks or others, that token t of the tile sees, counted from `from`; none where begin >= end.
+    Range Seen(const LatentTile& tile, bool sinks, int64_t t, int64_t from, int64_t to) const {
+        int64_t position = tile.position + t;
+        return {sinks ? 0 : Larger(LocalBegin(p.streaming, position), from) - from, Smaller(position + 1, to) - from};
+    }
+
+    // The sums of all rows over one part of the keys. What a row's lanes hold is what it would be alone: blocks begin at multiples of kKeyBlock,
+    // and a key that the row does not see has the weight 0 and no value.
+    template <class C>
+    void SumPart(const LatentTile& tile, int64_t heads, int64_t rows, const LatentParts& parts, int64_t part, const LatentLane& lane) {
+        Range range = PartRange(tile, parts, part);
+        bool sinks = part < parts.sinks;
+        int64_t end = sinks ? range.end : tile.position + tile.tokens;  // beyond it there is no page
+        for (int64_t r = 0; r < rows; r++) {
+            lane.maxima[r] = kLowest, lane.sums[r] = 0;
+        }
+        for (int64_t i = 0; i < tile.tokens * heads * plan_.stride; i += Simd::kLanes) {
+            Simd::Store(lane.sum + i, Simd::Zero());
+        }
+        const char* lines[2][kKeyBlock];
+        int64_t from = range.begin / kKeyBlock * kKeyBlock, skip = range.begin - from;
+        if (range.begin < range.end) {
+            FindLines(tile, from, skip, Smaller(kKeyBlock, end - from), lines[0]);
+        }
+        for (int at = 0; from < range.end; from += kKeyBlock, skip = 0, at = 1 - at) {
+            int64_t count = Smaller(kKeyBlock, range.end - from), next = Smaller(kKeyBlock, end - from - kKeyBlock);
+            bool more = next > 0;
+            if (more) {
+                FindLines(tile, from + kKeyBlock, 0, next, lines[1 - at]);
+            }
+            int64_t first = skip / kScoreKeys * kScoreKeys, last = CeilDivide(count, kScoreKeys) * kScoreKeys;
+            for (int64_t j = first; j < last; j += kScoreKeys) {
+                for (int64_t x = Larger(j, skip); x < Smaller(j + kScoreKeys, count); x++) {
+                    Widen(reinterpret_cast<const C*>(lines[at][x]), lane.block + x * plan_.line);
+                }
+                Scores(lane.query, rows, lane.block + j * plan_.line, plan_.line, width_, lane.scores + j * rows,
+                       {more ? lines[1 - at] + j : nullptr, 64 / static_cast<int64_t>(sizeof(C))});
+            }
+            // What tokens see neither begins nor ends earlier than what their predecessors see.
+            Range keys = {from + skip, from + count}, most = Seen(tile, sinks, 0, keys.begin, keys.end), least = Seen(tile, sinks, tile.tokens - 1, keys.begin, keys.end);
+            bool all = least.begin == 0 && most.end == count - skip;  // all tokens see all of them
+            if (!all || first < skip || last > count) {
+                Hide(tile, heads, rows, sinks, keys, from, first, last, lane.scores);
+            }
+            Soften(lane.scores, rows, first, last, lane.maxima, lane.sums, lane.ratio);
+            for (int64_t t = 0; t < tile.tokens;) {
+                Range seen = Seen(tile, sinks, t, keys.begin, keys.end);
+                int64_t then = all ? tile.tokens : t + 1;
+                for (; then < tile.tokens; then++) {
+                    Range other = Seen(tile, sinks, then, keys.begin, keys.end);
+                    if (other.begin != seen.begin || other.end != seen.end) {
+                        break;
+                    }
+                }
+                if (seen.begin < seen.end) {  // only the keys that are seen: a weight of 0 would not hide a value that is not finite
+                    int64_t row = t * heads, key = skip + seen.begin;
+                    Values(lane.scores + key * rows + row, rows, (then - t) * heads, lane.ratio + row, lane.block + key * plan_.line, plan_.line,
+                           seen.end - seen.begin, plan_.stride, lane.sum + row * plan_.stride, plan_.stride);
+                }
+                t = then;
+            }
+        }
+    }
+
+    // Where the lines of the keys [skip, count) behind `from` lie; what is not there is the first that is.
+    void FindLines(const LatentTile& tile, int64_t from, int64_t skip, int64_t count, const char** lines) const {
         const char* cache = static_cast<const char*>(p.cache);
-        int64_t line_bytes = LineBytes(p);
-        const int32_t* selected = p.selected == nullptr ? nullptr : p.selected + (begin_ + token) * p.selected_width;
-        // The keys that a token sees are counted without those between the sinks and the local run.
-        int64_t sink_end = SinkEnd(p.streaming), gap = LocalBegin(p.streaming, p.position_ids[begin_ + token]) - sink_end;
-
-        const float *query[kHeadGroup], *turned[kHeadGroup];
-        for (int h = 0; h < heads; h++) {
-            query[h] = Query(token, head + h);
-            turned[h] = query[h] + p.rank;
-            float* sum = Partial(token, head + h, split);
-            for (int i = 0; i < p.rank; i++) {
-                sum[i] = 0;
+        int64_t bytes = LineBytes(p);
+        const int32_t* selected = p.selected == nullptr ? nullptr : p.selected + (begin_ + tile.first) * p.selected_width + from;
+        const int32_t* table = removed_ == nullptr || removed_[tile.sequence] == 0 ? p.block_table + tile.sequence * p.block_table_width
+                                                                                   : tables_ + tile.sequence * plan_.columns;
+        const int32_t* page = table + (from + skip) / p.page_size;
+        int64_t slot = (from + skip) % p.page_size;
+        for (int64_t j = skip; j < count; j++) {
+            if (selected != nullptr) {
+                lines[j] = cache + LineOf(p, tile.sequence, selected[j]) * bytes;
+                continue;
             }
-            State(token, head + h, split)[0] = -__builtin_inff();  // running maximum
-            State(token, head + h, split)[1] = 0;                  // running sum of e^(score - maximum)
+            if (slot == p.page_size) {
+                slot = 0, page++;
+            }
+            lines[j] = cache + (*page * p.page_size + slot++) * bytes;
         }
-        const C *lines_of[2][kKeyBlock];
-        auto find = [&](int64_t block, const C** lines) {
-            for (int64_t j = block; j < Smaller(block + kKeyBlock, to); j++) {
-                int64_t position = selected != nullptr ? selected[j] : j < sink_end ? j : j + gap;
-                lines[j - block] = reinterpret_cast<const C*>(cache + Line(sequence, position) * line_bytes);
-            }
-        };
-        find(from, lines_of[0]);
-        int at = 0;
-        for (int64_t block = from; block < to; block += kKeyBlock, at = 1 - at) {
-            int keys = static_cast<int>(Smaller(kKeyBlock, to - block));
-            const C** lines = lines_of[at];
-            bool fetch = heads % 4 == 0 && to - block >= 2 * kKeyBlock;
-            find(block + kKeyBlock, lines_of[1 - at]);
-            float scores[kHeadGroup * kKeyBlock];
-            [[maybe_unused]] float latent_scale[kKeyBlock];
-            if constexpr (kScaled) {
-                const C* parts[kKeyBlock];
-                float parts_scale[kKeyBlock], others[kHeadGroup * kKeyBlock];
-                for (int j = 0; j < keys; j++) {
-                    LineScales scales = ScalesOf(p, lines[j]);
-                    latent_scale[j] = scales.latent, parts_scale[j] = scales.key;
-                    parts[j] = lines[j] + p.rank;
-                }
-                Dots(query, heads, lines, keys, p.rank, scores, kKeyBlock);
-                Dots(turned, heads, parts, keys, p.rope, others, kKeyBlock);
-                for (int h = 0; h < heads; h++) {
-                    for (int j = 0; j < keys; j++) {
-                        int at = h * kKeyBlock + j;
-                        scores[at] = scores[at] * latent_scale[j] + others[at] * parts_scale[j];
-                    }
-                }
-            } else {
-                Dots(query, heads, lines, keys, width_, scores, kKeyBlock);
-            }
-            for (int h = 0; h < heads; h++) {
-                for (int j = h; fetch && j < kKeyBlock; j += heads) {
-                    const char* rest = reinterpret_cast<const char*>(lines_of[1 - at][j] + p.rank);
-                    for (const char* end = rest + p.rope * static_cast<int64_t>(sizeof(C)); rest < end; rest += 64) {
-                        __builtin_prefetch(rest, 0, 2);
-                    }
-                }
-                Soften(scores + h * kKeyBlock, keys, State(token, head + h, split), Partial(token, head + h, split));
-                if constexpr (kScaled) {
-                    for (int j = 0; j < keys; j++) {
-                        scores[h * kKeyBlock + j] *= latent_scale[j];
-                    }
-                }
-            }
-            float* sum = Partial(token, head, split);
-            int64_t stride = plan_.splits * p.rank;
-            if (fetch) {
-                SumsAhead<C>(scores, kKeyBlock, heads, lines, keys, p.rank, sum, stride, lines_of[1 - at]);
-            } else {
-                Sums(scores, kKeyBlock, heads, lines, keys, p.rank, sum, stride);
+        for (int64_t j = 0; j < kKeyBlock; j++) {
+            if (j < skip || j >= count) {
+                lines[j] = lines[skip];
             }
         }
     }
 
-    // Turns one block of scores into weights e^(score - maximum), and rescales what was summed when the maximum grows.
-    void Soften(float* scores, int keys, float* state, float* sum) {
-        Vector scale = Simd::All(p.softmax_scale), lowest = Simd::All(-__builtin_inff()), most = lowest;
-        int j = 0;
-        for (; j + Simd::kLanes <= keys; j += Simd::kLanes) {
-            Vector s = Simd::Multiply(Simd::Load(scores + j), scale);
-            Simd::Store(scores + j, s);
-            most = Simd::Larger(most, s);
+    // A line of the cache as numbers.
+    template <class C>
+    void Widen(const C* line, float* to) const {
+        if constexpr (sizeof(C) == 1) {
+            LineScales scales = ScalesOf(p, line);
+            Widen(line, p.rank, Simd::All(scales.latent), to);
+            Widen(line + p.rank, p.rope, Simd::All(scales.key), to + p.rank);
+        } else {
+            Widen(line, width_, Simd::All(1), to);
         }
-        float largest = Simd::Largest(most);
-        for (; j < keys; j++) {
-            scores[j] *= p.softmax_scale;
-            largest = scores[j] > largest ? scores[j] : largest;
+    }
+    template <class C>
+    static void Widen(const C* from, int64_t count, Vector scale, float* to) {
+        auto number = [&](Vector x) __attribute__((always_inline)) { return sizeof(C) == 1 ? Simd::Multiply(x, scale) : x; };
+        int64_t i = 0;
+        for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+            Simd::Store(to + i, number(Simd::Load(from + i)));
         }
-        float maximum = largest > state[0] ? largest : state[0];
-        if (maximum > state[0]) {
-            alignas(64) float ratio[Simd::kLanes];
-            Simd::Store(ratio, Exp(Simd::All(state[0] - maximum)));
-            state[0] = maximum;
-            state[1] *= ratio[0];
-            for (int i = 0; i < p.rank; i++) {
-                sum[i] *= ratio[0];
-            }
+        if (i < count) {
+            Simd::Store(to + i, number(Simd::Load(from + i, count - i)), count - i);
         }
-        Vector shift = Simd::All(maximum), total = Simd::Zero();
-        j = 0;
-        for (; j + Simd::kLanes <= keys; j += Simd::kLanes) {
-            Vector e = Exp(Simd::Subtract(Simd::Load(scores + j), shift));
-            Simd::Store(scores + j, e);
-            total = Simd::Add(total, e);
-        }
-        float tail = 0;
-        if (j < keys) {
-            Simd::Store(scores + j, Exp(Simd::Subtract(Simd::Load(scores + j, keys - j), shift)), keys - j);
-            for (; j < keys; j++) {
-                tail += scores[j];
-            }
-        }
-        state[1] += Simd::Sum(total) + tail;
     }
 
-    // Stage 4.
-    void Merge() {
+    // Scores of keys [first, last) of the block at `from` that a token does not see become lowest; `keys` are those that are there.
+    void Hide(const LatentTile& tile, int64_t heads, int64_t rows, bool sinks, const Range& keys, int64_t from, int64_t first, int64_t last,
+              float* scores) const {
+        for (int64_t t = 0; t < tile.tokens; t++) {
+            Range seen = Seen(tile, sinks, t, keys.begin, keys.end);
+            auto hide = [&](int64_t begin, int64_t end) {
+                for (int64_t j = begin; j < end; j++) {
+                    for (int64_t r = t * heads; r < (t + 1) * heads; r++) {
+                        scores[j * rows + r] = kLowest;
+                    }
+                }
+            };
+            if (seen.begin < seen.end) {
+                hide(first, keys.begin - from + seen.begin);
+                hide(keys.begin - from + seen.end, last);
+            } else {
+                hide(first, last);
+            }
+        }
+    }
+
+    // Stage 4: the means of tokens whose parts were spread, and W_v.
+    void Project() {
         int64_t blocks = CeilDivide(count_, kTokenBlock);
         bool small = count_ * p.num_heads * p.v * p.rank < kInlineWork;
         For(Unless(small, parallel_), static_cast<size_t>(p.num_heads * blocks), [&](size_t index) {
@@ -398,8 +548,11 @@ class LatentAttentionRun {
             int tokens = static_cast<int>(Smaller(kTokenBlock, count_ - first));
             const float* latent[kTokenBlock];
             for (int t = 0; t < tokens; t++) {
-                MergeSplits(first + t, head);
-                latent[t] = Partial(first + t, head, 0);
+                const LatentTile& tile = TileOf(&LatentTile::first, first + t);
+                if (tile.partial >= 0) {
+                    MergeParts(tile, first + t, head);
+                }
+                latent[t] = Latent(first + t, head);
             }
             for (int t = 0, count; t < tokens; t += count) {
                 count = static_cast<int>(Alike(first + t, tokens - t));
@@ -409,36 +562,35 @@ class LatentAttentionRun {
         });
     }
 
-    // The weighted mean of all splits, in ascending order, into the first.
-    void MergeSplits(int64_t token, int64_t head) {
-        int64_t splits = Splits(token);
-        float* sum = Partial(token, head, 0);
-        float* state = State(token, head, 0);
-        for (int64_t s = 1; s < splits; s++) {
-            const float* other = State(token, head, s);
-            float maximum = other[0] > state[0] ? other[0] : state[0];
-            alignas(64) float mine[Simd::kLanes], theirs[Simd::kLanes];
-            Simd::Store(mine, Exp(Simd::All(state[0] - maximum)));
-            Simd::Store(theirs, Exp(Simd::All(other[0] - maximum)));
-            const float* line = Partial(token, head, s);
-            for (int i = 0; i < p.rank; i++) {
-                sum[i] = sum[i] * mine[0] + line[i] * theirs[0];
+    // The parts that the token sees, in ascending order.
+    void MergeParts(const LatentTile& tile, int64_t token, int64_t head) {
+        LatentParts parts = Parts(tile);
+        float* total = nullptr;
+        float maximum = 0, sum = 0;
+        for (int64_t part = 0; part < tile.parts; part++) {
+            Range range = PartRange(tile, parts, part), seen = Seen(tile, part < parts.sinks, token - tile.first, range.begin, range.end);
+            if (seen.begin >= seen.end) {
+                continue;
             }
-            state[0] = maximum;
-            state[1] = state[1] * mine[0] + other[1] * theirs[0];
+            int64_t row = PartialRow(tile, token, head) + part;
+            float* other = partial_ + row * plan_.stride;
+            if (total == nullptr) {
+                total = other, maximum = partial_state_[2 * row], sum = partial_state_[2 * row + 1];
+            } else {
+                MergeSums(total, &maximum, &sum, other, partial_state_[2 * row], partial_state_[2 * row + 1], plan_.stride);
+            }
         }
-        for (int i = 0; i < p.rank; i++) {
-            sum[i] /= state[1];
-        }
+        Divide(total, sum, Latent(token, head));
     }
 
     const LatentAttentionArguments& p;
     const LatentAttentionPlan plan_;
     const ParallelFor& parallel_;
     const int64_t width_;
-    int64_t begin_ = 0, count_ = 0;
-    float *rotation_, *query_, *partial_, *state_;
-    int64_t* first_task_;
+    char* const memory_;
+    int64_t begin_ = 0, count_ = 0, tile_count_ = 0, items_ = 0;
+    float *rotation_, *query_, *latent_, *partial_, *partial_state_;
+    LatentTile* tiles_;
     int64_t* removed_ = nullptr;  // [sequences]: positions that sparse rows do not see; null: no sparse rows
     int32_t* tables_ = nullptr;   // [sequences, columns]: the pages that they do
     float* scores_ = nullptr;     // [sequences, candidates]

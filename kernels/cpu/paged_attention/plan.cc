@@ -31,6 +31,7 @@ PagedAttentionPlan Tiles(const PagedAttentionArguments& p) {
     PagedAttentionPlan plan{};
     int64_t group = p.num_heads / p.num_kv_heads;
     plan.stride = CeilDivide(p.head_dim, 16) * 16;
+    plan.value_stride = plan.stride + 16;
     int64_t rows = Larger(12, Smaller(kTileRows, kTileBytes / (plan.stride * 4)));
     plan.chunk = Smaller(group, rows);
     plan.chunks = CeilDivide(group, plan.chunk);
@@ -51,7 +52,7 @@ void Place(const PagedAttentionArguments& p, int64_t rows, PagedAttentionPlan* t
     plan.lane.scores = lane.Take(rows * kBlock * 4);
     plan.lane.ratio = lane.Take(rows * 4);
     plan.lane.keys = lane.Take(kBlock * p.head_dim * 4);
-    plan.lane.values = lane.Take(kBlock * plan.stride * 4);
+    plan.lane.values = lane.Take(kBlock * plan.value_stride * 4);
     plan.lane.bytes = lane.bytes();
 
     Places all;

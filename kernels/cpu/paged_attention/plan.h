@@ -17,12 +17,13 @@ struct PagedAttentionLane {
     size_t query, sum, total;       // [rows, stride] each
     size_t sum_state, total_state;  // [rows, 2]: maximum, sum
     size_t scores, ratio;           // [rows, kBlock], [rows]
-    size_t keys, values;            // [kBlock, head_dim], [kBlock, stride]
+    size_t keys, values;            // [kBlock, head_dim], [kBlock, value_stride]
     size_t bytes;
 };
 
 struct PagedAttentionPlan {
     int64_t stride;         // head_dim rounded up to whole vectors
+    int64_t value_stride;   // … and a line of the cache more: of values that many rows read
     int64_t chunk, chunks;  // heads of one tile, tiles that the heads of a kv head are cut into
     int64_t tile_tokens;    // tokens of one tile
     int64_t together;       // units (kv head and chunk of its heads) of one task of a sequence that spreads

@@ -176,11 +176,40 @@ struct Lines {
     const T* values[kBlock];
 };
 
+// What many rows need next, asked for a little at a time between their tiles: only some twenty lines can be under way.
+class Between {
+  public:
+    Between() = default;
+    // All lines of a block of keys and values, evenly over so many calls.
+    template <class C>
+    Between(const Lines<C>& ahead, int64_t dim, int64_t calls)
+        : keys_(reinterpret_cast<const char* const*>(ahead.keys)),
+          values_(reinterpret_cast<const char* const*>(ahead.values)),
+          panel_(dim * 16 * static_cast<int64_t>(sizeof(C))),
+          value_(dim * static_cast<int64_t>(sizeof(C))),
+          lines_(1 + kBlock / 16 * 2 * panel_ / 64 / calls) {}
+
+    __attribute__((always_inline)) void operator()() {
+        for (int64_t i = 0; i < lines_ && row_ < kBlock / 16 + kBlock; i++) {
+            bool key = row_ < kBlock / 16;
+            __builtin_prefetch((key ? keys_[row_] : values_[row_ - kBlock / 16]) + at_, 0, 2);
+            at_ += 64;
+            if (at_ >= (key ? panel_ : value_)) {
+                at_ = 0, row_++;
+            }
+        }
+    }
+
+  private:
+    const char *const *keys_ = nullptr, *const *values_ = nullptr;
+    int64_t panel_ = 0, value_ = 0, lines_ = 0, row_ = 0, at_ = 0;  // row_: panels first, then values
+};
+
 // scores [rows, kBlock], columns of panels [first, last). Panels outside, rows inside: two panels stay in the first-level cache for all
 // rows.
 template <class K>
 void Scores(const float* query, int64_t query_stride, int64_t rows, const Lines<K>& lines, const Lines<K>* ahead, int64_t first,
-            int64_t last, int64_t dim, float* scores) {
+            int64_t last, int64_t dim, float* scores, Between& between) {
     int64_t wide = MostPanels(static_cast<int>(rows < kMostRows ? rows : kMostRows));
     for (int64_t x = first; x < last;) {
         int log = Log2(Smaller(wide, last - x));
@@ -188,6 +217,7 @@ void Scores(const float* query, int64_t query_stride, int64_t rows, const Lines<
             int64_t tile = Smaller(kMostRows, rows - i);
             PagedTiles<K>::kScores[(tile - 1) * 4 + log](query + i * query_stride, query_stride, lines.keys + x,
                                                          ahead != nullptr ? ahead->keys + x : nullptr, dim, scores + i * kBlock + x * 16);
+            between();
         }
         x += int64_t{1} << log;
     }
@@ -196,7 +226,7 @@ void Scores(const float* query, int64_t query_stride, int64_t rows, const Lines<
 // sums [rows, stride] = ratio · sums + weights [rows, kBlock] · values, keys [first, last). Columns outside, rows inside.
 template <class T>
 void Values(const float* weights, const float* ratio, int64_t rows, const Lines<T>& lines, const Lines<T>* ahead, int64_t first,
-            int64_t last, int64_t dim, float* sums, int64_t stride) {
+            int64_t last, int64_t dim, float* sums, int64_t stride, Between& between) {
     int64_t wide = MostVectors(static_cast<int>(rows < kMostRows ? rows : kMostRows));
     for (int64_t column = 0; column < dim;) {
         int log = Log2(Smaller(wide, CeilDivide(dim - column, Simd::kLanes)));
@@ -206,6 +236,7 @@ void Values(const float* weights, const float* ratio, int64_t rows, const Lines<
             PagedTiles<T>::kValues[(tile - 1) * 4 + log](weights + i * kBlock + first, ratio + i, lines.values + first,
                                                          ahead != nullptr ? ahead->values + first : nullptr, last - first, column, part,
                                                          sums + i * stride, stride);
+            between();
         }
         column = next;
     }

@@ -12,11 +12,12 @@ namespace {
 
 constexpr int64_t kStoreTokens = 16;  // tokens of one task that stores: they share the cache lines of a panel
 constexpr float kLowest = -__builtin_inff();
+constexpr float kLog2E = 1.44269504f;  // the query is multiplied by it: scores and maxima are powers of two
 
 // total and its state [maximum, sum] become those of both sets of keys.
 inline void MergeSums(float* total, float* total_state, const float* sum, const float* state, int64_t stride) {
     float maximum = state[0] > total_state[0] ? state[0] : total_state[0];
-    Vector mine = Exp(Simd::All(total_state[0] - maximum)), theirs = Exp(Simd::All(state[0] - maximum));
+    Vector mine = Exp2(Simd::All(total_state[0] - maximum)), theirs = Exp2(Simd::All(state[0] - maximum));
     for (int64_t i = 0; i < stride; i += Simd::kLanes) {
         Simd::Store(total + i, Simd::MultiplyAdd(Simd::Load(total + i), mine, Simd::Multiply(Simd::Load(sum + i), theirs)));
     }
@@ -37,7 +38,7 @@ inline void Scale(float* scores, const float* scales) {
     }
 }
 
-// Turns the scores of one block into weights e^(score - maximum), 0 outside [from, to), and returns by what the sums so far shrink.
+// Turns the scores of one block into weights 2^(score - maximum), 0 outside [from, to), and returns by what the sums so far shrink.
 inline float Soften(float* scores, int64_t from, int64_t to, float* state) {
     for (int64_t j = 0; j < from; j++) {
         scores[j] = kLowest;
@@ -52,13 +53,13 @@ inline float Soften(float* scores, int64_t from, int64_t to, float* state) {
     float largest = Simd::Largest(most), ratio = 1;
     if (largest > state[0]) {
         alignas(64) float factor[Simd::kLanes];
-        Simd::Store(factor, Exp(Simd::All(state[0] - largest)));
+        Simd::Store(factor, Exp2(Simd::All(state[0] - largest)));
         ratio = factor[0];
         state[0] = largest;
     }
     Vector shift = Simd::All(state[0]), total = Simd::Zero();
     for (int64_t j = 0; j < kBlock; j += Simd::kLanes) {
-        Vector e = Exp(Simd::Subtract(Simd::Load(scores + j), shift));
+        Vector e = Exp2(Simd::Subtract(Simd::Load(scores + j), shift));
         Simd::Store(scores + j, e);
         total = Simd::Add(total, e);
     }
@@ -218,7 +219,7 @@ class PagedAttentionRun {
     }
 
     void LoadQuery(const PagedTile& tile) {
-        Vector scale = Simd::All(p.softmax_scale);
+        Vector scale = Simd::All(p.softmax_scale * kLog2E);
         for (int64_t r = 0; r < tile.tokens * tile.heads; r++) {
             int64_t token = tile.first + r / tile.heads, head = tile.head + r % tile.heads;
             const float* rotation = rotation_ + token * p.rotary_dim;
@@ -314,8 +315,8 @@ class PagedAttentionRun {
         }
     }
 
-    // Keys and values are read in place, except keys in pages that hold no whole panels, and bfloat16 that would be widened again for every
-    // few rows.
+    // Few rows read keys and values in place, except keys in pages that hold no whole panels; for many they are widened once, and values are
+    // moved where they lie well for the first-level cache.
     template <class C>
     void Blocks(const PagedTile* tiles, int64_t number, const KeyRun& run) {
         Lines<C> lines[2];
@@ -351,29 +352,33 @@ class PagedAttentionRun {
     void BlockOf(const PagedTile& tile, bool sinks, int64_t from, int64_t skip, int64_t count, const Lines<C>& here, const BlockScales* scale,
                  const Lines<C>& ahead) {
         bool few = tile.tokens * tile.heads <= kMostRows, whole = p.page_size % kPanel == 0;
+        Between between;
         if (few && whole) {
-            Block(tile, sinks, from, count, here, here, scale, &ahead, &ahead);
+            Block(tile, sinks, from, count, here, here, scale, &ahead, &ahead, between);
             return;
         }
         Lines<float> wide;
         WidenKeys(tile, from, skip, count, here, &wide);
-        if (few || sizeof(C) == sizeof(float)) {
-            Block(tile, sinks, from, count, wide, here, scale, static_cast<const Lines<float>*>(nullptr), few ? &ahead : nullptr);
+        if (few) {
+            Block(tile, sinks, from, count, wide, here, scale, static_cast<const Lines<float>*>(nullptr), &ahead, between);
             return;
         }
+        // Rows of values that are a power of two apart would fall into a few sets of the first-level cache.
         for (int64_t j = skip; j < count; j++) {
-            float* line = tile.values + j * plan_.stride;
+            float* line = tile.values + j * plan_.value_stride;
             wide.values[j] = line;
             int64_t i = 0;
             for (; i + Simd::kLanes <= p.head_dim; i += Simd::kLanes) {
                 Simd::Store(line + i, Simd::Load(here.values[j] + i));
             }
             if (i < p.head_dim) {
-                Simd::Store(line + i, Simd::Load(here.values[j] + i, p.head_dim - i));
+                Simd::Store(line + i, Simd::Load(here.values[j] + i, p.head_dim - i), p.head_dim - i);
             }
         }
         const Lines<float>* none = nullptr;
-        Block(tile, sinks, from, count, wide, wide, scale, none, none);
+        int64_t tiles = CeilDivide(tile.tokens * tile.heads, kMostRows) * (kBlock / 16 / 2 * kPanelVectors + plan_.stride / Simd::kLanes / 2);
+        between = whole ? Between(ahead, p.head_dim, tiles) : Between();
+        Block(tile, sinks, from, count, wide, wide, scale, none, none, between);
     }
 
     // Panels of float32 of a block's keys; those that are that already stay where they are.
@@ -408,7 +413,7 @@ class PagedAttentionRun {
 
     template <class K, class V>
     void Block(const PagedTile& tile, bool sinks, int64_t from, int64_t count, const Lines<K>& keys, const Lines<V>& values, const BlockScales* scales,
-               const Lines<K>* keys_ahead, const Lines<V>* values_ahead) {
+               const Lines<K>* keys_ahead, const Lines<V>* values_ahead, Between& between) {
         // What the tokens see never begins or ends earlier than what their predecessors see: those that see some of it are neighbours.
         auto rows_of = [&](int64_t begin, int64_t end) {
             Range rows{0, tile.tokens};
@@ -427,7 +432,7 @@ class PagedAttentionRun {
             int64_t first = rows.begin * tile.heads, number = (rows.end - rows.begin) * tile.heads;
             if (number > 0) {
                 Scores(tile.query + first * plan_.stride, plan_.stride, number, keys, keys_ahead, x, last, p.head_dim,
-                       tile.scores + first * kBlock);
+                       tile.scores + first * kBlock, between);
             }
         }
         for (int64_t t = 0; t < tile.tokens;) {
@@ -453,7 +458,7 @@ class PagedAttentionRun {
                 // Only the keys that are seen: a weight of 0 would not hide a value that is not finite.
                 int64_t row = t * tile.heads;
                 Values(tile.scores + row * kBlock, tile.ratio + row, (next - t) * tile.heads, values, values_ahead, seen.begin, seen.end,
-                       p.head_dim, tile.sum + row * plan_.stride, plan_.stride);
+                       p.head_dim, tile.sum + row * plan_.stride, plan_.stride, between);
             }
             t = next;
         }

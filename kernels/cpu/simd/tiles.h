@@ -178,17 +178,9 @@ inline void Product(const float* const* a, int m, const Weights& weights, int64_
 
 constexpr int kSumAhead = 4;  // rows of b that a single row of w fetches ahead
 
-// What tile number `tile` of `tiles` over the same columns fetches for later: the same columns of other rows, `lines` of them.
-template <class B>
-struct Ahead {
-    const B* const* rows = nullptr;
-    int tile = 0, tiles = 1;
-};
-
 // A tile of M rows of w by V vectors of columns, `part` of which count in the last one (0: all).
-template <int M, int V, class B, bool Fetch = false>
-void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64_t column, int64_t part, float* c, int64_t c_stride,
-             [[maybe_unused]] const Ahead<B>& ahead = {}) {
+template <int M, int V, class B>
+void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64_t column, int64_t part, float* c, int64_t c_stride) {
     Vector sum[M][V];
     auto load = [&](const auto* x, int v) __attribute__((always_inline)) {
         return v == V - 1 && part != 0 ? Simd::Load(x + v * Simd::kLanes, part) : Simd::Load(x + v * Simd::kLanes);
@@ -201,15 +193,6 @@ void SumTile(const float* w, int64_t stride, const B* const* b, int count, int64
         }
     }
     for (int j = 0; j < count; j++) {
-        if constexpr (Fetch) {
-            int at = ahead.tile * count + j;
-            if (at % ahead.tiles == 0) {
-#pragma GCC unroll 16
-                for (int x = 0; x < V * Simd::kLanes; x += 64 / static_cast<int>(sizeof(B))) {
-                    __builtin_prefetch(ahead.rows[at / ahead.tiles] + column + x, 0, 2);
-                }
-            }
-        }
         Vector x[M];
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
@@ -253,26 +236,6 @@ void SumRows(const float* w, int64_t stride, const B* const* b, int count, int64
     for (; column < columns; column += Simd::kLanes) {
         int64_t rest = columns - column;
         SumTile<M, 1, B>(w, stride, b, count, column, rest < Simd::kLanes ? rest : 0, c, c_stride);
-    }
-}
-
-// The same for rows in fours, columns outside, while the rows `ahead` (as many as b has) come to the second-level cache: evenly, because
-// only some twenty lines can be under way.
-template <class B>
-void SumsAhead(const float* w, int64_t stride, int m, const B* const* b, int count, int64_t columns, float* c, int64_t c_stride,
-               const B* const* ahead) {
-    constexpr int64_t kWidth = Simd::kSumVectors * Simd::kLanes;
-    int64_t column = 0;
-    for (; column + kWidth <= columns; column += kWidth) {
-        for (int i = 0; i < m; i += 4) {
-            SumTile<4, Simd::kSumVectors, B, true>(w + i * stride, stride, b, count, column, 0, c + i * c_stride, c_stride, {ahead, i / 4, m / 4});
-        }
-    }
-    for (; column < columns; column += Simd::kLanes) {
-        int64_t rest = columns - column;
-        for (int i = 0; i < m; i += 4) {
-            SumTile<4, 1, B>(w + i * stride, stride, b, count, column, rest < Simd::kLanes ? rest : 0, c + i * c_stride, c_stride);
-        }
     }
 }
 

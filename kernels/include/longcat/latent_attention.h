@@ -11,21 +11,24 @@
 // Cache: [pages, page_size, rank + rope], one line per token: [ c (normed, scaled) | r (rotated) ]. The token at position p of
 // sequence s lies in page block_table[s, p / page_size], slot p % page_size. The kernel writes the new tokens' lines, then attends.
 // int8 (longcat/cache.h): c and r are rows of their own, a line is bytes: | c int8 [rank] | r int8 [rope] | scale of c | scale of r |, the two
-// scales float32, wherever that falls. Scores and sums are float32: a row's sum of integers times floats is scaled once it is complete.
+// scales float32, wherever that falls. An integer times its scale is the number that attends, as if a float cache held it.
 //
 //   tokens packed:  | sequence 0 | sequence 1 |…      query_start [S+1];  context_length [S] counts the cache after this step
 //
 // Stages of the vectorised paths (absorbed form: keys are never expanded, a line of the cache serves all heads):
 //   (1) norm, rotate and store the new lines;
 //   (2) fold the query: q'_th = [W_kᵀ q_nope | q_rope], per head over blocks of tokens;
-//   (3) per token, group of heads and split of the keys: dot products with cache lines in blocks of kKeyBlock keys, softmax with a
-//       running maximum, weighted sum of the lines, while the next block is fetched; splits depend on the token's own position only. With a streaming pattern the keys are
-//       counted without those that the token does not see;
+//   (3) per tile of rows (tokens of one sequence x heads, at most 96) and split of the keys, in blocks of 64 keys: the block's lines widened once
+//       for all rows, scores in register tiles whose lanes are rows, softmax with a running maximum, weighted sums of the lines, while the next
+//       block is fetched. Splits depend on the token's own position only. With selected keys a tile is one token, whose keys are counted as entries;
 //   (4) merge the splits in ascending order, divide, multiply by W_v.
+// A sequence with few new tokens spreads its splits over tasks, one with many takes a task per tile. With a streaming pattern the sinks are parts
+// of their own, before the others: a part is always one run of neighbours.
 // Sparse rows (longcat/sparse_blocks.h): between (2) and (3) the folded queries of the first sparse row of a sequence score the blocks; its rows
 // then see a block table without the pages of the others, and count their keys without those.
 // A sequence with an adapter takes that one's matrix in the place of kv_b; its cache lines are what its own adapted projections made.
-// Invariance: the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
+// Invariance: blocks begin at multiples of 64 positions and a row's sums run over its own visible keys in ascending order, each in a lane of its
+// own, in whatever tile or task. So the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
 // and however many threads ran. That is why the form is not chosen by cost: the expanded form would take two to three times fewer
 // multiply-adds in a prefill by steps of 512 to 2048 tokens, and cost that property (kernels/lab/README.md).
 #pragma once
