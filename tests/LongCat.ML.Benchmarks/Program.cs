@@ -72,6 +72,7 @@ try
         options.Parts.Contains("lora-cost") ? StudyBenchmark.Costs(models, options) : [],
         options.Parts.Contains("w4a8-engine") ? W4A8EngineBenchmark.Run(models, options) : [],
         options.Parts.Contains("adapters") ? AdaptersBenchmark.Run(models, options) : [],
+        options.Parts.Contains("attention") ? AttentionBenchmark.Run(options) : [],
         options.Parts.Contains("zigzag") ? LongContextBenchmark.Run(models, options) : [],
         options.Parts.Contains("sparse-verification") ? SparseVerificationBenchmark.Run(models, options) : [],
         options.Parts.Contains("million") ? MillionBenchmark.Run(models, options) : [],

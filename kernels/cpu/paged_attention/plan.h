@@ -9,7 +9,7 @@ namespace longcat {
 
 constexpr int64_t kSplit = 512;    // keys whose sums are kept apart until they are merged; splits begin at multiples of it
 constexpr int64_t kBlock = 64;     // keys between two updates of the running maximum; blocks begin at multiples of it
-constexpr int64_t kTileRows = 96;  // the most query rows of one tile
+constexpr int64_t kTileRows = 192;  // the most query rows of one tile
 constexpr int64_t kTogether = 16;  // the most units that walk over the keys of a split together
 
 // What a thread works in: the rows of a tile and one block of keys and values, widened where that pays.

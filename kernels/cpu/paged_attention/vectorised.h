@@ -38,33 +38,54 @@ inline void Scale(float* scores, const float* scales) {
     }
 }
 
-// Turns the scores of one block into weights 2^(score - maximum), 0 outside [from, to), and returns by what the sums so far shrink.
-inline float Soften(float* scores, int64_t from, int64_t to, float* state) {
-    for (int64_t j = 0; j < from; j++) {
-        scores[j] = kLowest;
+// Turns the scores of one block of R rows into weights 2^(score - maximum), 0 outside [from, to); state: two numbers a row, maximum and sum.
+// ratio: by what the sums so far shrink. Several rows side by side hide that each of them waits for its own maximum.
+template <int R>
+inline void Soften(float* scores, int64_t from, int64_t to, float* state, float* ratio) {
+    constexpr int kVectors = static_cast<int>(kBlock) / Simd::kLanes;
+    float largest[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+        float* row = scores + r * kBlock;
+        for (int64_t j = 0; j < from; j++) {
+            row[j] = kLowest;
+        }
+        for (int64_t j = to; j < kBlock; j++) {
+            row[j] = kLowest;
+        }
+        Vector most = Simd::Load(row);
+#pragma GCC unroll 8
+        for (int v = 1; v < kVectors; v++) {
+            most = Simd::Larger(most, Simd::Load(row + v * Simd::kLanes));
+        }
+        largest[r] = Simd::Largest(most);
     }
-    for (int64_t j = to; j < kBlock; j++) {
-        scores[j] = kLowest;
+    Vector total[R], shift[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+        ratio[r] = 1;
+        if (__builtin_expect(largest[r] > state[2 * r], false)) {
+            alignas(64) float factor[Simd::kLanes];
+            Simd::Store(factor, Exp2(Simd::All(state[2 * r] - largest[r])));
+            ratio[r] = factor[0];
+            state[2 * r] = largest[r];
+        }
+        shift[r] = Simd::All(state[2 * r]), total[r] = Simd::Zero();
     }
-    Vector most = Simd::Load(scores);
-    for (int64_t j = Simd::kLanes; j < kBlock; j += Simd::kLanes) {
-        most = Simd::Larger(most, Simd::Load(scores + j));
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v++) {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+            float* at = scores + r * kBlock + v * Simd::kLanes;
+            Vector weight = Exp2(Simd::Subtract(Simd::Load(at), shift[r]));
+            Simd::Store(at, weight);
+            total[r] = Simd::Add(total[r], weight);
+        }
     }
-    float largest = Simd::Largest(most), ratio = 1;
-    if (largest > state[0]) {
-        alignas(64) float factor[Simd::kLanes];
-        Simd::Store(factor, Exp2(Simd::All(state[0] - largest)));
-        ratio = factor[0];
-        state[0] = largest;
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+        state[2 * r + 1] = state[2 * r + 1] * ratio[r] + Simd::Sum(total[r]);
     }
-    Vector shift = Simd::All(state[0]), total = Simd::Zero();
-    for (int64_t j = 0; j < kBlock; j += Simd::kLanes) {
-        Vector e = Exp2(Simd::Subtract(Simd::Load(scores + j), shift));
-        Simd::Store(scores + j, e);
-        total = Simd::Add(total, e);
-    }
-    state[1] = state[1] * ratio + Simd::Sum(total);
-    return ratio;
 }
 
 // A tile: rows of tokens × heads, and the memory it works in.
@@ -445,15 +466,17 @@ class PagedAttentionRun {
                 }
             }
             if (seen.begin < seen.end) {
-                for (int64_t r = t * tile.heads; r < next * tile.heads; r++) {
+                for (int64_t r = t * tile.heads; r < next * tile.heads;) {
                     float* scores = tile.scores + r * kBlock;
-                    if (scales != nullptr) {
-                        Scale(scores, scales->keys);
+                    int64_t number = next * tile.heads - r >= 4 ? 4 : 1;
+                    for (int64_t i = 0; scales != nullptr && i < number; i++) {
+                        Scale(scores + i * kBlock, scales->keys);
                     }
-                    tile.ratio[r] = Soften(scores, seen.begin, seen.end, tile.sum_state + 2 * r);
-                    if (scales != nullptr) {
-                        Scale(scores, scales->values);
+                    (number == 4 ? Soften<4> : Soften<1>)(scores, seen.begin, seen.end, tile.sum_state + 2 * r, tile.ratio + r);
+                    for (int64_t i = 0; scales != nullptr && i < number; i++) {
+                        Scale(scores + i * kBlock, scales->values);
                     }
+                    r += number;
                 }
                 // Only the keys that are seen: a weight of 0 would not hide a value that is not finite.
                 int64_t row = t * tile.heads;

@@ -29,7 +29,7 @@
 //
 // Stages of the vectorised paths:
 //   (1) norm, rotate and store the new keys, store the new values;
-//   (2) per tile of query rows (tokens of one sequence × the heads that share a kv head, at most 96) and split of 512 keys, in blocks of
+//   (2) per tile of query rows (tokens of one sequence × the heads that share a kv head, at most 192) and split of 512 keys, in blocks of
 //       64 keys: scores of the block in register tiles, softmax with a running maximum, weighted sum of the values. The scores of one
 //       block are all that is ever stored. Keys and values are loaded once for all rows of the tile;
 //   (3) splits are merged in ascending order and divided by their sum.

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Google.Protobuf;
 using LongCat.ML.Native;
 using LongCat.ML.Onnx;
@@ -116,13 +115,11 @@ internal sealed class AttentionCase : IDisposable
         float[] Floats(int count) => [.. Enumerable.Range(0, count).Select(_ => (random.NextSingle() * 2) - 1)];
     }
 
-    /// <summary>Seconds of one run of ours (0) or of ONNX Runtime's (1) over the caches of that turn.</summary>
-    public double Seconds(int contestant, int turn)
+    /// <summary>One run of ours (0) or of ONNX Runtime's (1) over the caches of that turn.</summary>
+    public void Run(int contestant, int turn)
     {
         (InferenceSession session, OrtIoBinding[] rounds) = contestant == 0 ? (_ours, _ourRounds) : (_theirs, _theirRounds);
-        long start = Stopwatch.GetTimestamp();
         session.RunWithBinding(_run, rounds[turn % rounds.Length]);
-        return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
     /// <summary>The largest difference between the two outputs.</summary>
