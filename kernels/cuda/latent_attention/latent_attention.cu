@@ -44,6 +44,9 @@ Status CheckSizes(const LatentAttentionArguments& a) {
     if (a.adapters > 0 || a.selected != nullptr) {
         return Status::Error(StatusCode::kUnsupported, "%lld adapters of kv_b%s: not on a GPU", L{a.adapters}, a.selected != nullptr ? " and selected keys" : "");
     }
+    if (a.sparse.means != nullptr) {
+        return Status::Error(StatusCode::kUnsupported, "block_means of sparse rows: not on a GPU");
+    }
     return {};
 }
 

@@ -42,6 +42,9 @@ Status CheckSizes(const PagedAttentionArguments& a) {
     if (a.cache_type != CacheType::kBFloat16) {
         return Status::Error(StatusCode::kUnsupported, "the cache is %s, expected bfloat16 on a GPU", a.cache_type == CacheType::kFloat32 ? "float32" : "int8");
     }
+    if (a.sparse.means != nullptr) {
+        return Status::Error(StatusCode::kUnsupported, "block_means of sparse rows: not on a GPU");
+    }
     return {};
 }
 

@@ -149,6 +149,7 @@ void Errors(const Execution& execution) {
     expect([](LatentAttentionArguments& p) { p.adapters = 1; }, "1 adapters of kv_b");
     expect([](LatentAttentionArguments& p) { p.page_size = 0; }, "pages of 0");
     expect([](LatentAttentionArguments& p) { p.streaming = {4, -1, 1}; }, "sink_blocks -1");
+    expect([](LatentAttentionArguments& p) { p.sparse.means = p.output; }, "sparse rows: not on a GPU");
     expect([](LatentAttentionArguments& p) { p.latent = nullptr; }, "must not be null");
     expect([](LatentAttentionArguments& p) { p.kv_b.data = static_cast<const uint16_t*>(p.kv_b.data) + 1; }, "multiples of 16");
 }

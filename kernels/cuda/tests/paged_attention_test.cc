@@ -202,6 +202,7 @@ void Errors(const Execution& execution) {
     expect([](PagedAttentionArguments& p) { p.page_size = 0; }, "pages of 0");
     expect([](PagedAttentionArguments& p) { p.window = 3, p.streaming = {4, 1, 1}; }, "window is 3");
     expect([](PagedAttentionArguments& p) { p.streaming = {4, 1, 0}; }, "local_blocks 0");
+    expect([](PagedAttentionArguments& p) { p.sparse.means = p.output; }, "sparse rows: not on a GPU");
     expect([](PagedAttentionArguments& p) { p.block_table = nullptr; }, "must not be null");
     expect([](PagedAttentionArguments& p) { p.cache = static_cast<uint16_t*>(p.cache) + 1; }, "a multiple of 16");
 }

@@ -22,7 +22,7 @@ namespace longcat::cuda {
 
 size_t LatentAttentionWorkspace(const Device& device, const LatentAttentionArguments& arguments);
 
-// kInvalidArgument: sizes, missing or unaligned pointers (kv_b and cache: 16 bytes). kUnsupported: another type than bfloat16, adapters, selected keys,
+// kInvalidArgument: sizes, missing or unaligned pointers (kv_b and cache: 16 bytes). kUnsupported: another type than bfloat16, adapters, selected keys, sparse rows,
 // kv_lora_rank above 512, a rope part above 64, widths that are no multiples of 8. kDeviceFailure: a launch failed.
 Status LatentAttention(const Execution& execution, const LatentAttentionArguments& arguments, void* workspace, int32_t* fault);
 

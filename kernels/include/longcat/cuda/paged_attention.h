@@ -31,7 +31,7 @@ namespace longcat::cuda {
 size_t PagedAttentionWorkspace(const Device& device, const PagedAttentionArguments& arguments);
 
 // fault: an int32 of the device, set to 1 where a page is outside the cache, else left alone; may be null.
-// kInvalidArgument: sizes, heads that do not divide, missing or unaligned pointers (cache: 16 bytes). kUnsupported: a cache that is not bfloat16, a head_dim
+// kInvalidArgument: sizes, heads that do not divide, missing or unaligned pointers (cache: 16 bytes). kUnsupported: a cache that is not bfloat16, sparse rows, a head_dim
 // above 256 or no multiple of 8. kDeviceFailure: a launch failed.
 Status PagedAttention(const Execution& execution, const PagedAttentionArguments& arguments, void* workspace, int32_t* fault);
 
