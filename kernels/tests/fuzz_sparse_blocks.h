@@ -1,5 +1,6 @@
 // Sparse rows of a random step of an attention (fuzz.cc). What is chosen from is everything or nothing, or a set that is given: scores are
-// float32 in an order of each path, and a choice between two that are equal but for rounding may fall either way (sparse_attention_test.cc).
+// float32 in an order of each path, and a choice between two that are equal but for rounding may fall either way
+// (sparse_attention_test.cc).
 #pragma once
 
 #include <memory>
@@ -26,7 +27,8 @@ struct SparseFuzz {
         sparse.sink_blocks = static_cast<int>(random.Below(3)), sparse.local_blocks = static_cast<int>(random.Between(1, 3));
         sparse.words = SparseWords(p->block_table_width, p->page_size, sparse.block_size);
         for (int64_t s = 0; s < p->sequences; s++) {
-            f.rows.insert(f.rows.end(), static_cast<size_t>(p->query_start[s + 1] - p->query_start[s]), static_cast<uint8_t>(random.Below(2)));
+            f.rows.insert(f.rows.end(), static_cast<size_t>(p->query_start[s + 1] - p->query_start[s]),
+                          static_cast<uint8_t>(random.Below(2)));
         }
         f.rows.shrink_to_fit();
         f.blocks.resize(static_cast<size_t>(p->sequences * heads * sparse.words));
@@ -57,10 +59,13 @@ struct SparseFuzz {
         SparseFuzz* f = this;
         step->spoilings.insert(step->spoilings.end(), {[=] { c->p.sparse.words = -1; }, [=] { c->p.sparse.blocks = nullptr; },
                                                        [=] { c->p.sparse.choose = false, c->p.sparse.given = nullptr; },
-                                                       [=] { c->p.streaming = {1, 0, 1}; }});
+                                                       [=] {
+                                                           c->p.streaming = {1, 0, 1};
+                                                       }});
         if (!rows.empty()) {
             size_t row = static_cast<size_t>(random.Below(static_cast<int64_t>(rows.size())));
-            step->spoilings.insert(step->spoilings.end(), {[=] { f->rows[row] = 2; }, [=] { f->rows[row] = 255; }, [=] { c->p.sparse.rows = nullptr; }});
+            step->spoilings.insert(step->spoilings.end(),
+                                   {[=] { f->rows[row] = 2; }, [=] { f->rows[row] = 255; }, [=] { c->p.sparse.rows = nullptr; }});
         }
         if (std::find(rows.begin(), rows.end(), 1) != rows.end()) {
             step->spoilings.insert(

@@ -58,7 +58,8 @@ struct Batch {
     void Fill(Arguments* p) const {
         p->tokens = static_cast<int64_t>(positions.size()), p->sequences = static_cast<int64_t>(lengths.size());
         p->block_table_width = width;
-        p->position_ids = positions.data(), p->query_start = start.data(), p->context_length = lengths.data(), p->block_table = table.data();
+        p->position_ids = positions.data(), p->query_start = start.data(), p->context_length = lengths.data(),
+        p->block_table = table.data();
     }
 };
 
@@ -123,7 +124,8 @@ struct Paged {
             double sum = 0;
             for (int64_t j = from; j < to; j++) {
                 for (int64_t i = 0; i < p.head_dim; i++) {
-                    sum += static_cast<double>(query[s][static_cast<size_t>(token * Queries() + h * p.head_dim + i)]) * KeyAt(s, j, g * p.head_dim + i);
+                    sum += static_cast<double>(query[s][static_cast<size_t>(token * Queries() + h * p.head_dim + i)]) *
+                           KeyAt(s, j, g * p.head_dim + i);
                 }
             }
             best = std::max(best, sum / static_cast<double>(to - from));

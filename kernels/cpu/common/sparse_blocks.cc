@@ -11,7 +11,9 @@ int32_t* SetOf(const SparseBlocks& sparse, int64_t sequence, int64_t heads, int6
     return sparse.blocks + (sequence * heads + head) * sparse.words;
 }
 
-void Add(int32_t* set, int64_t block) { set[block / 32] = static_cast<int32_t>(static_cast<uint32_t>(set[block / 32]) | 1u << (block % 32)); }
+void Add(int32_t* set, int64_t block) {
+    set[block / 32] = static_cast<int32_t>(static_cast<uint32_t>(set[block / 32]) | 1u << (block % 32));
+}
 
 void Clear(const SparseBlocks& sparse, int64_t sequence, int64_t heads) {
     std::memset(SetOf(sparse, sequence, heads, 0), 0, static_cast<size_t>(heads * sparse.words) * sizeof(int32_t));
@@ -41,36 +43,41 @@ Status CheckSparseBlocks(const SparseBlocks& sparse, const PagedStep& step, int6
     bool missing = (step.tokens > 0 && sparse.rows == nullptr) ||
                    (step.sequences > 0 && (sparse.blocks == nullptr || (!sparse.choose && sparse.given == nullptr)));
     if (limited || missing) {
-        return Status::Error(StatusCode::kInvalidArgument,
-                             "block_means: expected an attention that sees the whole context, sparse_rows, blocks and a set to take where none is chosen");
+        return Status::Error(
+            StatusCode::kInvalidArgument,
+            "block_means: expected an attention that sees the whole context, sparse_rows, blocks and a set to take where none is chosen");
     }
     if (heads * step.pages > INT32_MAX) {
-        return Status::Error(StatusCode::kInvalidArgument, "cache has %lld pages of %lld heads, expected at most %d of both together with block_means",
-                             L{step.pages}, L{heads}, INT32_MAX);
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "cache has %lld pages of %lld heads, expected at most %d of both together with block_means", L{step.pages},
+                             L{heads}, INT32_MAX);
     }
     bool any = false;
     for (int64_t s = 0; s < step.sequences; s++) {
         for (int64_t first = step.query_start[s], t = first; t < step.query_start[s + 1]; t++) {
             if (sparse.rows[t] > 1 || sparse.rows[t] != sparse.rows[first]) {
-                return Status::Error(StatusCode::kOutOfRange,
-                                     "sparse_rows[%lld] is %d and sparse_rows[%lld], the first of sequence %lld, is %d: expected 0 or 1, the same "
-                                     "for all rows of a sequence",
-                                     L{t}, sparse.rows[t], L{first}, L{s}, sparse.rows[first]);
+                return Status::Error(
+                    StatusCode::kOutOfRange,
+                    "sparse_rows[%lld] is %d and sparse_rows[%lld], the first of sequence %lld, is %d: expected 0 or 1, the same "
+                    "for all rows of a sequence",
+                    L{t}, sparse.rows[t], L{first}, L{s}, sparse.rows[first]);
             }
             any = any || sparse.rows[t] == 1;
         }
     }
-    if (any && (sparse.block_size < 1 || sparse.block_size % step.page_size != 0 || sparse.dense_tokens < 0 || sparse.rho < 0 || sparse.rho > 1000 ||
-                sparse.sink_blocks < 0 || sparse.local_blocks < 1)) {
-        return Status::Error(StatusCode::kOutOfRange,
-                             "sparse_attention is block size %d, dense length %d, rho %d, sink blocks %d, local blocks %d: expected a multiple of the "
-                             "page size (%lld), 0 or more, 0..1000, 0 or more, 1 or more",
-                             sparse.block_size, sparse.dense_tokens, sparse.rho, sparse.sink_blocks, sparse.local_blocks, L{step.page_size});
+    if (any && (sparse.block_size < 1 || sparse.block_size % step.page_size != 0 || sparse.dense_tokens < 0 || sparse.rho < 0 ||
+                sparse.rho > 1000 || sparse.sink_blocks < 0 || sparse.local_blocks < 1)) {
+        return Status::Error(
+            StatusCode::kOutOfRange,
+            "sparse_attention is block size %d, dense length %d, rho %d, sink blocks %d, local blocks %d: expected a multiple of the "
+            "page size (%lld), 0 or more, 0..1000, 0 or more, 1 or more",
+            sparse.block_size, sparse.dense_tokens, sparse.rho, sparse.sink_blocks, sparse.local_blocks, L{step.page_size});
     }
     int64_t words = SparseWords(step.block_table_width, step.page_size, sparse.block_size);
     if (sparse.words != words) {
-        return Status::Error(StatusCode::kInvalidArgument, "blocks has %lld words a set, expected %lld (%lld columns of pages of %lld in blocks of %d)",
-                             L{sparse.words}, L{words}, L{step.block_table_width}, L{step.page_size}, sparse.block_size);
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "blocks has %lld words a set, expected %lld (%lld columns of pages of %lld in blocks of %d)", L{sparse.words},
+                             L{words}, L{step.block_table_width}, L{step.page_size}, sparse.block_size);
     }
     return {};
 }

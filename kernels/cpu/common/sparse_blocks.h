@@ -31,7 +31,8 @@ void TakeNone(const SparseBlocks& sparse, int64_t sets);
 // Of a sequence whose rows are not sparse, or see everything.
 void TakeAllOrNone(const SparseBlocks& sparse, const PagedStep& step, int64_t sequence, int64_t heads);
 
-// The pages of a set's blocks, page · heads + head of each, one behind the other; returns how many positions that is up to the last new token.
+// The pages of a set's blocks, page · heads + head of each, one behind the other; returns how many positions that is up to the last new
+// token.
 int64_t CompactTable(const SparseBlocks& sparse, const PagedStep& step, int64_t sequence, int64_t heads, int64_t head, int32_t* table);
 
 namespace {
@@ -41,8 +42,8 @@ template <class Arguments>
 bool IsSparse(const Arguments& p, int64_t sequence) {
     const SparseBlocks& sparse = p.sparse;
     int64_t first = p.query_start[sequence], count = int64_t{p.query_start[sequence + 1]} - first;
-    return sparse.means != nullptr && sparse.rows != nullptr && sparse.block_size > 0 && count > 0 && first >= 0 && first < p.tokens && sparse.rows[first] == 1 &&
-           p.context_length[sequence] - count + 1 > sparse.dense_tokens;
+    return sparse.means != nullptr && sparse.rows != nullptr && sparse.block_size > 0 && count > 0 && first >= 0 && first < p.tokens &&
+           sparse.rows[first] == 1 && p.context_length[sequence] - count + 1 > sparse.dense_tokens;
 }
 
 template <class Arguments>

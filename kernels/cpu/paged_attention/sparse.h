@@ -15,7 +15,11 @@ constexpr int kScoreHeads = 16;       // … with so many queries
 class SparseAttentionRun {
   public:
     SparseAttentionRun(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel)
-        : p(arguments), step_(StepOf(arguments)), exact_(arguments, workspace, parallel), plan_(PlanSparse(arguments)), parallel_(parallel) {
+        : p(arguments),
+          step_(StepOf(arguments)),
+          exact_(arguments, workspace, parallel),
+          plan_(PlanSparse(arguments)),
+          parallel_(parallel) {
         memory_ = static_cast<char*>(workspace) + PlanPagedAttention(arguments, nullptr, nullptr).bytes;
         group_ = p.num_heads / p.num_kv_heads;
         width_ = group_ * p.head_dim;
