@@ -1,6 +1,6 @@
 // ExpertMixture with W4A8 experts against its floor: the bytes of the chosen experts at the read bandwidth B, or their products at the peak P
 // of vpdpbusd, whichever takes longer, expert by expert, and the router's matrix at B. Both limits are measured here, on as many threads.
-//   longcat_w4a8_mixture_bench [--tokens T] [--experts E] [--zero Z] [--top K] [--hidden H] [--intermediate I] [--group G] [--threads N]
+//   longcat_w4a8_mixture_bench [--tokens T] [--experts E] [--zero Z] [--top K] [--hidden H] [--intermediate I] [--group G] [--skip M] [--threads N]
 //                              [--seconds S]
 // Every run has tokens of its own, so the experts it reads lie in memory. One thread: processor time; more: the clock. Median of the runs.
 #include <algorithm>
@@ -53,6 +53,7 @@ int main(int count, char** arguments) {
     p.hidden = 3072, p.intermediate = 1024, p.experts = 256, p.zero_experts = 128, p.top_k = 12, p.routed_scaling_factor = 6, p.w4a8 = &experts;
     experts.group = 128, experts.group_scale_bytes = 1;
     int64_t only = 0;
+    ExpertSkipping skipping;
     int threads = 1;
     for (int i = 1; i + 1 < count; i += 2) {
         std::string name = arguments[i];
@@ -71,6 +72,8 @@ int main(int count, char** arguments) {
             p.intermediate = static_cast<int64_t>(value);
         } else if (name == "--group") {
             experts.group = static_cast<int64_t>(value);
+        } else if (name == "--skip") {  // M experts of every token (the static rule of sparse verification)
+            skipping.most = static_cast<int>(value);
         } else if (name == "--threads") {
             threads = static_cast<int>(value);
         } else if (name == "--seconds") {
@@ -115,17 +118,21 @@ int main(int count, char** arguments) {
         constexpr int64_t kSets = 64;
         std::vector<float> x = random.Floats((tokens + kSets) * p.hidden), y(static_cast<size_t>(tokens * p.hidden));
         std::vector<int32_t> selected(static_cast<size_t>(tokens * p.top_k)), rows(static_cast<size_t>(all));
+        std::vector<float> shares(selected.size()), betas(static_cast<size_t>(p.top_k), 1.0f);
         std::vector<double> workspace(ExpertMixtureWorkspace(p) / 8 + 16);
         void* scratch = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64);
-        p.y = y.data(), p.selected = selected.data();
+        p.y = y.data(), p.selected = selected.data(), p.shares = shares.data();
+        std::vector<uint8_t> marks(static_cast<size_t>(tokens), 1);
+        skipping.rows = marks.data(), skipping.betas = betas.data();
+        p.skipping = skipping.most > 0 ? &skipping : nullptr;
         int64_t set = 0, runs = 0;
         double floor = 0, bytes = 0, products = 0, chosen = 0;
         std::vector<double> times = Times([&] {
             p.x = x.data() + set++ % kSets * p.hidden;
             (void)ExpertMixture(CpuPath::kAvx512, p, scratch, parallel);
             std::fill(rows.begin(), rows.end(), 0);
-            for (int32_t e : selected) {
-                rows[static_cast<size_t>(e)]++;
+            for (size_t i = 0; i < selected.size(); i++) {
+                rows[static_cast<size_t>(selected[i])] += shares[i] > 0;
             }
             double router_bytes = static_cast<double>(all * p.hidden) * 4;
             floor += router_bytes / bandwidth / 1e9, bytes += router_bytes, runs++;
