@@ -47,7 +47,7 @@ public sealed class ModelManifestTests : IDisposable
     [Fact]
     public void Inputs_for_sparse_verification_are_read_back()
     {
-        SparseVerificationLayout sparse = new() { MeanWidths = [.. Sample().Caches.Select((_, i) => i == 1 ? 0 : 48)], MoeLayers = 3, TopK = 4 };
+        SparseVerificationLayout sparse = new() { MeanWidths = [.. Sample().Caches.Select((_, i) => i == 1 ? 0 : 48)], FfnLayers = 6, MoeLayers = 3, TopK = 4 };
         (Sample() with { SparseVerification = sparse }).Write(Folder());
         SparseVerificationLayout? read = ModelManifest.Read(Folder()).SparseVerification;
         Assert.Equal(sparse, read);
@@ -55,6 +55,7 @@ public sealed class ModelManifestTests : IDisposable
         Assert.Equal(Sample().Caches.Count, read.Attentions);
         Assert.Equal(4 * 48 * (Sample().Caches.Count - 1), read.MeanBytesPerPage);
         Assert.NotEqual(sparse, sparse with { TopK = 5 });
+        Assert.NotEqual(sparse, sparse with { FfnLayers = 0 });
         Sample().Write(Folder());
         Assert.Null(ModelManifest.Read(Folder()).SparseVerification);
     }
@@ -74,6 +75,7 @@ public sealed class ModelManifestTests : IDisposable
 
     [Theory]
     [InlineData("\"attentions\": 2", "\"attentions\": 3", "sparse_verification.attentions is 3; expected 2, the number of mean_widths")]
+    [InlineData("\"ffn_layers\": 0", "\"ffn_layers\": -1", "sparse_verification.ffn_layers is -1; expected 0 or more")]
     [InlineData("\"attentions\": 2", "\"attention\": 2", "unknown key sparse_verification.attention;")]
     [InlineData("\"topk\": 0", "\"topk\": \"0\"", "sparse_verification.topk is \"0\"; expected a whole number of 32 bits")]
     [InlineData("\"mean_widths\": [", "\"mean_widths\": [-5,", "expected 3, the number of mean_widths")]

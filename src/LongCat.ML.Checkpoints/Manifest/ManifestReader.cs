@@ -119,13 +119,14 @@ internal static class ManifestReader
     {
         if (item.ValueKind != JsonValueKind.Object)
         {
-            throw Wrong(path, "sparse_verification", item, "an object with the keys attentions, mean_widths, moe_layers and topk");
+            throw Wrong(path, "sparse_verification", item, "an object with the keys attentions, mean_widths, ffn_layers, moe_layers and topk");
         }
 
-        OnlyKnown(item, ["attentions", "mean_widths", "moe_layers", "topk"], "sparse_verification.", path);
+        OnlyKnown(item, ["attentions", "mean_widths", "ffn_layers", "moe_layers", "topk"], "sparse_verification.", path);
         SparseVerificationLayout layout = new()
         {
             MeanWidths = [.. Items(item, "mean_widths", path).Select(width => Integer(width, "sparse_verification.mean_widths", path))],
+            FfnLayers = Integer(Required(item, "ffn_layers", path), "sparse_verification.ffn_layers", path),
             MoeLayers = Integer(Required(item, "moe_layers", path), "sparse_verification.moe_layers", path),
             TopK = Integer(Required(item, "topk", path), "sparse_verification.topk", path),
         };

@@ -135,6 +135,7 @@ public sealed partial record ModelManifest
                     streams ? $"0 for attention {attention}, which streams" : "0 or more");
             }
 
+            Require(sparse.FfnLayers >= 0, "sparse_verification.ffn_layers", sparse.FfnLayers, "0 or more");
             Require(sparse.MoeLayers >= 0, "sparse_verification.moe_layers", sparse.MoeLayers, "0 or more");
             Require(sparse.MoeLayers == 0 ? sparse.TopK == 0 : sparse.TopK >= 2, "sparse_verification.topk", sparse.TopK, sparse.MoeLayers == 0 ? "0 without mixtures" : "at least 2");
         }

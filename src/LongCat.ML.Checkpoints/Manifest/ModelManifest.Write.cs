@@ -91,6 +91,7 @@ public sealed partial record ModelManifest
             }
 
             writer.WriteEndArray();
+            writer.WriteNumber("ffn_layers", sparse.FfnLayers);
             writer.WriteNumber("moe_layers", sparse.MoeLayers);
             writer.WriteNumber("topk", sparse.TopK);
             writer.WriteEndObject();

@@ -26,6 +26,12 @@ public sealed record SparseVerificationLayout
         }
     }
 
+    /// <summary>
+    /// How many feed-forward networks leave out channels below the input <c>sparse_tau</c>: dense ones with float32 or bfloat16 weights. 0 where the input changes nothing: with 4-bit weights, and where all
+    /// are mixtures of experts.
+    /// </summary>
+    public int FfnLayers { get; init; }
+
     /// <summary>How many layers have a mixture whose experts can be skipped, ascending by layer the rows of the input <c>sparse_expert_betas</c>; 0 where there are none, and then no such input.</summary>
     public int MoeLayers { get; init; }
 
@@ -41,9 +47,9 @@ public sealed record SparseVerificationLayout
     /// <summary>Whether both describe the same inputs.</summary>
     /// <param name="other">Another layout, or null.</param>
     /// <returns>True when all numbers are equal.</returns>
-    public bool Equals(SparseVerificationLayout? other) => other is not null && MoeLayers == other.MoeLayers && TopK == other.TopK && meanWidths.SequenceEqual(other.meanWidths);
+    public bool Equals(SparseVerificationLayout? other) => other is not null && FfnLayers == other.FfnLayers && MoeLayers == other.MoeLayers && TopK == other.TopK && meanWidths.SequenceEqual(other.meanWidths);
 
     /// <summary>Goes with <see cref="Equals(SparseVerificationLayout)"/>.</summary>
     /// <returns>A hash of all numbers.</returns>
-    public override int GetHashCode() => meanWidths.Aggregate(HashCode.Combine(MoeLayers, TopK), HashCode.Combine);
+    public override int GetHashCode() => meanWidths.Aggregate(HashCode.Combine(FfnLayers, MoeLayers, TopK), HashCode.Combine);
 }

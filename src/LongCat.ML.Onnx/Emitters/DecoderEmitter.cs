@@ -47,7 +47,7 @@ internal sealed class DecoderEmitter(DecoderConfig config) : PackedEmitter(confi
 
         sparse?.EmitMeansOutputs();
         writer.Complete();
-        return new EmittedModel(graph, null, [.. Enumerable.Repeat(new CacheLayout(width), config.NumLayers)], null, NgramNeighbors: 0) { Sites = writer.Sites, SparseVerification = sparse?.Layout };
+        return new EmittedModel(graph, null, [.. Enumerable.Repeat(new CacheLayout(width), config.NumLayers)], null, NgramNeighbors: 0) { Sites = writer.Sites, SparseVerification = writer.WithFfnLayers(sparse?.Layout) };
     }
 
     /// <summary>Attentions that stream or have a window see a part of the context anyway.</summary>

@@ -43,7 +43,7 @@ internal sealed partial class LongcatFlashEmitter
 
         sparse?.EmitMeansOutputs();
         writer.Complete();
-        return sparse?.Layout;
+        return writer.WithFfnLayers(sparse?.Layout);
     }
 
     /// <summary>Attentions that stream, or whose keys an indexer chooses, see a part of the context anyway.</summary>

@@ -12,6 +12,7 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
 {
     private readonly List<SiteTrace> _sites = [];
     private int _sparseMixtures;
+    private int _sparseMlps;
 
     public GraphBuilder Graph { get; } = graph;
 
@@ -19,9 +20,6 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
 
     /// <summary>What the graph is told about sparse rows; null where it is not written for sparse verification.</summary>
     public SparseInputs? Sparse { get; set; }
-
-    /// <summary>How many MLPs leave out channels of sparse rows.</summary>
-    public int SparseMlps { get; private set; }
 
     /// <summary>The sites so far, in the graph's order.</summary>
     public IReadOnlyList<SiteTrace> Sites => _sites;
@@ -57,7 +55,7 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
         // The same sites as above: who reads what is asked of the float form alone.
         x.Site.ReadBy($"{up}.weight", Weights.Columns($"{up}.weight"));
         Open(new SiteTrace($"{name}.inner")).ReadBy($"{down}.weight", Weights.Columns($"{down}.weight"));
-        SparseMlps++;
+        _sparseMlps++;
         SparseGatedMlpInputs inputs = new(
             x.Value,
             Graph.Silu(gate, $"{name}.activation"),
@@ -123,6 +121,9 @@ internal abstract class ModelWriter(GraphBuilder graph, CheckpointWeights weight
     public virtual void Complete()
     {
     }
+
+    /// <returns>What the graph takes for sparse verification, with the MLPs that leave channels out.</returns>
+    public SparseVerificationLayout? WithFfnLayers(SparseVerificationLayout? layout) => layout is null ? null : layout with { FfnLayers = _sparseMlps };
 
     /// <summary>A matrix that only MatMul and the like read.</summary>
     public Value Projection(string name) => Graph.Weight(name, Weights.Projection(name));

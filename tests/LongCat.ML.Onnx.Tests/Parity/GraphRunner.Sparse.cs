@@ -10,6 +10,12 @@ internal sealed partial class GraphRunner
     /// <summary>Block size, dense length, share of the rest in thousandths, sink blocks, local blocks.</summary>
     public int[] SparseAttention { get; set; } = new int[5];
 
+    /// <summary>Channels below it are left out.</summary>
+    public float Threshold { get; set; }
+
+    /// <summary>The most experts of a row that are left out, by the static rule.</summary>
+    public int SkippedExperts { get; set; }
+
     /// <summary>Which attentions choose; null for all of them.</summary>
     public byte[]? Anchors { get; set; }
 
@@ -37,11 +43,12 @@ internal sealed partial class GraphRunner
         inputs.Add(("sparse_attention", OrtValue.CreateTensorValueFromMemory(SparseAttention, [5])));
         byte[] anchors = Anchors ?? [.. Enumerable.Repeat((byte)1, sparse.Attentions)];
         inputs.Add(("sparse_anchors", OrtValue.CreateTensorValueFromMemory(anchors, [anchors.Length])));
-        inputs.Add(("sparse_tau", OrtValue.CreateTensorValueFromMemory(new float[1], [1])));
+        inputs.Add(("sparse_tau", OrtValue.CreateTensorValueFromMemory(new[] { Threshold }, [1])));
         if (sparse.MoeLayers > 0)
         {
-            inputs.Add(("sparse_experts", OrtValue.CreateTensorValueFromMemory(new int[1], [1])));
-            inputs.Add(("sparse_expert_betas", OrtValue.CreateTensorValueFromMemory(new float[sparse.MoeLayers * (sparse.TopK - 1)], [sparse.MoeLayers, sparse.TopK - 1])));
+            inputs.Add(("sparse_experts", OrtValue.CreateTensorValueFromMemory(new[] { SkippedExperts }, [1])));
+            float[] betas = [.. Enumerable.Repeat(1f, sparse.MoeLayers * (sparse.TopK - 1))];
+            inputs.Add(("sparse_expert_betas", OrtValue.CreateTensorValueFromMemory(betas, [sparse.MoeLayers, sparse.TopK - 1])));
         }
 
         foreach ((int attention, float[] means) in _means)
