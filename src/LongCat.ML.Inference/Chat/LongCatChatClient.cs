@@ -20,7 +20,8 @@ namespace LongCat.ML.Inference.Chat;
 /// (variables of the template). <see cref="ChatOptions.RawRepresentationFactory"/> may give the <see cref="GenerationOptions"/> that the other options are put into.
 /// <see cref="ChatOptions.Reasoning"/> sets <c>enable_thinking</c> and, with <see cref="ReasoningOutput.None"/>, leaves thoughts out of the response.</para>
 /// <para>Log-probabilities come as <c>AdditionalProperties["logprobs"]</c>, an <see cref="IReadOnlyList{T}"/> of <see cref="TokenLogProbability"/>, in each update for its tokens and in
-/// a response for all. What cannot be done (other content than text, hosted tools, a forced call) is a <see cref="NotSupportedException"/> that names it.</para>
+/// a response for all. <see cref="ChatToolMode.RequireAny"/> and
+/// <see cref="ChatToolMode.RequireSpecific"/> constrain the reply to calls whose arguments satisfy the tools' schemas. What cannot be done (other content than text, hosted tools) is a <see cref="NotSupportedException"/> that names it.</para>
 /// <para>Activities and metrics follow OpenTelemetry's conventions for generative AI: <see cref="LongCatTelemetry"/>.</para>
 /// </remarks>
 public sealed class LongCatChatClient : IChatClient
@@ -93,9 +94,9 @@ public sealed class LongCatChatClient : IChatClient
 
     /// <inheritdoc/>
     /// <exception cref="NotSupportedException">Options or messages ask for what the engine cannot do.</exception>
-    /// <exception cref="ArgumentException">There are no messages, or an option is outside its range.</exception>
+    /// <exception cref="ArgumentException">There are no messages, an option is outside its range, or a call is required of a tool that is not there.</exception>
     /// <exception cref="ChatTemplateException">The chat template refuses the messages.</exception>
-    /// <exception cref="InferenceException">The prompt is too long, no model or adapter has the name, or the step failed.</exception>
+    /// <exception cref="InferenceException">The prompt is too long, no model or adapter has the name, a schema cannot constrain the reply, or the step failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     public async Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {

@@ -48,7 +48,12 @@ internal sealed class ConstraintAutomaton(TokenTable tokens, TermPool pool)
     {
         lock (_lock)
         {
-            return (uint)id < (uint)tokens.Bytes.Length && tokens.Bytes[id].Length > 0 && (state is UntilTerm || !tokens.Tokenizer.IsAdded(id)) ? Walk(state, tokens.Bytes[id]) : pool.Fail;
+            if ((uint)id >= (uint)tokens.Bytes.Length || tokens.Bytes[id].Length == 0)
+            {
+                return pool.Fail;
+            }
+
+            return tokens.Tokenizer.IsAdded(id) ? state.NextMark(id, tokens.Bytes[id]) : Walk(state, tokens.Bytes[id]);
         }
     }
 
@@ -113,10 +118,10 @@ internal sealed class ConstraintAutomaton(TokenTable tokens, TermPool pool)
             }
         }
 
-        // Added tokens are marks of the format around the answer: they have a place in free text only.
-        foreach (int id in state is UntilTerm ? tokens.Added : [])
+        // Added tokens are marks of the format around the answer: they have a place in free text, and where the format itself is constrained.
+        foreach (int id in state.TakesMarks ? tokens.Added : [])
         {
-            if (Walk(state, tokens.Bytes[id]) is not FailTerm)
+            if (state.NextMark(id, tokens.Bytes[id]) is not FailTerm)
             {
                 mask[id >> 6] |= 1UL << (id & 63);
             }

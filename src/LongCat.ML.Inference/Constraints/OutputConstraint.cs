@@ -42,7 +42,8 @@ public sealed class OutputConstraint
     /// <param name="schema">
     /// A schema of draft 2020-12 with <c>type</c>, <c>enum</c>, <c>const</c>, <c>anyOf</c>, <c>oneOf</c> (of different types), <c>allOf</c> (of one), <c>$ref</c> (within the schema, to
     /// itself too), <c>properties</c>, <c>required</c>, <c>additionalProperties</c>, <c>items</c>, <c>prefixItems</c>, <c>minItems</c>, <c>maxItems</c>, <c>minLength</c>, <c>maxLength</c>,
-    /// <c>format</c> (date-time, date, time, uuid), and bounds of integers. Declared properties are written in their order; others only where
+    /// <c>pattern</c> (without lookaround, back references and word boundaries), <c>format</c> (date-time, date, time, uuid), <c>minimum</c>, <c>maximum</c>, <c>exclusiveMinimum</c>,
+    /// <c>exclusiveMaximum</c> and <c>multipleOf</c> (whole, or 0.1, 0.01 and so on). Declared properties are written in their order; others only where
     /// <c>additionalProperties</c> allows them in so many words, or nothing is declared.
     /// </param>
     /// <param name="tokenizer">The model's tokenizer.</param>
@@ -59,10 +60,11 @@ public sealed class OutputConstraint
     {
         ArgumentException.ThrowIfNullOrEmpty(mark);
         return new OutputConstraint(_automaton, _automaton.Make(pool => pool.Until(
-            Encoding.UTF8.GetBytes(mark), 0, pool.Sequence(pool.Repeat(pool.AnyOf(" \n\r\t"), 0, 8), _start))));
+            Encoding.UTF8.GetBytes(mark), 0, token: null, pool.Sequence(pool.Repeat(pool.AnyOf(" \n\r\t"), 0, 8), _start))));
     }
 
-    private static OutputConstraint Create(HuggingFaceTokenizer tokenizer, Func<TermPool, Term> compile)
+    /// <summary>A constraint of terms.</summary>
+    internal static OutputConstraint Create(HuggingFaceTokenizer tokenizer, Func<TermPool, Term> compile)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         ConstraintAutomaton automaton = new(TokenTable.Of(tokenizer), new TermPool());

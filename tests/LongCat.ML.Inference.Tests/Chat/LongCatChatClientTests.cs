@@ -100,6 +100,48 @@ public sealed class LongCatChatClientTests
     }
 
     [Fact]
+    public async Task A_required_call_is_written_whatever_the_model_prefers()
+    {
+        ScriptedModel model = new(1024, 8) { Flat = true };
+        using LongCatChatClient client = Client(model);
+        AIFunctionDeclaration unit = AIFunctionFactory.CreateDeclaration("unit", "The unit.", Schema("""{"type": "object", "properties": {"of": {"enum": ["C", "F"]}}, "required": ["of"]}"""));
+        for (int seed = 0; seed < 6; seed++)
+        {
+            ChatOptions options = new() { Tools = [s_weather, unit], ToolMode = ChatToolMode.RequireAny, AllowMultipleToolCalls = false, Temperature = 1, Seed = seed, MaxOutputTokens = 3000 };
+            ChatResponse response = await client.GetResponseAsync("Q", options);
+            FunctionCallContent call = Assert.IsType<FunctionCallContent>(Assert.Single(response.Messages[0].Contents, content => content is not UsageContent));
+            Assert.Equal(ChatFinishReason.ToolCalls, response.FinishReason);
+            if (call.Name == "unit")
+            {
+                Assert.Contains(((JsonElement)call.Arguments!["of"]!).GetString(), new[] { "C", "F" });
+            }
+            else
+            {
+                Assert.Equal((JsonValueKind.String, true), (((JsonElement)call.Arguments!["city"]!).ValueKind, ((JsonElement)call.Arguments["days"]!).TryGetInt64(out _)));
+            }
+
+            options.ToolMode = ChatToolMode.RequireSpecific("unit");
+            response = await client.GetResponseAsync("Q", options);
+            Assert.Equal("unit", Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>()).Name);
+        }
+    }
+
+    [Fact]
+    public async Task A_required_call_comes_behind_the_thoughts_and_others_may_follow()
+    {
+        const string Call = "<longcat_tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Bern\", \"days\": 2}}\n</longcat_tool_call>";
+        ScriptedModel model = new(1024, 8) { Reply = _ => "I must call.\n</longcat_think>\n" + Call + "\n" + Call, BegunTokens = 2 };
+        using LongCatChatClient client = Client(model);
+        ChatOptions options = new() { Tools = [s_weather], ToolMode = ChatToolMode.RequireAny, Reasoning = new ReasoningOptions { Effort = ReasoningEffort.High } };
+
+        ChatResponse response = await client.GetResponseAsync("Q", options);
+
+        Assert.Equal("I must call.", Assert.Single(response.Messages[0].Contents.OfType<TextReasoningContent>()).Text);
+        Assert.Equal(2, response.Messages[0].Contents.OfType<FunctionCallContent>().Count());
+        Assert.Equal(ChatFinishReason.ToolCalls, response.FinishReason);
+    }
+
+    [Fact]
     public async Task Options_reach_the_engine()
     {
         ScriptedModel model = new(512, 8) { Reply = _ => "one two three" };
@@ -284,7 +326,10 @@ public sealed class LongCatChatClientTests
 #pragma warning disable MEAI001
         await Refused<NotSupportedException>("ContinuationToken", new ChatOptions { ContinuationToken = ResponseContinuationToken.FromBytes(new byte[] { 1 }) });
 #pragma warning restore MEAI001
-        await Refused<NotSupportedException>("ToolMode", new ChatOptions { Tools = [s_weather], ToolMode = ChatToolMode.RequireAny });
+        await Refused<ArgumentException>("ChatOptions.ToolMode requires a call of a tool, and ChatOptions.Tools holds none", new ChatOptions { ToolMode = ChatToolMode.RequireAny });
+        await Refused<ArgumentException>("requires a call of 'time', and ChatOptions.Tools holds weather", new ChatOptions { Tools = [s_weather], ToolMode = ChatToolMode.RequireSpecific("time") });
+        await Refused<NotSupportedException>("ResponseFormat asks for JSON", new ChatOptions { Tools = [s_weather], ToolMode = ChatToolMode.RequireAny, ResponseFormat = ChatResponseFormat.Json });
+        await Refused<InferenceException>("the tool 'bad'", new ChatOptions { Tools = [AIFunctionFactory.CreateDeclaration("bad", "", Schema("""{"type": "object", "properties": {"a": {"not": {}}}}"""))], ToolMode = ChatToolMode.RequireAny });
         await Refused<NotSupportedException>("HostedWebSearchTool", new ChatOptions { Tools = [new HostedWebSearchTool()] });
         await Refused<ArgumentException>("top_logprobs", new ChatOptions { AdditionalProperties = new() { ["top_logprobs"] = "two" } });
         await Refused<ArgumentException>("RawRepresentationFactory gave String", new ChatOptions { RawRepresentationFactory = _ => "x" });
@@ -353,6 +398,8 @@ public sealed class LongCatChatClientTests
         NotSupportedException error = Assert.Throws<NotSupportedException>(() => client.GetResponseAsync("Q", new ChatOptions { Tools = [s_weather] }).GetAwaiter().GetResult());
         Assert.Contains("'plain'", error.Message, StringComparison.Ordinal);
     }
+
+    private static JsonElement Schema(string text) => JsonDocument.Parse(text).RootElement;
 
     private static LongCatChatClient Client(ScriptedModel model) =>
         new(model.Engine(), ChatTemplates.LongCat, new LongCatChatClientOptions { ModelId = "scripted" }, ownsEngine: true);

@@ -105,8 +105,8 @@ public sealed class ConstrainedGenerationTests
         using JsonDocument second = JsonDocument.Parse((await client.GetResponseAsync("Q", options)).Text);
         Assert.InRange(second.RootElement.GetProperty("days").GetInt32(), 1, 20);
 
-        options.ResponseFormat = ChatResponseFormat.ForJsonSchema(JsonDocument.Parse("""{"type": "string", "pattern": "x"}""").RootElement);
-        Assert.Contains("'pattern'", (await Assert.ThrowsAsync<InferenceException>(() => client.GetResponseAsync("Q", options))).Message, StringComparison.Ordinal);
+        options.ResponseFormat = ChatResponseFormat.ForJsonSchema(JsonDocument.Parse("""{"type": "string", "contentEncoding": "x"}""").RootElement);
+        Assert.Contains("'contentEncoding'", (await Assert.ThrowsAsync<InferenceException>(() => client.GetResponseAsync("Q", options))).Message, StringComparison.Ordinal);
         options.ResponseFormat = ChatResponseFormat.Json;
         options.Tools = [AIFunctionFactory.Create(() => 1, "f")];
         Assert.Contains("one of the two", (await Assert.ThrowsAsync<NotSupportedException>(() => client.GetResponseAsync("Q", options))).Message, StringComparison.Ordinal);

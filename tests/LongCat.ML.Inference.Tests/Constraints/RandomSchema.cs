@@ -7,6 +7,11 @@ internal sealed class RandomSchema(Random random)
 {
     private static readonly string[] s_names = ["a", "ab", "name", "größe", "x y", "\"q\"", "日本", "b\\c", ""];
 
+    private static readonly string[] s_patterns =
+    [
+        "^[A-Z]{2}-\\d{1,4}$", "^(?:red|green|bl(?:ue|ack))$", "^\\w+@\\w+\\.(com|org)$", "^$|^-?(0|[1-9][0-9]*)$", "ab", "^x", "é$", "^[^\"\\\\]{0,3}\"\\\\?$", "^(a?b*)*c{2,}$", "^[а-я\\u00df-\\u00ff]+$",
+    ];
+
     public JsonObject Next()
     {
         JsonObject schema = Value(3);
@@ -30,7 +35,7 @@ internal sealed class RandomSchema(Random random)
     {
         0 => new JsonObject { ["type"] = random.Next(2) == 0 ? "boolean" : "null", ["description"] = "d" },
         1 => Integer(),
-        2 => new JsonObject { ["type"] = "number" },
+        2 => Number(),
         3 or 4 => Text(),
         5 => new JsonObject { ["enum"] = new JsonArray("one", "zwei \"2\"", 3, null, new JsonObject { ["k"] = new JsonArray(1.5, true) }) },
         6 => new JsonObject { ["const"] = s_names[random.Next(s_names.Length)] },
@@ -56,6 +61,33 @@ internal sealed class RandomSchema(Random random)
             schema[random.Next(2) == 0 ? "maximum" : "exclusiveMaximum"] = least + random.Next(2, 500);
         }
 
+        if (random.Next(4) == 0)
+        {
+            schema["multipleOf"] = random.Next(1, 60);
+        }
+
+        return schema;
+    }
+
+    private JsonObject Number()
+    {
+        JsonObject schema = new() { ["type"] = "number" };
+        decimal least = Math.Round((decimal)((random.NextDouble() - 0.5) * Math.Pow(10, random.Next(-3, 8))), random.Next(8));
+        if (random.Next(2) == 0)
+        {
+            schema[random.Next(2) == 0 ? "minimum" : "exclusiveMinimum"] = least;
+        }
+
+        if (random.Next(2) == 0)
+        {
+            schema[random.Next(2) == 0 ? "maximum" : "exclusiveMaximum"] = least + Math.Round((decimal)(random.NextDouble() * Math.Pow(10, random.Next(-2, 6))), random.Next(8));
+        }
+
+        if (random.Next(4) == 0)
+        {
+            schema["multipleOf"] = random.Next(2) == 0 ? random.Next(1, 9) : (decimal)Math.Pow(10, -random.Next(1, 5));
+        }
+
         return schema;
     }
 
@@ -65,6 +97,12 @@ internal sealed class RandomSchema(Random random)
         if (random.Next(4) == 0)
         {
             schema["format"] = new[] { "date", "time", "date-time", "uuid" }[random.Next(4)];
+            return schema;
+        }
+
+        if (random.Next(4) == 0)
+        {
+            schema["pattern"] = s_patterns[random.Next(s_patterns.Length)];
             return schema;
         }
 

@@ -62,6 +62,11 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
             OutputConstraint constraint = _constraints.Get(json.Schema);
             generation = generation with { Constraint = openThought is null ? constraint : constraint.After(openThought) };
         }
+        else if (options.ToolMode is RequiredChatToolMode required)
+        {
+            OutputConstraint constraint = _constraints.GetCalls(Format, Required(required, schemas), several: options.AllowMultipleToolCalls != false);
+            generation = generation with { Constraint = openThought is null ? constraint : constraint.After(openThought) };
+        }
 
         // What was asked for at most is an upper bound: the model's longest sequence ends a reply too, with the finish reason Length.
         int room = engine.LongestSequence - ids.Count;
@@ -74,7 +79,23 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
             schemas,
             options.AllowMultipleToolCalls == false,
             options.Reasoning?.Output == ReasoningOutput.None,
-            generation.Constraint is not null);
+            generation.Constraint is not null && options.ToolMode is not RequiredChatToolMode);
+    }
+
+    /// <summary>The tools of which one must be called.</summary>
+    private static (string Name, JsonElement Schema)[] Required(RequiredChatToolMode mode, Dictionary<string, JsonElement> schemas)
+    {
+        if (mode.RequiredFunctionName is not { } name)
+        {
+            return schemas.Count > 0
+                ? [.. schemas.Select(tool => (tool.Key, tool.Value))]
+                : throw new ArgumentException("ChatOptions.ToolMode requires a call of a tool, and ChatOptions.Tools holds none; give the tools, or leave ToolMode null.", nameof(mode));
+        }
+
+        return schemas.TryGetValue(name, out JsonElement schema)
+            ? [(name, schema)]
+            : throw new ArgumentException(
+                $"ChatOptions.ToolMode requires a call of '{name}', and ChatOptions.Tools holds {(schemas.Count > 0 ? string.Join(", ", schemas.Keys) : "no tools")}; name one of the tools.", nameof(mode));
     }
 
     private static void Refuse(ChatOptions options)
@@ -89,11 +110,6 @@ internal sealed class ChatPromptBuilder(InferenceEngine engine, HuggingFaceToken
 #pragma warning restore MEAI001
         {
             throw new NotSupportedException("ChatOptions.ContinuationToken is set; the client answers in the foreground and gives no such tokens. Ask again with the whole chat.");
-        }
-
-        if (options.ToolMode is RequiredChatToolMode)
-        {
-            throw new NotSupportedException("ChatOptions.ToolMode requires a call of a tool; the engine cannot force one. Use ChatToolMode.Auto or None.");
         }
 
         if (options.ResponseFormat is ChatResponseFormatJson && options.Tools is { Count: > 0 } && options.ToolMode is not NoneChatToolMode)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Inference.Chat.Replies;
 
 namespace LongCat.ML.Inference.Chat.Prompts;
 
@@ -13,9 +14,16 @@ internal sealed class ConstraintCache(HuggingFaceTokenizer tokenizer)
 
     /// <summary>The constraint of a schema; any JSON object where there is none.</summary>
     /// <exception cref="InferenceException">The schema is malformed or uses what is not supported, or the tokenizer is of a kind that cannot be constrained.</exception>
-    public OutputConstraint Get(JsonElement? schema)
+    public OutputConstraint Get(JsonElement? schema) =>
+        Get("json " + (schema?.GetRawText() ?? ""), () => schema is { } given ? OutputConstraint.JsonSchema(given, tokenizer) : OutputConstraint.Json(tokenizer));
+
+    /// <summary>The constraint to calls of some tools; see <see cref="ToolCallConstraint.Create"/>.</summary>
+    public OutputConstraint GetCalls(ReplyFormat format, IReadOnlyList<(string Name, JsonElement Schema)> tools, bool several) => Get(
+        $"calls {several} {string.Join(' ', tools.Select(tool => $"{tool.Name} {(tool.Schema.ValueKind == JsonValueKind.Undefined ? "" : tool.Schema.GetRawText())}"))}",
+        () => ToolCallConstraint.Create(tokenizer, format, tools, several));
+
+    private OutputConstraint Get(string key, Func<OutputConstraint> make)
     {
-        string key = schema?.GetRawText() ?? "";
         lock (_lock)
         {
             if (!_known.TryGetValue(key, out OutputConstraint? constraint))
@@ -25,7 +33,7 @@ internal sealed class ConstraintCache(HuggingFaceTokenizer tokenizer)
                     _known.Clear();
                 }
 
-                _known[key] = constraint = schema is { } given ? OutputConstraint.JsonSchema(given, tokenizer) : OutputConstraint.Json(tokenizer);
+                _known[key] = constraint = make();
             }
 
             return constraint;

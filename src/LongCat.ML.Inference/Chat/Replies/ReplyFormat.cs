@@ -11,6 +11,9 @@ internal sealed record ReplyFormat(IReadOnlyList<(string Open, string Close)> Th
 {
     private static readonly (string Open, string Close)[] s_thinking = [("<longcat_think>", "</longcat_think>"), ("<think>", "</think>")];
 
+    /// <summary>Whether LongCat's calls are written as a name and pairs of keys and values rather than as JSON; both are read.</summary>
+    public bool ArgumentPairs { get; init; }
+
     /// <summary>The format of a model.</summary>
     public static ReplyFormat Of(ChatTemplate template, HuggingFaceTokenizer tokenizer)
     {
@@ -21,7 +24,7 @@ internal sealed record ReplyFormat(IReadOnlyList<(string Open, string Close)> Th
 
         // Llama 3 has the token in every vocabulary; its templates up to 3.0 know no tools.
         tools |= Writes("<|python_tag|>") || (Writes("<|start_header_id|>") && Writes("\"parameters\"")) ? ToolCallFormats.Llama : 0;
-        return new ReplyFormat([.. s_thinking.Where(pair => Has(pair.Close))], tools);
+        return new ReplyFormat([.. s_thinking.Where(pair => Has(pair.Close))], tools) { ArgumentPairs = Writes("<longcat_arg_key>") };
 
         bool Writes(string text) => template.Source.Contains(text, StringComparison.Ordinal);
 

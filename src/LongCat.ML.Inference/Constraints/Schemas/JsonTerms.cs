@@ -18,8 +18,9 @@ internal sealed class JsonTerms
     {
         Pool = pool;
         Quote = pool.Byte((byte)'"');
-        RawCharacter = pool.Choice(pool.Bytes(ByteSet.Range(0x20, 0x7F).Without("\"\\")), Utf8());
+        RawCharacter = TextTerms.Escaped(pool).Any;
         Character = pool.Choice(RawCharacter, Escape());
+        Text = TextTerms.Quoted(pool, Character);
         Break = pool.Optional(pool.Choice(pool.Byte((byte)' '), pool.Sequence(pool.Byte((byte)'\n'), pool.Repeat(pool.AnyOf(" \t"), 0, 32))));
         Colon = pool.Sequence(pool.Byte((byte)':'), pool.Optional(pool.Byte((byte)' ')));
         Comma = pool.Sequence(pool.Byte((byte)','), Break);
@@ -59,11 +60,11 @@ internal sealed class JsonTerms
 
     public Term Number { get; }
 
+    /// <summary>What stands between the quotes of a string.</summary>
+    public TextTerms Text { get; }
+
     /// <summary>A value as it is written without white space.</summary>
     public Term Constant(JsonElement value) => Pool.Literal(JsonSerializer.Serialize(value, s_plain));
-
-    /// <summary>A string of so many characters (code points).</summary>
-    public Term Text(int least, int? most) => Pool.Sequence(Quote, Pool.Repeat(Character, least, most), Quote);
 
     /// <summary>The key of a declared property.</summary>
     public Term Key(string name) => Pool.Sequence(Pool.Literal(JsonSerializer.Serialize(name, s_plain)), Colon);
@@ -72,26 +73,12 @@ internal sealed class JsonTerms
     public Term OtherKey(IEnumerable<string> names) => Pool.Sequence(
         Quote, Pool.Except(Pool.Repeat(RawCharacter, 0, null), [.. names.Select(System.Text.Encoding.UTF8.GetBytes)]), Quote, Colon);
 
-    /// <summary>A whole number within bounds.</summary>
-    public Term Whole(long least, long most)
+    /// <summary>A whole number within bounds, a multiple of a step.</summary>
+    public Term Whole(long least, long most, long step = 1)
     {
-        Term positive = most < 0 ? Pool.Fail : Pool.Digits(Math.Max(least, 0), most);
-        Term negative = least >= 0 ? Pool.Fail : Pool.Sequence(Pool.Byte((byte)'-'), Pool.Digits(Math.Max(1, -most), -least));
+        Term positive = most < 0 ? Pool.Fail : Pool.Digits(Math.Max(least, 0), most, step);
+        Term negative = least >= 0 ? Pool.Fail : Pool.Sequence(Pool.Byte((byte)'-'), Pool.Digits(Math.Max(1, -most), -least, step));
         return Pool.Choice(positive, negative);
-    }
-
-    /// <summary>Characters beyond ASCII (RFC 3629: nothing overlong, no surrogates).</summary>
-    private Term Utf8()
-    {
-        Term next = Pool.Bytes(0x80, 0xBF);
-        return Pool.Choice(
-            Pool.Sequence(Pool.Bytes(0xC2, 0xDF), next),
-            Pool.Sequence(Pool.Byte(0xE0), Pool.Bytes(0xA0, 0xBF), next),
-            Pool.Sequence(Pool.Choice(Pool.Bytes(0xE1, 0xEC), Pool.Bytes(0xEE, 0xEF)), next, next),
-            Pool.Sequence(Pool.Byte(0xED), Pool.Bytes(0x80, 0x9F), next),
-            Pool.Sequence(Pool.Byte(0xF0), Pool.Bytes(0x90, 0xBF), next, next),
-            Pool.Sequence(Pool.Bytes(0xF1, 0xF3), next, next, next),
-            Pool.Sequence(Pool.Byte(0xF4), Pool.Bytes(0x80, 0x8F), next, next));
     }
 
     /// <summary>Escapes; halves of surrogate pairs only together.</summary>

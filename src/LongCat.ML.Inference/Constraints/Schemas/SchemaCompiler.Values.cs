@@ -11,7 +11,9 @@ internal sealed partial class SchemaCompiler
         if (!_any.TryGetValue(depth, out Term? term))
         {
             _any[depth] = term = Pool.Choice(
-                _json.Boolean, _json.Null, _json.Number, _json.Text(0, null), Container(depth, FreeObject), Container(depth, inner => List([], Any(inner), 0, null)));
+                _json.Boolean, _json.Null, _json.Number,
+                Pool.Sequence(_json.Quote, _json.Text.Of(0, null), _json.Quote),
+                Container(depth, FreeObject), Container(depth, inner => List([], Any(inner), 0, null)));
         }
 
         return term;
@@ -96,61 +98,5 @@ internal sealed partial class SchemaCompiler
         }
 
         return Pool.Sequence(Pool.Byte((byte)'['), rest);
-    }
-
-    private Term Text(SchemaNode node)
-    {
-        int least = node.Count("minLength", 0)!.Value;
-        int? most = node.Count("maxLength", null);
-        if (!node.TryGet("format", out SchemaNode format))
-        {
-            return _json.Text(least, most);
-        }
-
-        string name = format.Text("the name of a format");
-        if (least > 0 || most is not null)
-        {
-            throw node.Error("'minLength' and 'maxLength' beside 'format' are not supported; leave one out");
-        }
-
-        return TextFormats.Of(name, _json) ?? throw format.Error($"the format '{name}' is not supported; supported are {TextFormats.Supported}");
-    }
-
-    private Term Integer(SchemaNode node)
-    {
-        const long Most = 999_999_999_999_999_999;
-        long least = Math.Max(Bound("minimum", -Most, up: true, 0), Bound("exclusiveMinimum", -Most, up: false, 1));
-        long most = Math.Min(Bound("maximum", Most, up: false, 0), Bound("exclusiveMaximum", Most, up: true, -1));
-        return _json.Whole(least, most);
-
-        // An exclusive bound that is no whole number is a bound to the next one; one that is, is moved by one.
-        long Bound(string key, long absent, bool up, long move)
-        {
-            if (!node.TryGet(key, out SchemaNode bound))
-            {
-                return absent;
-            }
-
-            if (bound.Element.ValueKind != JsonValueKind.Number || !bound.Element.TryGetDecimal(out decimal value))
-            {
-                throw bound.Error($"expected a number, got {bound.Element.GetRawText()}");
-            }
-
-            decimal whole = up ? Math.Ceiling(value) : Math.Floor(value);
-            return (long)Math.Clamp(whole + move, -Most, Most);
-        }
-    }
-
-    private Term Number(SchemaNode node)
-    {
-        foreach (string key in new[] { "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum" })
-        {
-            if (node.TryGet(key, out _))
-            {
-                throw node.Error($"'{key}' is supported for the type 'integer' only; leave it out, or use integers");
-            }
-        }
-
-        return _json.Number;
     }
 }

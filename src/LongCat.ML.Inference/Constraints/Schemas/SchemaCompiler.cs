@@ -27,7 +27,7 @@ internal sealed partial class SchemaCompiler
     private static readonly HashSet<string> Keywords =
     [
         "type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties", "required", "additionalProperties", "items", "prefixItems", "minItems", "maxItems",
-        "minLength", "maxLength", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+        "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     ];
 
     private static readonly string[] s_types = ["object", "array", "string", "number", "integer", "boolean", "null"];
@@ -146,7 +146,7 @@ internal sealed partial class SchemaCompiler
         {
             "object" => Container(depth, inner => Object(node, inner)),
             "array" => Container(depth, inner => Array(node, inner)),
-            "string" => Text(node),
+            "string" => Pool.Sequence(_json.Quote, Text(node, _json.Text), _json.Quote),
             "integer" => Integer(node),
             "number" => Number(node),
             "boolean" => _json.Boolean,
@@ -161,8 +161,8 @@ internal sealed partial class SchemaCompiler
         {
             return Has("properties", "required", "additionalProperties") ? ["object"]
                 : Has("items", "prefixItems", "minItems", "maxItems") ? ["array"]
-                : Has("minLength", "maxLength", "format") ? ["string"]
-                : Has("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") ? ["number"]
+                : Has("minLength", "maxLength", "pattern", "format") ? ["string"]
+                : Has("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf") ? ["number"]
                 : s_types;
         }
 

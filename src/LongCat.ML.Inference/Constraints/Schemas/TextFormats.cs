@@ -7,20 +7,15 @@ internal static class TextFormats
 {
     public const string Supported = "date-time, date, time, uuid";
 
-    /// <summary>A string of a format, quotes included; null for one that is not supported.</summary>
-    public static Term? Of(string format, JsonTerms json)
+    /// <summary>A text of a format, without quotes; null for one that is not supported.</summary>
+    public static Term? Of(string format, TermPool pool) => format switch
     {
-        TermPool pool = json.Pool;
-        Term? text = format switch
-        {
-            "date" => Date(pool),
-            "time" => Time(pool),
-            "date-time" => pool.Sequence(Date(pool), pool.Byte((byte)'T'), Time(pool)),
-            "uuid" => Uuid(pool),
-            _ => null,
-        };
-        return text is null ? null : pool.Sequence(json.Quote, text, json.Quote);
-    }
+        "date" => Date(pool),
+        "time" => Time(pool),
+        "date-time" => pool.Sequence(Date(pool), pool.Byte((byte)'T'), Time(pool)),
+        "uuid" => Uuid(pool),
+        _ => null,
+    };
 
     /// <summary>A date of the Gregorian calendar from year 1 on, leap years counted in.</summary>
     private static Term Date(TermPool pool)

@@ -25,10 +25,18 @@ internal sealed class SequenceTerm(TermPool pool, Term first, Term then) : Term(
 
     public Term Then => then;
 
+    public override bool TakesMarks => first.TakesMarks || (first.Nullable && then.TakesMarks);
+
     protected override Term Derive(byte value)
     {
         Term rest = Pool.Sequence(first.Next(value), then);
         return first.Nullable ? Pool.Choice(rest, then.Next(value)) : rest;
+    }
+
+    protected override Term DeriveMark(int id, ReadOnlySpan<byte> bytes)
+    {
+        Term rest = Pool.Sequence(first.NextMark(id, bytes), then);
+        return first.Nullable ? Pool.Choice(rest, then.NextMark(id, bytes)) : rest;
     }
 }
 
@@ -37,11 +45,40 @@ internal sealed class ChoiceTerm(TermPool pool, Term[] options) : Term(pool, opt
 {
     public Term[] Options => options;
 
+    public override bool TakesMarks { get; } = options.Any(option => option.TakesMarks);
+
     protected override Term Derive(byte value) => Pool.Choice(options.Select(option => option.Next(value)));
+
+    protected override Term DeriveMark(int id, ReadOnlySpan<byte> bytes)
+    {
+        List<Term> next = [];
+        foreach (Term option in options)
+        {
+            next.Add(option.NextMark(id, bytes));
+        }
+
+        return Pool.Choice(next);
+    }
 }
 
 /// <summary>A term again and again; it does not contain the empty string.</summary>
 internal sealed class RepeatTerm(TermPool pool, Term term, int least, int? most) : Term(pool, least == 0)
 {
-    protected override Term Derive(byte value) => Pool.Sequence(term.Next(value), Pool.Repeat(term, Math.Max(0, least - 1), most - 1));
+    public override bool TakesMarks => term.TakesMarks;
+
+    private Term Rest => Pool.Repeat(term, Math.Max(0, least - 1), most - 1);
+
+    protected override Term Derive(byte value) => Pool.Sequence(term.Next(value), Rest);
+
+    protected override Term DeriveMark(int id, ReadOnlySpan<byte> bytes) => Pool.Sequence(term.NextMark(id, bytes), Rest);
+}
+
+/// <summary>One added token: a mark of the format around text.</summary>
+internal sealed class MarkTerm(TermPool pool, int token) : Term(pool, nullable: false)
+{
+    public override bool TakesMarks => true;
+
+    protected override Term Derive(byte value) => Pool.Fail;
+
+    protected override Term DeriveMark(int id, ReadOnlySpan<byte> bytes) => id == token ? Pool.Empty : Pool.Fail;
 }

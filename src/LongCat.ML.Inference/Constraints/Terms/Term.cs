@@ -8,6 +8,7 @@ internal abstract class Term(TermPool pool, bool nullable)
 {
     private Term?[]? _next;
     private bool? _final;
+    private Dictionary<int, Term>? _marks;
 
     /// <summary>Place in the pool; makes the order of alternatives one and the same.</summary>
     public int Id { get; } = pool.NextId();
@@ -19,15 +20,38 @@ internal abstract class Term(TermPool pool, bool nullable)
     public ulong[]? Mask { get; set; }
 
     /// <summary>Whether the text must end here.</summary>
-    public bool Final => _final ??= Nullable && Enumerable.Range(0, 256).All(value => Next((byte)value) is FailTerm);
+    public bool Final => _final ??= Nullable && !TakesMarks && Enumerable.Range(0, 256).All(value => Next((byte)value) is FailTerm);
+
+    /// <summary>Whether some added token may follow.</summary>
+    public virtual bool TakesMarks => false;
 
     protected TermPool Pool { get; } = pool;
 
     /// <summary>What may follow once a byte was read; <see cref="FailTerm"/> where the byte cannot come.</summary>
     public Term Next(byte value) => (_next ??= new Term?[256])[value] ??= Derive(value);
 
+    /// <summary>What may follow once an added token was read: a mark of the format around text, which is never spelled by other tokens.</summary>
+    /// <param name="id">The token.</param>
+    /// <param name="bytes">Its text, which counts where any text may stand.</param>
+    public Term NextMark(int id, ReadOnlySpan<byte> bytes)
+    {
+        if (!TakesMarks)
+        {
+            return Pool.Fail;
+        }
+
+        if (!(_marks ??= []).TryGetValue(id, out Term? next))
+        {
+            _marks[id] = next = DeriveMark(id, bytes);
+        }
+
+        return next;
+    }
+
     /// <summary>Gives the memory of derived values back; they are computed again when needed.</summary>
-    public void Forget() => (_next, Mask) = (null, null);
+    public void Forget() => (_next, _marks, Mask) = (null, null, null);
 
     protected abstract Term Derive(byte value);
+
+    protected virtual Term DeriveMark(int id, ReadOnlySpan<byte> bytes) => Pool.Fail;
 }

@@ -101,13 +101,16 @@ internal sealed class TermPool
             : Intern(string.Create(CultureInfo.InvariantCulture, $"r{term.Id},{least},{most}"), () => new RepeatTerm(this, term, least, most));
     }
 
-    /// <summary>A whole number's digits, without a sign, from <paramref name="least"/> to <paramref name="most"/>.</summary>
-    public Term Digits(long least, long most) => Digits(least, most, value: null);
+    /// <summary>A whole number's digits, without a sign, from <paramref name="least"/> to <paramref name="most"/>, a multiple of <paramref name="step"/>.</summary>
+    public Term Digits(long least, long most, long step = 1) => Digits(least, most, step, value: null);
 
     /// <summary>The rest of a number's digits, of which those that make <paramref name="value"/> were read.</summary>
-    public Term Digits(long least, long most, long? value) => DigitsTerm.CanReach(least, most, value)
-        ? Intern(string.Create(CultureInfo.InvariantCulture, $"d{least},{most},{value}"), () => new DigitsTerm(this, least, most, value))
+    public Term Digits(long least, long most, long step, long? value) => DigitsTerm.CanReach(least, most, step, value)
+        ? Intern(string.Create(CultureInfo.InvariantCulture, $"d{least},{most},{step},{value}"), () => new DigitsTerm(this, least, most, step, value))
         : Fail;
+
+    /// <summary>One added token.</summary>
+    public Term Mark(int token) => Intern(string.Create(CultureInfo.InvariantCulture, $"m{token}"), () => new MarkTerm(this, token));
 
     /// <summary>The strings of a term but some. There are others: the term holds infinitely many.</summary>
     public Term Except(Term term, IReadOnlyList<byte[]> strings)
@@ -122,8 +125,13 @@ internal sealed class TermPool
     }
 
     /// <summary>Any bytes up to a mark, then a term.</summary>
-    public Term Until(byte[] mark, int matched, Term then) =>
-        Intern(string.Create(CultureInfo.InvariantCulture, $"u{System.Convert.ToHexString(mark)},{matched},{then.Id}"), () => new UntilTerm(this, mark, matched, then));
+    /// <param name="mark">The mark's bytes.</param>
+    /// <param name="matched">How many of them were read.</param>
+    /// <param name="token">The one added token that may stand in the text, which ends it; null where all may, as their own text.</param>
+    /// <param name="then">What follows the mark.</param>
+    public Term Until(byte[] mark, int matched, int? token, Term then) => then == Fail
+        ? Fail
+        : Intern(string.Create(CultureInfo.InvariantCulture, $"u{System.Convert.ToHexString(mark)},{matched},{token},{then.Id}"), () => new UntilTerm(this, mark, matched, token, then));
 
     private Term Pair(Term first, Term then)
     {
