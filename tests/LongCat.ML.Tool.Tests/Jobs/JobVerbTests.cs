@@ -17,50 +17,68 @@ public sealed class JobVerbTests : IClassFixture<ExportedFolder>
     {
         (_folder, _output) = (folder, output);
         _input = folder.File($"{_name}.jsonl");
-        Random random = new(4);
-        File.WriteAllLines(_input, Enumerable.Range(0, 90).Select(i => i % 17 == 5 ? "{\"id\": " : i % 23 == 7 ? "" : new JsonObject { ["id"] = i, ["text"] = $"row {i} " + new string((char)('a' + (i % 26)), random.Next(1, 60)) }.ToJsonString()));
+        Write(90);
     }
+
+    /// <summary>What a row that was cut off looks like.</summary>
+    private const string Cut = "{\"id\": ";
 
     [Fact]
     public void Killed_at_any_moment_no_row_is_lost_or_done_twice()
     {
+        // LONGCAT_KILLS=50 kills more often than a suite has time for.
+        int kills = int.Parse(Environment.GetEnvironmentVariable("LONGCAT_KILLS") ?? "8", CultureInfo.InvariantCulture), rows = Math.Max(90, kills * 12);
+        Write(rows);
         string whole = Whole();
+        int total = whole.Count(c => c == '\n'), failed = File.ReadLines(_input).Count(line => line == Cut);
         string folder = _folder.File(_name);
         string[] arguments = Arguments(folder, "--shard", "0/1", "--rows-in-flight", "4", "--threads", "1");
         PartFiles files = new(folder, 0);
         Random random = new(Environment.TickCount);
-
-        // LONGCAT_KILLS=50 kills more often than a suite has time for.
-        int kills = int.Parse(Environment.GetEnvironmentVariable("LONGCAT_KILLS") ?? "8", CultureInfo.InvariantCulture), inside = 0, kept = 0;
-        for (int kill = 0; kill < kills && !File.Exists(files.Part); kill++)
+        List<int> done = [];
+        int starting = 0, halves = 0;
+        for (int kill = 0; kill < kills; kill++)
         {
             using Process process = ToolProcess.Start("longcat", arguments);
             _ = process.StandardError.ReadToEndAsync();
-
-            // Some are killed while they start; the others some milliseconds behind a row, wherever the next ones are then.
-            long before = Length(files.PartialPart);
-            Stopwatch clock = Stopwatch.StartNew();
-            while (kill % 5 != 0 && !process.HasExited && Length(files.PartialPart) == before && clock.Elapsed < TimeSpan.FromSeconds(60))
+            if (kill % 8 == 3)
             {
-                Thread.Sleep(1);
+                // Some while they start.
+                process.WaitForExit(random.Next(400));
+                starting++;
+            }
+            else
+            {
+                // The others spread over the length of the run: some milliseconds behind the row that is due for this one, wherever the next rows are then.
+                int due = total * (kill + 1) / (kills + 2);
+                Stopwatch clock = Stopwatch.StartNew();
+                while (!process.HasExited && Rows(files.PartialPart) < due && clock.Elapsed < TimeSpan.FromSeconds(90))
+                {
+                    Thread.Sleep(1);
+                }
+
+                process.WaitForExit(random.Next(8));
             }
 
-            process.WaitForExit(random.Next(kill % 5 == 0 ? 400 : 12));
             process.Kill();
             process.WaitForExit();
-            kept = File.Exists(files.PartialPart) ? File.ReadAllText(files.PartialPart).Count(c => c == '\n') : kept;
-            inside += kept is > 0 and < 80 ? 1 : 0;
+            Assert.False(File.Exists(files.Part), $"the run ended before kill {kill + 1} of {kills}: the rows are too few");
+            done.Add(Rows(files.PartialPart));
+            halves += File.Exists(files.PartialPart) && File.ReadAllBytes(files.PartialPart) is [.., not (byte)'\n'] ? 1 : 0;
         }
 
+        int between = done.Count(count => count > 0 && count < total);
         ToolProcess last = ToolProcess.LongCat(arguments);
-        _output.WriteLine($"{inside} of {kills} kills between rows, {kept} rows before the last run: {last.Error}");
         Assert.Equal(1, last.ExitCode);
-        Assert.True(inside > 0 || kills == 0);
-        Assert.Equal(whole, Merged(folder));
+        Assert.True(between >= kills - starting - 1, $"{between} of {kills}");
+        Assert.True(done.SequenceEqual(done.Order()), "a killed process took rows with it that were written");
+        Assert.Equal(whole, Merged(folder, failed));
         Assert.True(File.Exists(_folder.File(_name + ".merged.errors.jsonl")));
+        _output.WriteLine(
+            $"{kills} kills, {starting} of them while starting, {between} with some of {total} rows written ({string.Join(", ", done)}), {halves} in half a line; merged parts equal one process's output byte for byte, each row once, {failed} failed rows in the side file");
 
         // A finished shard is not done again, whatever the worker is told about speed.
-        ToolProcess again = ToolProcess.LongCat([.. arguments, "--max-failed-rows", "10"]);
+        ToolProcess again = ToolProcess.LongCat([.. arguments, "--max-failed-rows", failed.ToString(CultureInfo.InvariantCulture)]);
         Assert.Equal(0, again.ExitCode);
         Assert.Contains("which were done before", again.Error, StringComparison.Ordinal);
     }
@@ -197,12 +215,30 @@ public sealed class JobVerbTests : IClassFixture<ExportedFolder>
         return File.ReadAllText(path);
     }
 
-    private string Merged(string folder)
+    private void Write(int rows)
+    {
+        Random random = new(4);
+        File.WriteAllLines(_input, Enumerable.Range(0, rows).Select(i => i % 17 == 5 ? Cut : i % 23 == 7 ? "" : new JsonObject { ["id"] = i, ["text"] = $"row {i} " + new string((char)('a' + (i % 26)), random.Next(1, 60)) }.ToJsonString()));
+    }
+
+    private static int Rows(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return 0;
+        }
+
+        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        using StreamReader reader = new(file);
+        return reader.ReadToEnd().Count(c => c == '\n');
+    }
+
+    private string Merged(string folder, int failed = 5)
     {
         string path = _folder.File(_name + ".merged.jsonl");
         ToolProcess run = ToolProcess.LongCat("merge-parts", folder, "--output", path);
         Assert.True(run.ExitCode == 0, run.Error);
-        Assert.Contains("each once and in order, 5 of them failed", run.Output, StringComparison.Ordinal);
+        Assert.Contains($"each once and in order, {failed} of them failed", run.Output, StringComparison.Ordinal);
         return File.ReadAllText(path);
     }
 
