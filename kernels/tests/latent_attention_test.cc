@@ -61,9 +61,9 @@ void Parity(CpuPath path, WeightType weights, CacheType cache) {
 }
 
 // However the same sequences are put into steps, every bit is the same.
-void Invariance(CpuPath path, CacheType cache) {
+void Invariance(CpuPath path, const Dimensions& dimensions, CacheType cache) {
     Random random(32);
-    Case c(random, kMany, {{90, 90}, {40, 40}, {1200, 150}}, 16, WeightType::kBFloat16, cache);
+    Case c(random, dimensions, {{90, 90}, {40, 40}, {1200, 150}}, 16, WeightType::kBFloat16, cache);
     Result whole = Run(path, c);
     for (int threads : {2, 5}) {
         Threads pool(threads);
@@ -338,7 +338,8 @@ int main() {
             Selected(path, cache);
             Parity(path, WeightType::kFloat32, cache);
             Parity(path, WeightType::kBFloat16, cache);
-            Invariance(path, cache);
+            Invariance(path, kMany, cache);
+            Invariance(path, kOdd, cache);
         }
     }
     return Report();

@@ -24,6 +24,14 @@ struct LatentTile {
     int64_t partial;  // its first row of sums that wait, [token, head, part]; -1: an item walks over all parts
 };
 
+// The parts of the keys that a run of tokens sees between them: the splits that sinks lie in, then those of the other keys, [first, last].
+// A split that holds both is two parts, so that what a part adds up is one run of neighbours.
+struct LatentParts {
+    int64_t length, sinks, first, last;
+
+    int64_t Count() const { return sinks + last - first + 1; }
+};
+
 // What a thread works in.
 struct LatentAttentionLane {
     size_t query;                 // [width, rows]

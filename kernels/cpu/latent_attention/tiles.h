@@ -116,6 +116,97 @@ inline void Soften(float* scores, int64_t rows, int64_t from, int64_t to, float*
     }
 }
 
+// A part of a line of the cache as numbers: integers times their scale, others as they are.
+template <class C>
+void WidenRow(const C* from, int64_t count, Vector scale, float* to) {
+    auto number = [&](Vector x) __attribute__((always_inline)) { return sizeof(C) == 1 ? Simd::Multiply(x, scale) : x; };
+    int64_t i = 0;
+    for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+        Simd::Store(to + i, number(Simd::Load(from + i)));
+    }
+    if (i < count) {
+        Simd::Store(to + i, number(Simd::Load(from + i, count - i)), count - i);
+    }
+}
+
+// One token of few heads: the lanes are four rows of kFewKeys keys, so that they are not empty. Every score has the terms and the order that it
+// has above, and a block's weights are added up in the same four sums.
+constexpr int64_t kFewRows = 4;
+constexpr int kFewKeys = Simd::kLanes / 4;         // of a vector
+constexpr int64_t kFewTileKeys = 4 * kFewKeys;     // of a tile: they divide a block
+
+// scores [kFewTileKeys, 4]
+inline void FewScores(const float* query, const float* keys, int64_t line, int64_t width, float* scores) {
+    Vector sum[4] = {Simd::Zero(), Simd::Zero(), Simd::Zero(), Simd::Zero()}, key[4];
+    auto add = [&](auto spread, int64_t d) __attribute__((always_inline)) {
+        Vector q = Simd::LoadFour(query + d * kFewRows);
+#pragma GCC unroll 4
+        for (int g = 0; g < 4; g++) {
+            sum[g] = Simd::MultiplyAdd(spread(key[g]), q, sum[g]);
+        }
+    };
+    for (int64_t d = 0; d < width; d += 4) {  // a line is padded to whole vectors
+#pragma GCC unroll 4
+        for (int g = 0; g < 4; g++) {
+            key[g] = Simd::LoadFours(keys + g * kFewKeys * line + d, line);
+        }
+        add([](Vector v) __attribute__((always_inline)) { return Simd::Spread<0>(v); }, d);
+        if (d + 1 < width) {
+            add([](Vector v) __attribute__((always_inline)) { return Simd::Spread<1>(v); }, d + 1);
+        }
+        if (d + 2 < width) {
+            add([](Vector v) __attribute__((always_inline)) { return Simd::Spread<2>(v); }, d + 2);
+        }
+        if (d + 3 < width) {
+            add([](Vector v) __attribute__((always_inline)) { return Simd::Spread<3>(v); }, d + 3);
+        }
+    }
+    for (int g = 0; g < 4; g++) {
+        Simd::Store(scores + g * Simd::kLanes, sum[g]);
+    }
+}
+
+// Soften for four rows.
+inline void FewSoften(float* scores, int64_t from, int64_t to, float* maxima, float* totals, float* ratio) {
+    constexpr int kSums = 4 / kFewKeys;
+    alignas(64) float part[4][kFewRows];
+    Vector most = Simd::All(kLowest), sum[kSums];
+    for (int64_t j = from; j < to; j += kFewKeys) {
+        most = Simd::Larger(most, Simd::Load(scores + j * kFewRows));
+    }
+    Simd::Store(part[0], most);
+    float largest[kFewRows];
+    for (int r = 0; r < kFewRows; r++) {
+        largest[r] = maxima[r];
+        for (int x = 0; x < kFewKeys; x++) {
+            largest[r] = part[x][r] > largest[r] ? part[x][r] : largest[r];
+        }
+    }
+    Vector shift = Simd::Larger(Simd::All(-3e38f), Simd::LoadFour(largest));
+    Vector shrunk = Exp2(Simd::Subtract(Simd::LoadFour(maxima), shift));
+    for (Vector& x : sum) {
+        x = Simd::Zero();
+    }
+    for (int64_t j = from; j < to; j += 4) {
+#pragma GCC unroll 4
+        for (int x = 0; x < kSums; x++) {
+            float* at = scores + (j + x * kFewKeys) * kFewRows;
+            Vector weight = Exp2(Simd::Subtract(Simd::Load(at), shift));
+            Simd::Store(at, weight);
+            sum[x] = Simd::Add(sum[x], weight);
+        }
+    }
+    for (int x = 0; x < kSums; x++) {
+        Simd::Store(part[x * kFewKeys], sum[x]);
+    }
+    Vector total = Simd::Add(Simd::Add(Simd::LoadFour(part[0]), Simd::LoadFour(part[1])), Simd::Add(Simd::LoadFour(part[2]), Simd::LoadFour(part[3])));
+    Simd::Store(totals, Simd::MultiplyAdd(Simd::LoadFour(totals), shrunk, total), kFewRows);
+    Simd::Store(ratio, shrunk, kFewRows);
+    for (int r = 0; r < kFewRows; r++) {
+        maxima[r] = largest[r];
+    }
+}
+
 template <int M, int V>
 void ValueTile(const float* weights, int64_t rows, const float* ratio, const float* lines, int64_t line, int64_t count, float* sums, int64_t stride) {
     Vector sum[M][V];

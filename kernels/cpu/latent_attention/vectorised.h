@@ -24,14 +24,6 @@ struct LatentLane {
     float *query, *sum, *total, *maxima, *sums, *total_maxima, *total_sums, *scores, *ratio, *block;
 };
 
-// The parts of the keys that a run of tokens sees between them: the splits that sinks lie in, then those of the other keys, [first, last].
-// A split that holds both is two parts, so that what a part adds up is one run of neighbours.
-struct LatentParts {
-    int64_t length, sinks, first, last;
-
-    int64_t Count() const { return sinks + last - first + 1; }
-};
-
 class LatentAttentionRun {
   public:
     LatentAttentionRun(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel)
@@ -339,7 +331,7 @@ class LatentAttentionRun {
         int64_t local = item - tile.first_item;
         bool spread = tile.partial >= 0;
         int64_t unit = spread ? local / tile.parts : local, head = unit * tile.group, heads = Smaller(tile.group, p.num_heads - head);
-        int64_t count = tile.tokens * heads, rows = CeilDivide(count, Simd::kLanes) * Simd::kLanes;
+        int64_t count = tile.tokens * heads, rows = count <= kFewRows ? kFewRows : CeilDivide(count, Simd::kLanes) * Simd::kLanes;
         for (int64_t r = 0; r < rows; r++) {
             const float* from = r < count ? Query(tile.first + r / heads, head + r % heads) : nullptr;
             for (int64_t d = 0; d < width_; d++) {
@@ -435,10 +427,18 @@ class LatentAttentionRun {
             if (more) {
                 FindLines(tile, from + kKeyBlock, 0, next, lines[1 - at]);
             }
-            int64_t first = skip / kScoreKeys * kScoreKeys, last = CeilDivide(count, kScoreKeys) * kScoreKeys;
-            for (int64_t j = first; j < last; j += kScoreKeys) {
-                for (int64_t x = Larger(j, skip); x < Smaller(j + kScoreKeys, count); x++) {
+            const bool few = rows == kFewRows;
+            const int64_t step = few ? kFewTileKeys : kScoreKeys, first = skip / step * step, last = CeilDivide(count, step) * step;
+            for (int64_t j = first; j < last; j += step) {
+                for (int64_t x = Larger(j, skip); x < Smaller(j + step, count); x++) {
                     Widen(reinterpret_cast<const C*>(lines[at][x]), lane.block + x * plan_.line);
+                    for (int64_t i = 0; few && more && i < width_ * static_cast<int64_t>(sizeof(C)); i += 64) {
+                        __builtin_prefetch(lines[1 - at][x] + i, 0, 2);
+                    }
+                }
+                if (few) {
+                    FewScores(lane.query, lane.block + j * plan_.line, plan_.line, width_, lane.scores + j * rows);
+                    continue;
                 }
                 Scores(lane.query, rows, lane.block + j * plan_.line, plan_.line, width_, lane.scores + j * rows,
                        {more ? lines[1 - at] + j : nullptr, 64 / static_cast<int64_t>(sizeof(C))});
@@ -449,7 +449,11 @@ class LatentAttentionRun {
             if (!all || first < skip || last > count) {
                 Hide(tile, heads, rows, sinks, keys, from, first, last, lane.scores);
             }
-            Soften(lane.scores, rows, first, last, lane.maxima, lane.sums, lane.ratio);
+            if (few) {
+                FewSoften(lane.scores, first, last, lane.maxima, lane.sums, lane.ratio);
+            } else {
+                Soften(lane.scores, rows, first, last, lane.maxima, lane.sums, lane.ratio);
+            }
             for (int64_t t = 0; t < tile.tokens;) {
                 Range seen = Seen(tile, sinks, t, keys.begin, keys.end);
                 int64_t then = all ? tile.tokens : t + 1;
@@ -500,24 +504,12 @@ class LatentAttentionRun {
     void Widen(const C* line, float* to) const {
         if constexpr (sizeof(C) == 1) {
             LineScales scales = ScalesOf(p, line);
-            Widen(line, p.rank, Simd::All(scales.latent), to);
-            Widen(line + p.rank, p.rope, Simd::All(scales.key), to + p.rank);
+            WidenRow(line, p.rank, Simd::All(scales.latent), to);
+            WidenRow(line + p.rank, p.rope, Simd::All(scales.key), to + p.rank);
         } else {
-            Widen(line, width_, Simd::All(1), to);
+            WidenRow(line, width_, Simd::All(1), to);
         }
     }
-    template <class C>
-    static void Widen(const C* from, int64_t count, Vector scale, float* to) {
-        auto number = [&](Vector x) __attribute__((always_inline)) { return sizeof(C) == 1 ? Simd::Multiply(x, scale) : x; };
-        int64_t i = 0;
-        for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
-            Simd::Store(to + i, number(Simd::Load(from + i)));
-        }
-        if (i < count) {
-            Simd::Store(to + i, number(Simd::Load(from + i, count - i)), count - i);
-        }
-    }
-
     // Scores of keys [first, last) of the block at `from` that a token does not see become lowest; `keys` are those that are there.
     void Hide(const LatentTile& tile, int64_t heads, int64_t rows, bool sinks, const Range& keys, int64_t from, int64_t first, int64_t last,
               float* scores) const {

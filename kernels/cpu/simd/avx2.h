@@ -56,6 +56,11 @@ struct Simd {
         return _mm256_castsi256_ps(
             _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)), _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
     }
+    // See avx512.h.
+    static Vector LoadFour(const float* x) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(x)); }
+    template <int I>
+    static Vector Spread(Vector v) { return _mm256_permute_ps(v, I * 0x55); }
+    static Vector LoadFours(const float* x, int64_t stride) { return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x)), _mm_loadu_ps(x + stride), 1); }
     static void Store(float* x, Vector v) { _mm256_storeu_ps(x, v); }
     static void Store(float* x, Vector v, int64_t count) { _mm256_maskstore_ps(x, Mask(count), v); }
 

@@ -45,6 +45,17 @@ struct Simd {
     static Vector LoadSeconds(const uint16_t* x) {
         return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
+    // Four numbers, over and over; and of each four lanes number I in all four.
+    static Vector LoadFour(const float* x) { return _mm512_broadcast_f32x4(_mm_loadu_ps(x)); }
+    template <int I>
+    static Vector Spread(Vector v) { return _mm512_permute_ps(v, I * 0x55); }
+    // Four numbers of each of kLanes / 4 rows.
+    static Vector LoadFours(const float* x, int64_t stride) {
+        __m512 v = LoadFour(x);
+        v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(x + stride));
+        v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(x + 2 * stride));
+        return _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(x + 3 * stride));
+    }
     static void Store(float* x, Vector v) { _mm512_storeu_ps(x, v); }
     static void Store(float* x, Vector v, int64_t count) { _mm512_mask_storeu_ps(x, Mask(count), v); }
 

@@ -49,6 +49,11 @@ struct Simd {
         uint32x4_t upper = vdupq_n_u32(0xffff0000u);
         return {Float(vandq_u32(Words(x), upper)), Float(vandq_u32(Words(x + 8), upper))};
     }
+    // See avx512.h.
+    static Vector LoadFour(const float* x) { return {vld1q_f32(x), vld1q_f32(x)}; }
+    template <int I>
+    static Vector Spread(Vector v) { return {vdupq_laneq_f32(v.low, I), vdupq_laneq_f32(v.high, I)}; }
+    static Vector LoadFours(const float* x, int64_t stride) { return {vld1q_f32(x), vld1q_f32(x + stride)}; }
     static void Store(float* x, Vector v) {
         vst1q_f32(x, v.low);
         vst1q_f32(x + 4, v.high);
