@@ -1,6 +1,7 @@
 // SparseGatedMlp against tau: a step's up and down projections without the channels that its rows' gates close, beside MatMul,
 // multiplication and MatMul over all of them.
-//   longcat_sparse_mlp_bench [--rows M] [--hidden H] [--inner I] [--layers L] [--bf16 0|1] [--shared S] [--threads N] [--tau T] [--seconds S]
+//   longcat_sparse_mlp_bench [--rows M] [--hidden H] [--inner I] [--layers L] [--bf16 0|1] [--shared S] [--threads N] [--tau T] [--seconds
+//   S]
 // The layers' weights lie in memory one after another (ordinary pages, as in a mapped file) and each run takes the next layer. Gates are
 // normal with variance 1, of which the share S is common to the rows of a step. One thread:
 // processor time; more: the clock. Best and median of the runs.
@@ -134,9 +135,11 @@ int main(int count, char** arguments) {
         one.n = p.hidden, one.k = p.inner, one.a = h.data(), one.b = p.down, one.y = p.y;
         MatMul(path, one, parallel);
     });
-    std::printf("%lld rows, hidden %lld, inner %lld, %s, %lld layers of %.1f MB (by channel as much again), %d threads, %s; %.0f %% of a gate is common\n",
-                (long long)p.m, (long long)p.hidden, (long long)p.inner, test::Name(type), (long long)layers,
-                static_cast<double>((up + down) * size) / 1e6, threads, Name(path), 100 * shared);
+    std::printf(
+        "%lld rows, hidden %lld, inner %lld, %s, %lld layers of %.1f MB (by channel as much again), %d threads, %s; %.0f %% of a gate is "
+        "common\n",
+        (long long)p.m, (long long)p.hidden, (long long)p.inner, test::Name(type), (long long)layers,
+        static_cast<double>((up + down) * size) / 1e6, threads, Name(path), 100 * shared);
     std::printf("%-10s %10s %10s %10s %10s %8s\n", "tau", "row keeps", "step reads", "best ms", "median ms", "median");
     std::printf("%-10s %9d%% %9d%% %10.3f %10.3f %7.2fx\n", "MatMul", 100, 100, best, median, 1.0);
     for (float tau : {0.0f, 0.01f, 0.02f, 0.05f, 0.1f, 0.2f, 0.3f, 0.5f, 0.8f, 1.2f, 2.0f}) {

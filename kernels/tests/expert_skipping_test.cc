@@ -154,14 +154,16 @@ struct Plain {
                 up += static_cast<double>(c.up[static_cast<size_t>((e * width + i) * hidden + k)]) * x[k];
             }
             for (int64_t k = 0; k < hidden; k++) {
-                y[static_cast<size_t>(k)] += weight * gate / (1 + std::exp(-gate)) * up * c.down[static_cast<size_t>((e * hidden + k) * width + i)];
+                y[static_cast<size_t>(k)] +=
+                    weight * gate / (1 + std::exp(-gate)) * up * c.down[static_cast<size_t>((e * hidden + k) * width + i)];
             }
         }
     }
 };
 
 void Parity(CpuPath path, WeightLayout layout) {
-    Comparison results(Text("skipped experts, %s %s", Name(path), Name(layout)).c_str(), 1e-4, "float32 sums of 30 and 20 products, factor 3");
+    Comparison results(Text("skipped experts, %s %s", Name(path), Name(layout)).c_str(), 1e-4,
+                       "float32 sums of 30 and 20 products, factor 3");
     Comparison weights(Text("shares, %s %s", Name(path), Name(layout)).c_str(), 1e-5, "a float32 softmax");
     Random random(61);
     int marked = 0, most = 0, doubts = 0;
@@ -183,20 +185,27 @@ void Parity(CpuPath path, WeightLayout layout) {
                 continue;
             }
             auto part = [&](const auto& all, int64_t width) { return std::vector(all.begin() + t * width, all.begin() + (t + 1) * width); };
-            EXPECT(part(got.selected, top_k) == std::vector<int32_t>(want.selected.begin(), want.selected.end()), "the router's choice stays");
+            EXPECT(part(got.selected, top_k) == std::vector<int32_t>(want.selected.begin(), want.selected.end()),
+                   "the router's choice stays");
             results.Add(part(got.y, c.p.hidden), std::vector<float>(want.y.begin(), want.y.end()), Text("case %d, token %d", i, (int)t));
-            weights.Add(part(got.shares, top_k), std::vector<float>(want.shares.begin(), want.shares.end()), Text("case %d, token %d", i, (int)t));
+            weights.Add(part(got.shares, top_k), std::vector<float>(want.shares.begin(), want.shares.end()),
+                        Text("case %d, token %d", i, (int)t));
             for (int k = 0; k < top_k; k++) {
-                EXPECT((got.shares[static_cast<size_t>(t * top_k + k)] == 0) == (want.shares[static_cast<size_t>(k)] <= 0), "who is skipped");
+                EXPECT((got.shares[static_cast<size_t>(t * top_k + k)] == 0) == (want.shares[static_cast<size_t>(k)] <= 0),
+                       "who is skipped");
             }
             marked += want.skipped;
             most = std::max(most, want.skipped);
             EXPECT(c.betas.empty() || c.betas[0] != 1 || c.rows[static_cast<size_t>(t)] == 0 ||
-                       want.skipped == std::max(0, std::min(c.skipping.most, static_cast<int>(std::count_if(want.selected.begin(), want.selected.end(), [&](int e) { return e < experts; })) - 1)),
+                       want.skipped ==
+                           std::max(0, std::min(c.skipping.most, static_cast<int>(std::count_if(want.selected.begin(), want.selected.end(),
+                                                                                                [&](int e) { return e < experts; })) -
+                                                                     1)),
                    "betas of 1 are the static rule");
         }
     }
-    EXPECT(marked > 60 && most > 3 && doubts < 5, "%d skipped, at most %d, %d in doubt: this test would prove little", marked, most, doubts);
+    EXPECT(marked > 60 && most > 3 && doubts < 5, "%d skipped, at most %d, %d in doubt: this test would prove little", marked, most,
+           doubts);
 }
 
 // A row of 0, or at most 0 skipped, gives the bits of a mixture that knows nothing of it; a row's bits depend on the row alone.
@@ -208,7 +217,9 @@ void Invariance(CpuPath path, WeightLayout layout) {
     ExpertMixtureArguments without = c.p;
     without.skipping = nullptr;
     Result exact = Run(path, without);
-    auto row = [&](const Result& result, int64_t t) { return std::vector<float>(result.y.begin() + t * 40, result.y.begin() + (t + 1) * 40); };
+    auto row = [&](const Result& result, int64_t t) {
+        return std::vector<float>(result.y.begin() + t * 40, result.y.begin() + (t + 1) * 40);
+    };
     int changed = 0;
     for (int64_t t = 0; t < 40; t++) {
         bool same = SameBits(row(sparse, t), row(exact, t));
@@ -249,7 +260,8 @@ void NotComputed(CpuPath path) {
     std::fill(broken.begin() + 40, broken.end(), NAN);
     c.p.gate.data = broken.data();
     Result got = Run(path, c.p);
-    EXPECT(SameBits(want.y, got.y) && std::none_of(got.y.begin(), got.y.end(), [](float v) { return std::isnan(v); }), "%s: reads a skipped expert", Name(path));
+    EXPECT(SameBits(want.y, got.y) && std::none_of(got.y.begin(), got.y.end(), [](float v) { return std::isnan(v); }),
+           "%s: reads a skipped expert", Name(path));
     c.skipping.most = 1;
     EXPECT(std::isnan(Run(path, c.p).y[0]), "%s: the second is not skipped", Name(path));
     // Equal weights: the higher index goes first. NaN: nothing is skipped.

@@ -84,8 +84,12 @@ inline void Make(Random& random, GatedMlpCase* c, Step* step) {
     };
     step->reset = [=] { c->y.assign(c->x.size(), 0), c->p.y = c->y.data(); };
     step->output = [=] { return c->y; };
-    step->spoilings = {[=] { c->p.m = -1; },           [=] { c->p.hidden = INT64_MAX; },    [=] { c->p.inner = INT64_MIN; },
-                       [=] { c->p.tau = NAN; },        [=] { c->p.tau = -1e-9f; },          [=] { c->p.down.layout = WeightLayout::kRows; },
+    step->spoilings = {[=] { c->p.m = -1; },
+                       [=] { c->p.hidden = INT64_MAX; },
+                       [=] { c->p.inner = INT64_MIN; },
+                       [=] { c->p.tau = NAN; },
+                       [=] { c->p.tau = -1e-9f; },
+                       [=] { c->p.down.layout = WeightLayout::kRows; },
                        [=] { c->p.up.type = c->p.up.type == WeightType::kFloat32 ? WeightType::kBFloat16 : WeightType::kFloat32; }};
 }
 

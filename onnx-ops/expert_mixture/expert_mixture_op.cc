@@ -115,7 +115,8 @@ bool ExpertMixtureOp::ReadAdapters(const Context& context, const ExpertMixtureAr
         size_t a = kFirst + 2 * i, gain = kFirstGain + i;
         int64_t k = i < 2 ? p.hidden : p.intermediate, n = i < 2 ? p.intermediate : p.hidden;
         if (context.HasInput(a) != context.HasInput(a + 1)) {
-            Fail("input %zu (%s) and input %zu (%s) belong together, expected both or none", a, kInputs[a].name, a + 1, kInputs[a + 1].name);
+            Fail("input %zu (%s) and input %zu (%s) belong together, expected both or none", a, kInputs[a].name, a + 1,
+                 kInputs[a + 1].name);
         }
         if (context.HasInput(a)) {
             Input low = context.In(a, kInputs[a].name).HasShape({p.experts, k, -1});

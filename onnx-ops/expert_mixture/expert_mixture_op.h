@@ -9,8 +9,12 @@ namespace longcat::ops {
 class ExpertMixtureOp {
   public:
     static constexpr const char* kName = "ExpertMixture";
-    static constexpr Port kInputs[] = {{"x", kFloat},  {"router", kFloat}, {"correction_bias", kFloat, INPUT_OUTPUT_OPTIONAL},
-                                       {"gate", kAny}, {"up", kAny},       {"down", kAny},
+    static constexpr Port kInputs[] = {{"x", kFloat},
+                                       {"router", kFloat},
+                                       {"correction_bias", kFloat, INPUT_OUTPUT_OPTIONAL},
+                                       {"gate", kAny},
+                                       {"up", kAny},
+                                       {"down", kAny},
                                        {"gate_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
                                        {"up_scale", kFloat, INPUT_OUTPUT_OPTIONAL},
                                        {"down_scale", kFloat, INPUT_OUTPUT_OPTIONAL},

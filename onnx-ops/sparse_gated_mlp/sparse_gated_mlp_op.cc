@@ -8,7 +8,8 @@ void SparseGatedMlpOp::Compute(Context& context) const {
     Input x = context.In(0, "x"), activation = context.In(1, "activation");
     p.hidden = hidden_, p.inner = inner_;
     if (x.shape().empty() || x.shape().back() != hidden_) {
-        Fail("input 0 (x) has shape %s, expected its last dimension to be %lld (hidden_size)", Text(x.shape()).c_str(), static_cast<long long>(hidden_));
+        Fail("input 0 (x) has shape %s, expected its last dimension to be %lld (hidden_size)", Text(x.shape()).c_str(),
+             static_cast<long long>(hidden_));
     }
     Shape shape = x.shape(), inner = x.shape();
     inner.pop_back();

@@ -11,19 +11,20 @@ namespace {
 
 using L = long long;
 
-// Above this share of all channels streaming the panels is faster than picking channels, which turns bfloat16 into floats first. Which way a
-// step takes changes no bit.
+// Above this share of all channels streaming the panels is faster than picking channels, which turns bfloat16 into floats first. Which way
+// a step takes changes no bit.
 constexpr double kMostLive = 0.5, kMostLiveHalves = 0.4;
 
 constexpr int64_t kMost = int64_t{1} << 31;
 
 Status Check(const SparseGatedMlpArguments& p) {
     if (p.m < 0 || p.m > kMost || p.hidden < 0 || p.hidden > kMost || p.inner < 0 || p.inner > kMost) {
-        return Status::Error(StatusCode::kInvalidArgument, "%lld rows, hidden %lld, inner %lld: expected sizes of 0..2^31", L{p.m}, L{p.hidden},
-                             L{p.inner});
+        return Status::Error(StatusCode::kInvalidArgument, "%lld rows, hidden %lld, inner %lld: expected sizes of 0..2^31", L{p.m},
+                             L{p.hidden}, L{p.inner});
     }
     if (!(p.tau >= 0)) {
-        return Status::Error(StatusCode::kInvalidArgument, "tau is %g, expected 0 (no channel is skipped) or more", static_cast<double>(p.tau));
+        return Status::Error(StatusCode::kInvalidArgument, "tau is %g, expected 0 (no channel is skipped) or more",
+                             static_cast<double>(p.tau));
     }
     if (p.up.layout != WeightLayout::kPanels || p.down.layout != WeightLayout::kPanels || p.up_channels.layout != WeightLayout::kRows ||
         p.down_channels.layout != WeightLayout::kRows) {
@@ -33,8 +34,9 @@ Status Check(const SparseGatedMlpArguments& p) {
         return Status::Error(StatusCode::kInvalidArgument, "up, down, up_channels and down_channels must have one type");
     }
     if (p.m > 0 && (p.sparse_rows == nullptr || (p.hidden > 0 && (p.x == nullptr || p.y == nullptr)) ||
-                    (p.inner > 0 && (p.activation == nullptr || (p.hidden > 0 && (p.up.data == nullptr || p.down.data == nullptr ||
-                                                                                  p.up_channels.data == nullptr || p.down_channels.data == nullptr)))))) {
+                    (p.inner > 0 &&
+                     (p.activation == nullptr || (p.hidden > 0 && (p.up.data == nullptr || p.down.data == nullptr ||
+                                                                   p.up_channels.data == nullptr || p.down_channels.data == nullptr)))))) {
         return Status::Error(StatusCode::kInvalidArgument, "x, activation, the weights, sparse_rows and y must not be null");
     }
     return {};
@@ -102,8 +104,9 @@ size_t SparseGatedMlpWorkspace(const SparseGatedMlpArguments& p) {
     if (!Check(p).ok()) {
         return 0;  // SparseGatedMlp refuses them before it touches the workspace
     }
-    return Aligned(static_cast<size_t>(p.m) * static_cast<size_t>(HiddenStride(p)) * sizeof(float)) + Aligned(static_cast<size_t>(p.inner)) +
-           Aligned(static_cast<size_t>(p.inner + 1) * sizeof(int32_t)) + Aligned(static_cast<size_t>(Cuts(p) + 1) * sizeof(int32_t));
+    return Aligned(static_cast<size_t>(p.m) * static_cast<size_t>(HiddenStride(p)) * sizeof(float)) +
+           Aligned(static_cast<size_t>(p.inner)) + Aligned(static_cast<size_t>(p.inner + 1) * sizeof(int32_t)) +
+           Aligned(static_cast<size_t>(Cuts(p) + 1) * sizeof(int32_t));
 }
 
 Status SparseGatedMlp(CpuPath path, const SparseGatedMlpArguments& p, void* workspace, const ParallelFor& parallel) {

@@ -5,7 +5,8 @@
 //   down:  a task owns a tile's columns. Of every cut of 256 channels the live ones' runs of those columns are read in ascending order:
 //          a lane is a column, and a row's h is broadcast.
 //
-// Channels lie a page or so apart, which is no stream to the processor: both stages ask for what comes next, up to the next task's beginning.
+// Channels lie a page or so apart, which is no stream to the processor: both stages ask for what comes next, up to the next task's
+// beginning.
 #pragma once
 
 #include "../common/parallel.h"
@@ -21,7 +22,7 @@ static_assert(kChannelBlock % kPanelOutputs == 0, "whole panels");
 
 constexpr int kBlockPanels = static_cast<int>(kChannelBlock / kPanelOutputs);
 constexpr int64_t kRunBytesAhead = 8192;  // of the runs of down that are fetched meanwhile
-constexpr int64_t kLinesAhead = 16;        // of each of the 32 rows of up
+constexpr int64_t kLinesAhead = 16;       // of each of the 32 rows of up
 
 // Four lanes as the compiler knows them: transposing needs no instruction of its own on any path.
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
@@ -129,10 +130,11 @@ void UpBlock(const SparseGatedMlpArguments& p, const LiveChannels& live, int64_t
 
 // c (+)= Σ over `count` channels of h · their runs of V · 16 columns, ascending; `left` channels are in the list from there on.
 template <int M, int V, class B>
-void ChannelTile(const float* h, int64_t h_stride, const B* runs, int64_t stride, const int32_t* channel, int64_t count, int64_t left, bool first,
-                 float* c, int64_t c_stride) {
+void ChannelTile(const float* h, int64_t h_stride, const B* runs, int64_t stride, const int32_t* channel, int64_t count, int64_t left,
+                 bool first, float* c, int64_t c_stride) {
     constexpr int kVectors = V * kPanelVectors;
-    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(B)), kRun = V * kPanelOutputs, kAhead = kRunBytesAhead / (kRun * static_cast<int64_t>(sizeof(B)));
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(B)), kRun = V * kPanelOutputs,
+                      kAhead = kRunBytesAhead / (kRun * static_cast<int64_t>(sizeof(B)));
     Simd::Vector sum[M][kVectors];
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++) {
@@ -240,8 +242,9 @@ void DownTask(const SparseGatedMlpArguments& p, const LiveChannels& live, const 
                 int64_t from = live.cut[cut], count = live.cut[cut + 1] - from;
                 for (int i = 0; i < height; i += tiles.rows) {
                     int many = height - i < tiles.rows ? height - i : tiles.rows;
-                    kTiles.of[many - 1][width](live.h + (row + i) * live.stride + from, live.stride, runs, stride, live.channel + from, count,
-                                               live.count - from, cut == 0, c + i * kMostColumns + panel * kPanelOutputs, kMostColumns);
+                    kTiles.of[many - 1][width](live.h + (row + i) * live.stride + from, live.stride, runs, stride, live.channel + from,
+                                               count, live.count - from, cut == 0, c + i * kMostColumns + panel * kPanelOutputs,
+                                               kMostColumns);
                 }
             }
         }

@@ -15,8 +15,8 @@
 //
 // Two ways, of which a step takes one. Whole: MatMul over up, h, MatMul over down; the way of every step that has a row that is not sparse,
 // which needs all channels anyhow. By channel: the channels that some row keeps are listed; of those alone up's rows and down's columns are
-// read, and 16 channels at a time are turned into a panel of MatMul's. Both add in MatMul's one order (cpu/simd/panels.h: k ascending within
-// cuts of 256, the cuts ascending), where a channel that is not kept would add 0. So
+// read, and 16 channels at a time are turned into a panel of MatMul's. Both add in MatMul's one order (cpu/simd/panels.h: k ascending
+// within cuts of 256, the cuts ascending), where a channel that is not kept would add 0. So
 //
 //   * a row that is not sparse, or any with tau 0, has the bits of MatMul, multiplication and MatMul;
 //   * a sparse row has the bits that these three give with 0 in the place of each h that it does not keep (weights being finite, and but
