@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LongCat.ML.Benchmarks;
+using LongCat.ML.Benchmarks.Batch;
 using LongCat.ML.Benchmarks.Lora;
 using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
@@ -75,6 +76,7 @@ try
         options.Parts.Contains("attention") ? AttentionBenchmark.Run(options) : [],
         options.Parts.Contains("zigzag") ? LongContextBenchmark.Run(models, options) : [],
         options.Parts.Contains("sparse-verification") ? SparseVerificationBenchmark.Run(models, options) : [],
+        options.Parts.Contains("batch") ? BatchBenchmark.Run(models, options) : [],
         options.Parts.Contains("million") ? MillionBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];
