@@ -9,13 +9,14 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
           --quick   small models and few repetitions: shows that everything runs, the figures mean little
           --only    one part; may be repeated: engine, matmul, ngram, mlnet, start (all five where none is named),
                     or w4a8, w4a8-experts, w4a8-engine, adapters, quality, quality-fixtures, lora, lora-longer, lora-cost, lora-throughput, attention, zigzag, million, sparse-verification, batch,
+                    speculation,
                     which run only when they are named
           --save    write results/<cpu>-<cores>.json and .md, or -<part> for one of those that are named; refused on a busy machine, with --quick and for single
                     parts of the first five
         """;
 
     private static readonly string[] General = ["engine", "matmul", "ngram", "mlnet", "start"];
-    private static readonly string[] Named = ["w4a8", "w4a8-experts", "w4a8-engine", "adapters", "quality", "quality-fixtures", "lora", "lora-longer", "lora-cost", "lora-throughput", "attention", "zigzag", "million", "sparse-verification", "batch"];
+    private static readonly string[] Named = ["w4a8", "w4a8-experts", "w4a8-engine", "adapters", "quality", "quality-fixtures", "lora", "lora-longer", "lora-cost", "lora-throughput", "attention", "zigzag", "million", "sparse-verification", "batch", "speculation"];
 
     /// <summary>Timed repetitions of a case.</summary>
     public int Repetitions => Quick ? 2 : 5;

@@ -5,6 +5,7 @@ using LongCat.ML.Benchmarks.Batch;
 using LongCat.ML.Benchmarks.Lora;
 using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
+using LongCat.ML.Benchmarks.Speculation;
 using LongCat.ML.Benchmarks.SparseVerification;
 using LongCat.ML.Benchmarks.W4A8;
 using LongCat.ML.Benchmarks.ZigZag;
@@ -78,6 +79,7 @@ try
         options.Parts.Contains("sparse-verification") ? SparseVerificationBenchmark.Run(models, options) : [],
         options.Parts.Contains("batch") ? BatchBenchmark.Run(models, options) : [],
         options.Parts.Contains("million") ? MillionBenchmark.Run(models, options) : [],
+        options.Parts.Contains("speculation") ? SpeculationBenchmark.Run(models, options) : [],
     ];
     List<Figure> figures = [];
     foreach (Figure figure in parts.SelectMany(part => part))
