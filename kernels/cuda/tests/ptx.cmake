@@ -14,7 +14,7 @@ foreach(source ${SOURCES})
   get_filename_component(name "${source}" NAME_WE)
   foreach(target sm_80 sm_89 sm_90a)
     execute_process(
-      COMMAND ${CLANG} -std=c++20 -x cuda --cuda-device-only --cuda-gpu-arch=${target} --cuda-feature=+ptx80 -nocudainc -nocudalib -DLONGCAT_CUDA_BARE
+      COMMAND ${CLANG} -std=c++17 -x cuda --cuda-device-only --cuda-gpu-arch=${target} --cuda-feature=+ptx80 -nocudainc -nocudalib -DLONGCAT_CUDA_BARE
         -O2 -Wall -Wextra -Werror -Wno-unknown-cuda-version -S -I ${INCLUDE} ${source} -o ${OUT}/${name}.${target}.ptx
       RESULT_VARIABLE status ERROR_VARIABLE said OUTPUT_VARIABLE said)
     if(NOT status EQUAL 0)
