@@ -94,7 +94,49 @@ public sealed class StreamingEngineTests(ITestOutputHelper output)
         }
     }
 
-    private static string Export(TemporaryFolder folder, string model, int[] streaming, CacheType cacheType)
+    [Theory]
+    [InlineData(Latent, new[] { 1, 2 }, CacheType.Float32)]
+    [InlineData(Latent, new[] { 0, 3 }, CacheType.Int8)]
+    [InlineData(Grouped, new[] { 1 }, CacheType.BFloat16)]
+    public async Task Refreshes_of_sparse_verification_find_the_windows_that_they_read(string model, int[] streaming, CacheType cacheType)
+    {
+        using TemporaryFolder folder = new();
+        string exported = Export(folder, model, streaming, cacheType, sparse: true);
+        Random random = new(37);
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 8).Select(i => new GenerationRequest
+        {
+            PromptIds = [.. Enumerable.Range(0, random.Next(20, 60)).Select(_ => random.Next(3, 9))],
+            Options = new GenerationOptions { MaxNewTokens = 50, IgnoreEos = true, Temperature = i % 2 == 0 ? 0 : 0.9f, TopP = 0.95f, Seed = (ulong)i },
+        })];
+        await using InferenceEngine exact = InferenceEngine.Load(exported, new EngineOptions { Threads = 1, MaxSequences = 1 });
+        List<IReadOnlyList<int>> alone = [.. await Together(exact, requests)];
+
+        // Budgets of everything change nothing, refreshes included; with less, those that are verified exactly still get theirs.
+        foreach (double rho in new[] { 1, 0.25 })
+        {
+            SparseVerification verification = new() { Attention = new AttentionBudget { BlockSize = 4, L0 = 0, Rho = rho, LocalBlocks = 1 }, RefreshEvery = 3 };
+            EngineOptions options = new()
+            {
+                PageSize = 4,
+                MaxStepTokens = 29,
+                MemoryBudgetBytes = 600 * exact.Manifest.Caches.Sum(cache => (long)cache.Width) * cacheType.ElementSize(),
+                Speculation = new SpeculativeOptions { NGramSize = 2, Verification = verification },
+            };
+            await using InferenceEngine engine = InferenceEngine.Load(exported, options);
+            bool[] sparse = [.. requests.Select((_, i) => rho == 1 || i % 2 == 0)];
+            List<IReadOnlyList<int>> found = [.. await Together(engine, [.. requests.Select((request, i) => request with { Options = request.Options with { VerifySparsely = sparse[i] } })])];
+            output.WriteLine($"{rho}: {engine.Statistics}");
+            for (int i = 0; i < requests.Length; i++)
+            {
+                Assert.True((rho < 1 && sparse[i]) || alone[i].SequenceEqual(found[i]), $"request {i} with a share of {rho}");
+            }
+
+            Assert.True(engine.Statistics.Speculation!.SparseRounds > 10 && engine.Statistics.Speculation.Refreshes > 2 && engine.Statistics.StreamingPagesReturned > 0);
+            Assert.Equal((0L, 0, 0), (engine.Statistics.RequestsFailed, engine.Statistics.PagesUsed, engine.Statistics.StreamingPagesUsed));
+        }
+    }
+
+    private static string Export(TemporaryFolder folder, string model, int[] streaming, CacheType cacheType, bool sparse = false)
     {
         string checkpoint = model == Latent
             ? RandomCheckpoint.Write(folder["checkpoint"], new RandomCheckpointOptions { Layers = 2, Mtp = true })
@@ -102,7 +144,7 @@ public sealed class StreamingEngineTests(ITestOutputHelper output)
         ConfigEditor editor = ConfigEditor.Load(checkpoint);
         editor.SetStreaming(new StreamingAttentionConfig { BlockSize = 4, SinkBlocks = 1, LocalBlocks = 2, AttentionLayers = streaming });
         editor.Save(checkpoint);
-        return OnnxExporter.Export(checkpoint, folder["onnx"], new ExportOptions { CacheType = cacheType }).Folder;
+        return OnnxExporter.Export(checkpoint, folder["onnx"], new ExportOptions { CacheType = cacheType, SparseVerification = sparse }).Folder;
     }
 
     private static async Task<IEnumerable<IReadOnlyList<int>>> Together(InferenceEngine engine, GenerationRequest[] requests) =>

@@ -22,7 +22,7 @@ internal static class SparseVerificationBenchmark
         int[] lengths = options.Quick ? [1024, 2048] : [4096, 16384, 65536];
         HeldOutText text = HeldOutText.Read(models.Nano.CheckpointFolder, options.Quick ? 10 : 1, calibrationRows: 2048);
         int[] held = [.. text.Documents.SelectMany(document => document)];
-        return [.. OfQuality(models, options, text, held), .. OfEngine(models, options, held), .. OfTimes(models, options, lengths, held)];
+        return OfQuality(models, options, text, held).Concat(OfEngine(models, options, held)).Concat(OfTimes(models, options, lengths, held));
     }
 
     /// <summary>Within the 2,048 positions that longcat-nano was trained on: held-out documents one after another, rounds all along them.</summary>

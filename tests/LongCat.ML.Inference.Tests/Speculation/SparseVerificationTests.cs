@@ -1,3 +1,4 @@
+using LongCat.ML.Checkpoints;
 using LongCat.ML.Inference.Requests;
 using LongCat.ML.Inference.Sampling;
 using LongCat.ML.Inference.Scheduling;
@@ -180,6 +181,27 @@ public sealed class SparseVerificationTests(ITestOutputHelper output)
         await sparse.GenerateAsync(request);
         error = await Assert.ThrowsAsync<InferenceException>(() => sparse.GenerateAsync(request with { Options = request.Options with { Speculate = false } }));
         Assert.Contains("Speculate is false", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_a_model_does_not_have_cannot_be_left_out()
+    {
+        ModelManifest manifest = ToyModel.Manifest() with { SparseVerification = new SparseVerificationLayout { MeanWidths = [0, 8], FfnLayers = 1, MoeLayers = 2, TopK = 4 } };
+        Assert.NotNull(Complete(manifest.SparseVerification!, new() { Attention = new(), FfnThreshold = 0.1f, MaxSkippedExperts = 3 }));
+        Refused(manifest.SparseVerification! with { FfnLayers = 0 }, new() { FfnThreshold = 0.1f }, "FfnThreshold is 0.1, and no feed-forward network of the-folder (precision F32)");
+        Refused(manifest.SparseVerification! with { MeanWidths = [0, 0] }, new() { Attention = new() }, "no attention of the-folder reads its whole context");
+        Refused(manifest.SparseVerification! with { MoeLayers = 0, TopK = 0 }, new() { MaxSkippedExperts = 1 }, "has no experts that could be skipped; expected 0");
+        Refused(manifest.SparseVerification!, new() { MaxSkippedExperts = 4 }, "chooses 4 experts for a token; expected 0 to 3");
+        Refused(null, new() { MaxSkippedExperts = 1 }, "Export the checkpoint with --sparse-verification");
+
+        // Nothing is left out: nothing need be there.
+        Assert.NotNull(Complete(null, new()));
+
+        EngineOptions Complete(SparseVerificationLayout? layout, SparseVerification verification) => SparseSetup.Complete(
+            "the-folder", manifest with { SparseVerification = layout }, new EngineOptions { Speculation = new SpeculativeOptions { Verification = verification } });
+
+        void Refused(SparseVerificationLayout? layout, SparseVerification verification, string text) =>
+            Assert.Contains(text, Assert.Throws<InferenceException>(() => Complete(layout, verification)).Message, StringComparison.Ordinal);
     }
 
     public static TheoryData<SparseVerification, string> Wrong => new()

@@ -59,6 +59,13 @@ internal static class SparseSetup
             }
         }
 
+        if (verification.FfnThreshold > 0 && layout.FfnLayers == 0)
+        {
+            throw new InferenceException(
+                $"SparseVerification.FfnThreshold is {verification.FfnThreshold}, and no feed-forward network of {folder} (precision {manifest.Precision}) can leave channels out: they have 4-bit weights, or are mixtures of "
+                + "experts. Export with --precision bf16 or f32, or leave FfnThreshold 0.");
+        }
+
         if (verification.MaxSkippedExperts > 0 && verification.MaxSkippedExperts >= layout.TopK)
         {
             throw new InferenceException(
