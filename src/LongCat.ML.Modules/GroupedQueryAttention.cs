@@ -62,10 +62,7 @@ public sealed class GroupedQueryAttention : nn.Module
 
         // The queries that share a key head are stacked, so keys and values need no copies: [B·kv heads, group·S, dim].
         var stacked = query.view(rows, columns, _keyValueHeads, groups, _dimension).permute(0, 2, 3, 1, 4).reshape(rows * _keyValueHeads, groups * columns, _dimension);
-
-        // Not baddbmm: TorchSharp 0.107 hands its operands to libtorch in the wrong order.
-        var scores = stacked.mul(_scale).bmm(key.transpose(1, 2));
-        var mixed = _sight.Attend(scores, batch, weights => weights.view(rows * _keyValueHeads, groups * columns, columns).bmm(value));
+        var mixed = _sight.Attend(stacked.mul(_scale), key, value, batch);
         var joined = mixed.view(rows, _heads, columns, _dimension).transpose(1, 2).reshape(tokens, (long)_heads * _dimension);
         return o_proj.forward(joined).MoveToOuterDisposeScope();
 

@@ -94,10 +94,7 @@ public sealed class LatentAttention : nn.Module
         var keyValue = kv_b_proj.forward(latent).view(tokens, _heads, _nope + _value);
         var key = cat([keyValue.narrow(2, 0, _nope), rotaryKey.expand(tokens, _heads, _rope)], 2);
 
-        // Not baddbmm: TorchSharp 0.107 hands its operands to libtorch in the wrong order.
-        var scores = ByHead(query).mul(_scoreScale).bmm(ByHead(key).transpose(1, 2));
-        var value = ByHead(keyValue.narrow(2, _nope, _value));
-        var mixed = _sight.Attend(scores, batch, weights => weights.bmm(value), chosen);
+        var mixed = _sight.Attend(ByHead(query).mul(_scoreScale), ByHead(key), ByHead(keyValue.narrow(2, _nope, _value)), batch, chosen);
         var joined = mixed.view(rows, _heads, columns, _value).transpose(1, 2).reshape(tokens, _heads * _value);
         return o_proj.forward(joined).MoveToOuterDisposeScope();
 

@@ -75,7 +75,11 @@ public sealed class SequenceBatch : IDisposable
     /// <summary>Tokens of the longest document (padding counts as one).</summary>
     internal int LongestDocument { get; }
 
-    internal Tensor? Mask { get; private set; }
+    /// <summary>[B, 1, S, S] (0 or -∞): all of the document before a query; made when first asked for, null before <see cref="Prepare"/>.</summary>
+    internal Tensor? Mask => Cosine is null ? null : MaskFor(null);
+
+    /// <summary>Where the tensors are.</summary>
+    internal Device Device => _device;
 
     internal Tensor? Cosine { get; private set; }
 
@@ -115,30 +119,28 @@ public sealed class SequenceBatch : IDisposable
         }
 
         _masks.Clear();
-        Mask?.Dispose();
         Cosine?.Dispose();
         Sine?.Dispose();
-        Mask = Cosine = Sine = null;
+        Cosine = Sine = null;
     }
 
-    /// <summary>Makes the mask [B, 1, S, S] (0 or -∞) and the rotary tables, once.</summary>
+    /// <summary>Makes the rotary tables, once.</summary>
     /// <param name="rotary">The rotary frequencies.</param>
     /// <param name="device">Where the weights are.</param>
     internal void Prepare(RotaryTable rotary, Device device)
     {
-        if (Mask is not null)
+        if (Cosine is not null)
         {
             return;
         }
 
         using var scope = NewDisposeScope();
         _device = device;
-        Mask = MaskOf(Columns, null).DetachFromDisposeScope();
         var (cosine, sine) = rotary.At(Positions);
         (Cosine, Sine) = (cosine.to(device).DetachFromDisposeScope(), sine.to(device).DetachFromDisposeScope());
     }
 
-    /// <summary>The mask of an attention that does not see all of the document, made once per window and pattern.</summary>
+    /// <summary>The mask of an attention, made once per window and pattern.</summary>
     /// <param name="window">A query sees the last so many tokens, itself included; at least 1, or null for no such limit.</param>
     /// <param name="streaming">The pattern of blocks that a query sees; blocks count from the document's start. Null for no such limit.</param>
     /// <returns>[B, 1, S, S] (0 or -∞), owned by the batch.</returns>
@@ -147,9 +149,9 @@ public sealed class SequenceBatch : IDisposable
         // Up to its span a pattern hides nothing.
         streaming = streaming is not null && LongestDocument > streaming.Span ? streaming : null;
         int width = Math.Min(window ?? Columns, Columns);
-        if (width == Columns && streaming is null)
+        if (Cosine is null)
         {
-            return Mask ?? throw new InvalidOperationException("the batch is not prepared");
+            throw new InvalidOperationException("the batch is not prepared");
         }
 
         var key = (width, streaming?.BlockSize ?? 0, streaming?.SinkBlocks ?? 0, streaming?.LocalBlocks ?? 0);
@@ -163,33 +165,40 @@ public sealed class SequenceBatch : IDisposable
         return mask;
     }
 
+    /// <summary>The columns of the keys that a token sees: ascending ranges (the second end excluded), which may touch and overlap.</summary>
+    /// <param name="token">The token, row-major.</param>
+    /// <param name="window">As <see cref="MaskFor"/> takes it.</param>
+    /// <param name="streaming">As <see cref="MaskFor"/> takes it.</param>
+    internal IEnumerable<(int From, int To)> Visible(int token, int? window, StreamingAttentionConfig? streaming)
+    {
+        int position = Positions[token], start = DocumentStart[token], nearest = Math.Max(0, position - Math.Min(window ?? Columns, Columns) + 1), end = start + position + 1;
+        if (streaming is null)
+        {
+            yield return (start + nearest, end);
+            yield break;
+        }
+
+        int sinks = start + (int)Math.Min(position + 1L, (long)streaming.SinkBlocks * streaming.BlockSize);
+        if (start + nearest < sinks)
+        {
+            yield return (start + nearest, sinks);
+        }
+
+        yield return (start + (int)Math.Max(nearest, ((position / streaming.BlockSize) - streaming.LocalBlocks + 1L) * streaming.BlockSize), end);
+    }
+
     private Tensor MaskOf(int window, StreamingAttentionConfig? streaming)
     {
         var mask = new float[Rows * Columns * Columns];
         Array.Fill(mask, float.NegativeInfinity);
         for (int i = 0; i < InputIds.Length; i++)
         {
-            int position = Positions[i], nearest = Math.Max(0, position - window + 1);
-            if (streaming is null)
+            foreach ((int from, int to) in Visible(i, window, streaming))
             {
-                Show(i, nearest, position + 1);
-                continue;
+                Array.Fill(mask, 0f, (i * Columns) + from, to - from);
             }
-
-            int block = position / streaming.BlockSize;
-            Show(i, nearest, (int)Math.Min(position + 1L, (long)streaming.SinkBlocks * streaming.BlockSize));
-            Show(i, (int)Math.Max(nearest, (block - streaming.LocalBlocks + 1L) * streaming.BlockSize), position + 1);
         }
 
         return tensor(mask, [Rows, 1, Columns, Columns], device: _device);
-
-        // Positions of the token's document, the last one excluded.
-        void Show(int token, int first, int end)
-        {
-            if (end > first)
-            {
-                Array.Fill(mask, 0f, (token * Columns) + DocumentStart[token] + first, end - first);
-            }
-        }
     }
 }

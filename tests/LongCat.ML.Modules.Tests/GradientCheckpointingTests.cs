@@ -168,7 +168,7 @@ public sealed class GradientCheckpointingTests(ITestOutputHelper output) : IDisp
     }
 
     /// <summary>Bytes that native code has allocated and not freed: libtorch's tensors. Resident memory would include what the allocator keeps for later.</summary>
-    private static long Allocated()
+    internal static long Allocated()
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();
@@ -176,7 +176,7 @@ public sealed class GradientCheckpointingTests(ITestOutputHelper output) : IDisp
         return (long)(info.InUse + info.Mapped);
     }
 
-    private static bool CanMeasure() =>
+    internal static bool CanMeasure() =>
         NativeLibrary.TryLoad("libc.so.6", typeof(GradientCheckpointingTests).Assembly, null, out nint library) && NativeLibrary.TryGetExport(library, "mallinfo2", out _);
 
     [DllImport("libc.so.6", EntryPoint = "mallinfo2")]

@@ -41,11 +41,14 @@ public class StreamingAttentionTests(ITestOutputHelper output)
         using var scope = NewDisposeScope();
         using var batch = new SequenceBatch(new long[length], 1, length);
         batch.Prepare(new RotaryTable([1f], 1), CPU);
-        AttentionSight sight = new(TinyConfig.Read() with { NumAttentionHeads = heads, Streaming = pattern }, attention: 0);
         Tensor value = ByHead("v", Int("v_dim"));
-        Tensor scores = ByHead("q", Int("qk_dim")).mul((float)settings.GetProperty("softmax_scale").GetDouble()).bmm(ByHead("k", Int("qk_dim")).transpose(1, 2));
-        Tensor result = sight.Attend(scores, batch, weights => weights.bmm(value)).transpose(0, 1).narrow(0, first, end - first);
-        golden.Close($"{name}.out", result, Fixture);
+        Tensor query = ByHead("q", Int("qk_dim")).mul((float)settings.GetProperty("softmax_scale").GetDouble());
+        foreach (long whole in (long[])[long.MaxValue, 0])
+        {
+            AttentionSight sight = new(TinyConfig.Read() with { NumAttentionHeads = heads, Streaming = pattern }, attention: 0) { WholeBytes = whole, TileBytes = 1 << 16 };
+            Tensor result = sight.Attend(query, ByHead("k", Int("qk_dim")), value, batch).transpose(0, 1).narrow(0, first, end - first);
+            golden.Close($"{name}.out", result, Fixture);
+        }
 
         float[] mask = Values(batch.MaskFor(null, pattern));
         long[] counts = golden.Int64($"{name}.visible_count");
