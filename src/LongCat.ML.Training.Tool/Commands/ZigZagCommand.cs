@@ -25,12 +25,13 @@ internal static class ZigZagCommand
         Option<int?> block = new("--block-size") { Description = "Tokens of a block; 128 unless a calibration says it." };
         Option<int?> sinks = new("--sink-blocks") { Description = "Blocks at the start that every query sees; 1 unless a calibration says it." };
         Option<int?> locals = new("--local-blocks") { Description = "Latest blocks that a query sees; 7 unless a calibration says it." };
+        Option<string?> picture = new("--picture") { Description = "An SVG file to draw the calibration's alphas and the choice in; replaced when it exists." };
         Option<int?> positions = new("--max-positions") { Description = "Extend the context to so many tokens by YaRN; fine-tune afterwards." };
         Option<double?> factor = new("--yarn-factor") { Description = "YaRN's factor; --max-positions over the original context unless given." };
         Option<int?> original = new("--original-positions") { Description = "The context that the rotary frequencies were trained with; what config.json says unless given." };
         Command command = new("apply", "Copy a checkpoint with some of its attentions streaming.")
         {
-            checkpoint, output, calibration, choose, share, seed, block, sinks, locals, positions, factor, original,
+            checkpoint, output, calibration, choose, share, seed, block, sinks, locals, picture, positions, factor, original,
         };
         command.SetAction((result, cancellationToken) =>
         {
@@ -52,6 +53,11 @@ internal static class ZigZagCommand
                 throw new UsageException("--block-size, --sink-blocks and --local-blocks are the calibration's; give them without --calibration");
             }
 
+            if (result.GetValue(calibration) is null && result.GetValue(picture) is not null)
+            {
+                throw new UsageException("--picture draws what a calibration found; give --calibration too");
+            }
+
             var config = ModelConfig.Load(folder);
             var found = result.GetValue(calibration) is string path ? ZigZagCalibration.Load(path) : null;
             found?.Require(config);
@@ -71,6 +77,12 @@ internal static class ZigZagCommand
                 ? new ContextExtension { MaxPositions = longest, YarnFactor = result.GetValue(factor), OriginalPositions = result.GetValue(original) } : null;
             var written = SparseCheckpoint.Write(folder, streaming, extension, result.GetRequiredValue(output), cancellationToken);
             AttentionTable.Print(Console.Out, written, candidates, found?.Attentions, chosen);
+            if (result.GetValue(picture) is string drawn)
+            {
+                File.WriteAllText(drawn, found!.Picture(chosen));
+                Console.WriteLine($"picture: {drawn}");
+            }
+
             Console.WriteLine($"written: {result.GetRequiredValue(output)}; fine-tune it with longcat-train lora (--method full for all weights)");
             return Task.FromResult(CommandHost.Success);
         });

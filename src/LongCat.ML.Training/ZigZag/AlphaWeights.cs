@@ -5,7 +5,6 @@ using LongCat.ML.Checkpoints;
 using LongCat.ML.Modules;
 using LongCat.ML.Training.FineTuning;
 using LongCat.ML.Training.Optimization;
-using LongCat.ML.Training.Reports;
 using TorchSharp.Modules;
 
 namespace LongCat.ML.Training.ZigZag;
@@ -49,12 +48,7 @@ internal sealed class AlphaWeights : TunedWeights
             IReadOnlyList<AttentionAlpha> alphas = Alphas;
             HashSet<int> chosen = [.. StreamingSelection.Lowest(alphas, _options.Share)];
             StringBuilder html = new();
-            html.Append(new BarChart("α of each attention", "attention", "α")
-            {
-                Bars = [.. alphas.Select(entry => (entry.Attention.ToString(CultureInfo.InvariantCulture), entry.Alpha, chosen.Contains(entry.Attention) ? 1 : 0))],
-                Kinds = [("stays full", "#1f77b4"), ("becomes streaming", "#ff7f0e")],
-                Line = (_options.InitialAlpha, "at the beginning"),
-            });
+            html.Append(_result(this).Picture([.. chosen]));
             html.Append("<table>\n<tr><th>attention</th><th>module</th><th>α</th><th>rank</th><th></th></tr>\n");
             List<AttentionAlpha> order = [.. alphas.OrderBy(entry => entry.Alpha).ThenBy(entry => entry.Attention)];
             foreach (AttentionAlpha entry in alphas)

@@ -1,6 +1,8 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using LongCat.ML.Checkpoints;
+using LongCat.ML.Training.Reports;
 
 namespace LongCat.ML.Training.ZigZag;
 
@@ -59,6 +61,20 @@ public sealed record ZigZagCalibration
     /// <param name="attentions">The attentions, ascending, at least one.</param>
     /// <returns>What <see cref="SparseCheckpoint"/> takes.</returns>
     public StreamingAttentionConfig Pattern(IReadOnlyList<int> attentions) => new() { BlockSize = BlockSize, SinkBlocks = SinkBlocks, LocalBlocks = LocalBlocks, AttentionLayers = attentions };
+
+    /// <summary>Draws α of every attention.</summary>
+    /// <param name="streaming">The attentions that become streaming: their bars have a colour of their own.</param>
+    /// <returns>An SVG picture that needs nothing from a network.</returns>
+    public string Picture(IReadOnlyList<int> streaming)
+    {
+        ArgumentNullException.ThrowIfNull(streaming);
+        return new BarChart("α of each attention", "attention", "α")
+        {
+            Bars = [.. Attentions.Select(entry => (entry.Attention.ToString(CultureInfo.InvariantCulture), entry.Alpha, streaming.Contains(entry.Attention) ? 1 : 0))],
+            Kinds = [("stays full", "#1f77b4"), ("becomes streaming", "#ff7f0e")],
+            Line = (InitialAlpha, "at the beginning"),
+        }.ToString();
+    }
 
     /// <summary>Reads a calibration.</summary>
     /// <param name="path">The file, or the folder that holds <c>zigzag.json</c>.</param>

@@ -32,8 +32,15 @@ public sealed class ZigZagToolTests : IDisposable
         Assert.False(Directory.Exists(_folder["c.state"]));
         Assert.Contains("exists; choose another folder", Calibrate("c", "--steps", "1").Error, StringComparison.Ordinal);
 
-        (code, output, error) = TrainingTool.Run("zigzag", "apply", _folder["model"], "--calibration", _folder["c"], "--output", _folder["sparse"], "--max-positions", "512");
+        (code, output, error) = TrainingTool.Run("zigzag", "apply", _folder["model"], "--calibration", _folder["c"], "--output", _folder["sparse"], "--max-positions", "512", "--picture", _folder["alpha.svg"]);
         Assert.True(code == 0, error);
+
+        // The picture is the report's: as many bars of each colour as attentions become streaming and stay full.
+        string picture = File.ReadAllText(_folder["alpha.svg"]);
+        Assert.Contains(picture, File.ReadAllText(_folder["c/report.html"]), StringComparison.Ordinal);
+        Assert.StartsWith("<svg", picture, StringComparison.Ordinal);
+        Assert.Contains($"picture: {_folder["alpha.svg"]}", output, StringComparison.Ordinal);
+        Assert.Equal(2, output.Split('\n').Count(line => line.EndsWith("  streaming", StringComparison.Ordinal)));
         Assert.Contains("2 of 4 attentions are streaming: 1 first and 2 latest blocks of 4, at most 12 tokens of 512", output, StringComparison.Ordinal);
         var calibration = ZigZagCalibration.Load(_folder["c"]);
         var config = ModelConfig.Load(_folder["sparse"]);
@@ -63,6 +70,7 @@ public sealed class ZigZagToolTests : IDisposable
     [InlineData("less than one: expected 0.25 or more", 1, "--choose", "first", "--share", "0.1")]
     [InlineData("go with --max-positions", 2, "--choose", "first", "--yarn-factor", "4")]
     [InlineData("MaxPositions is 100, expected more than", 1, "--choose", "first", "--max-positions", "100")]
+    [InlineData("--picture draws what a calibration found", 2, "--choose", "first", "--picture", "alpha.svg")]
     [InlineData("are the calibration's", 2, "--calibration", "absent", "--block-size", "4")]
     [InlineData("zigzag.json: does not exist; make it with a calibration", 1, "--calibration", "absent/zigzag.json")]
     [InlineData("BlockSize", 1, "--choose", "first", "--block-size", "0")]
