@@ -18,6 +18,7 @@ internal sealed class DecoderReference : IDisposable
     private readonly int _layers;
     private readonly double _epsilon;
     private readonly float[] _frequencies;
+    private readonly (int Block, int Sinks, int Locals, int[] Layers) _streaming;
     private readonly Dictionary<string, double[]> _read = new(StringComparer.Ordinal);
 
     private readonly Func<string, float[]?>? _weights;
@@ -43,18 +44,26 @@ internal sealed class DecoderReference : IDisposable
         _layers = Int("num_hidden_layers");
         _epsilon = _config.GetProperty("rms_norm_eps").GetDouble();
         _frequencies = Frequencies();
+        if (Has("streaming_sparse_attention"))
+        {
+            JsonElement streaming = _config.GetProperty("streaming_sparse_attention");
+            _streaming = (Value("block_size"), Value("sink_blocks"), Value("local_blocks"), [.. streaming.GetProperty("attention_layers").EnumerateArray().Select(entry => entry.GetInt32())]);
+
+            int Value(string name) => streaming.GetProperty(name).GetInt32();
+        }
     }
 
     public void Dispose() => _checkpoint.Dispose();
 
-    /// <summary>Logits and hidden state (after the final norm) of every position, row-major.</summary>
-    public (float[] Logits, float[] Hidden) Run(long[] ids)
+    /// <summary>Logits and hidden state (after the final norm) of every position from the first one that is asked for, row-major.</summary>
+    public (float[] Logits, float[] Hidden) Run(long[] ids, int first = 0)
     {
         double[][] h = [.. ids.Select(id => Row("model.embed_tokens.weight", (int)id))];
         for (int l = 0; l < _layers; l++)
         {
             string layer = $"model.layers.{l}";
-            h = Add(h, Attention(l, Norm(h, $"{layer}.input_layernorm")));
+            int needed = l == _layers - 1 ? first : 0;
+            h = Add(h[needed..], Attention(l, Norm(h, $"{layer}.input_layernorm"), needed));
             double[][] n = Norm(h, $"{layer}.post_attention_layernorm");
             h = Add(h, _architecture == "MixtralForCausalLM" ? Mixture($"{layer}.block_sparse_moe", n, "w1", "w3", "w2", normalize: true)
                 : _architecture == "Qwen3MoeForCausalLM" ? Mixture($"{layer}.mlp", n, "gate_proj", "up_proj", "down_proj", _config.GetProperty("norm_topk_prob").GetBoolean())
@@ -66,23 +75,24 @@ internal sealed class DecoderReference : IDisposable
         return (Flat(Linear(hidden, tied ? "model.embed_tokens" : "lm_head")), Flat(hidden));
     }
 
-    private double[][] Attention(int layer, double[][] x)
+    /// <summary>All rows are keys, those from the first on are queries.</summary>
+    private double[][] Attention(int layer, double[][] x, int first)
     {
         string prefix = $"model.layers.{layer}.self_attn";
-        double[][] q = Linear(x, $"{prefix}.q_proj");
+        double[][] q = Linear(x[first..], $"{prefix}.q_proj");
         double[][] k = Linear(x, $"{prefix}.k_proj");
         double[][] v = Linear(x, $"{prefix}.v_proj");
         int window = Window(layer);
-        double[][] output = [.. x.Select(_ => new double[_heads * _dimension])];
+        double[][] output = [.. q.Select(_ => new double[_heads * _dimension])];
         for (int head = 0; head < _heads; head++)
         {
             int shared = head * _keyValueHeads / _heads;
-            double[][] queries = [.. q.Select((row, t) => Rotate(Normed(row.AsSpan(head * _dimension, _dimension), $"{prefix}.q_norm"), t))];
+            double[][] queries = [.. q.Select((row, t) => Rotate(Normed(row.AsSpan(head * _dimension, _dimension), $"{prefix}.q_norm"), first + t))];
             double[][] keys = [.. k.Select((row, t) => Cached(Rotate(Normed(row.AsSpan(shared * _dimension, _dimension), $"{prefix}.k_norm"), t)))];
             double[][] values = [.. v.Select(row => Cached(row.AsSpan(shared * _dimension, _dimension).ToArray()))];
-            for (int t = 0; t < x.Length; t++)
+            for (int t = 0; t < queries.Length; t++)
             {
-                int[] seen = [.. Enumerable.Range(0, t + 1).Where(j => j > t - window && Streams(layer, t, j))];
+                int[] seen = [.. Seen(layer, first + t, window)];
                 double[] p = Softmax([.. seen.Select(j => Dot(queries[t], keys[j]) / Math.Sqrt(_dimension))]);
                 for (int s = 0; s < seen.Length; s++)
                 {
@@ -99,20 +109,18 @@ internal sealed class DecoderReference : IDisposable
 
     private double[] Cached(double[] row) => _cached is null ? row : _cached(row);
 
-    /// <summary>Whether a streaming attention's query sees a key before it; always where the layer is not streaming.</summary>
-    private bool Streams(int layer, int query, int key)
+    /// <summary>The keys that a query sees, ascending: of a streaming attention those of the first blocks and of the latest ones.</summary>
+    private IEnumerable<int> Seen(int layer, int query, int window)
     {
-        if (!Has("streaming_sparse_attention"))
+        int nearest = Math.Max(0, query - window + 1);
+        if (_streaming.Layers?.Contains(layer) != true)
         {
-            return true;
+            return Enumerable.Range(nearest, query + 1 - nearest);
         }
 
-        JsonElement streaming = _config.GetProperty("streaming_sparse_attention");
-        int block = Value("block_size"), sinks = Value("sink_blocks"), locals = Value("local_blocks");
-        return !streaming.GetProperty("attention_layers").EnumerateArray().Any(entry => entry.GetInt32() == layer)
-            || key / block < sinks || key / block > (query / block) - locals;
-
-        int Value(string name) => streaming.GetProperty(name).GetInt32();
+        (int size, int sinks, int locals, _) = _streaming;
+        return Enumerable.Range(0, (query / size) + 1).Where(block => block < sinks || block > (query / size) - locals)
+            .SelectMany(block => Enumerable.Range(block * size, size)).Where(key => key >= nearest && key <= query);
     }
 
     /// <summary>How many tokens a query sees, itself included.</summary>
