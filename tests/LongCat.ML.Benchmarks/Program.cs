@@ -52,6 +52,11 @@ try
         return StudyBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch("lora"));
     }
 
+    if (options.Parts is [StreamingStudy.Part])
+    {
+        return StreamingStudy.Run(options, models.Nano.CheckpointFolder, models.Scratch(StreamingStudy.Part));
+    }
+
     if (options.Parts is ["quality-fixtures"])
     {
         return FixtureBenchmark.Run(options, models);
