@@ -55,8 +55,11 @@ internal sealed class DecoderReference : IDisposable
 
     public void Dispose() => _checkpoint.Dispose();
 
-    /// <summary>Logits and hidden state (after the final norm) of every position from the first one that is asked for, row-major.</summary>
-    public (float[] Logits, float[] Hidden) Run(long[] ids, int first = 0)
+    /// <summary>Logits and hidden state (after the final norm) of every position, row-major.</summary>
+    public (float[] Logits, float[] Hidden) Run(long[] ids) => RunFrom(ids, 0);
+
+    /// <summary>The same of the positions from the first one that is asked for.</summary>
+    public (float[] Logits, float[] Hidden) RunFrom(long[] ids, int first)
     {
         double[][] h = [.. ids.Select(id => Row("model.embed_tokens.weight", (int)id))];
         for (int l = 0; l < _layers; l++)
