@@ -8,7 +8,7 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
 
           --quick   small models and few repetitions: shows that everything runs, the figures mean little
           --only    one part; may be repeated: engine, matmul, ngram, mlnet, start (all five where none is named),
-                    or w4a8, w4a8-experts, w4a8-engine, adapters, quality, quality-fixtures, lora, lora-longer, lora-cost, lora-throughput, attention, zigzag, zigzag-quality, million, sparse-verification, batch,
+                    or w4a8, w4a8-experts, w4a8-engine, adapters, quality, quality-fixtures, lora, lora-longer, lora-cost, lora-throughput, attention, zigzag, zigzag-quality, million, sparse-verification, heavy-thinking, batch,
                     speculation,
                     which run only when they are named
           --save    write results/<cpu>-<cores>.json and .md, or -<part> for one of those that are named; refused on a busy machine, with --quick and for single
@@ -16,7 +16,7 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
         """;
 
     private static readonly string[] General = ["engine", "matmul", "ngram", "mlnet", "start"];
-    private static readonly string[] Named = ["w4a8", "w4a8-experts", "w4a8-engine", "adapters", "quality", "quality-fixtures", "lora", "lora-longer", "lora-cost", "lora-throughput", "attention", "zigzag", "zigzag-quality", "million", "sparse-verification", "batch", "speculation"];
+    private static readonly string[] Named = ["w4a8", "w4a8-experts", "w4a8-engine", "adapters", "quality", "quality-fixtures", "lora", "lora-longer", "lora-cost", "lora-throughput", "attention", "zigzag", "zigzag-quality", "million", "sparse-verification", "heavy-thinking", "batch", "speculation"];
 
     /// <summary>Timed repetitions of a case.</summary>
     public int Repetitions => Quick ? 2 : 5;
@@ -37,7 +37,7 @@ internal sealed record BenchmarkOptions(bool Quick, bool Save, IReadOnlyList<str
             throw new ArgumentException($"unexpected argument '{wrong}'");
         }
 
-        if (parts.Length > 1 && parts.FirstOrDefault(part => part is "quality" or "quality-fixtures" or "lora" or "lora-longer" or "zigzag-quality") is { } alone)
+        if (parts.Length > 1 && parts.FirstOrDefault(part => part is "quality" or "quality-fixtures" or "lora" or "lora-longer" or "zigzag-quality" or "heavy-thinking") is { } alone)
         {
             throw new ArgumentException($"--only {alone} stands alone: it has tables of its own");
         }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using LongCat.ML.Benchmarks;
 using LongCat.ML.Benchmarks.Batch;
+using LongCat.ML.Benchmarks.HeavyThinking;
 using LongCat.ML.Benchmarks.Lora;
 using LongCat.ML.Benchmarks.Quality;
 using LongCat.ML.Benchmarks.Scale;
@@ -33,6 +34,11 @@ try
         return StudyChild.Run(job);
     }
 
+    if (args is [ThinkingChild.Verb, string thinking])
+    {
+        return ThinkingChild.Run(thinking);
+    }
+
     if (args is [ThroughputBenchmark.Verb, string checkpoint, string which, string columns])
     {
         return ThroughputBenchmark.RunChild(checkpoint, which, int.Parse(columns, CultureInfo.InvariantCulture));
@@ -55,6 +61,11 @@ try
     if (options.Parts is [StreamingStudy.Part])
     {
         return StreamingStudy.Run(options, models.Nano.CheckpointFolder, models.Scratch(StreamingStudy.Part));
+    }
+
+    if (options.Parts is ["heavy-thinking"])
+    {
+        return HeavyThinkingBenchmark.Run(options, models.Nano.CheckpointFolder, models.Scratch("heavy-thinking"));
     }
 
     if (options.Parts is ["quality-fixtures"])
