@@ -57,11 +57,11 @@ struct SparseFuzz {
     template <class C>
     void Spoil(Random& random, C* c, Step* step) {
         SparseFuzz* f = this;
-        step->spoilings.insert(step->spoilings.end(), {[=] { c->p.sparse.words = -1; }, [=] { c->p.sparse.blocks = nullptr; },
-                                                       [=] { c->p.sparse.choose = false, c->p.sparse.given = nullptr; },
-                                                       [=] {
-                                                           c->p.streaming = {1, 0, 1};
-                                                       }});
+        step->spoilings.insert(step->spoilings.end(), {[=] { c->p.sparse.words = -1; }, [=] { c->p.streaming = {1, 0, 1}; }});
+        if (c->p.sequences > 0) {  // without sequences there are no sets to lack
+            step->spoilings.insert(step->spoilings.end(), {[=] { c->p.sparse.blocks = nullptr; },
+                                                           [=] { c->p.sparse.choose = false, c->p.sparse.given = nullptr; }});
+        }
         if (!rows.empty()) {
             size_t row = static_cast<size_t>(random.Below(static_cast<int64_t>(rows.size())));
             step->spoilings.insert(step->spoilings.end(),
