@@ -13,7 +13,7 @@ public sealed partial class LongContextTests(ITestOutputHelper output)
         string printed = await SampleProcess.RunAsync(output, "LongContext", "6000", "2");
         Assert.Contains("context: 2048 -> 6032 tokens by YaRN, factor 2.95", printed, StringComparison.Ordinal);
         Assert.Equal(2, Chosen().Count(printed));
-        Match[] lines = [.. Pages().Matches(printed)];
+        Match[] lines = [.. Pages().Matches(printed).Cast<Match>()];
         Assert.Equal(2, lines.Length);
 
         // 6,000 tokens and 31 of 32 new ones in pages of 16; a window of 1,024 tokens and the pages of one step of 512.
