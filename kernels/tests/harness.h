@@ -194,7 +194,7 @@ inline std::vector<CpuPath> FastPaths() {
 #if defined(LONGCAT_TEST_ONLY)
     for (CpuPath path : {CpuPath::LONGCAT_TEST_ONLY}) {
 #else
-    for (CpuPath path : {CpuPath::kAvx2, CpuPath::kAvxVnni, CpuPath::kAvx512, CpuPath::kNeon}) {
+    for (CpuPath path : {CpuPath::kAvx2, CpuPath::kAvxVnni, CpuPath::kAvx512, CpuPath::kAvx512Bf16, CpuPath::kNeon}) {
 #endif
         if (IsSupported(path)) {
             paths.push_back(path);

@@ -1,4 +1,4 @@
-# Fails when a translation unit compiled for an instruction set shows the linker anything but its entry points (named …Avx2, …AvxVnni, …Avx512, …Vnni,
+# Fails when a translation unit compiled for an instruction set shows the linker anything but its entry points (named …Avx2, …AvxVnni, …Avx512, …Avx512Bf16, …Vnni,
 # …Neon, …NeonDot): of a common function the linker keeps one copy for the whole program, and on a processor without that instruction set
 # it may be the one that cannot run.
 execute_process(COMMAND ${NM} -A ${LIBRARY} OUTPUT_VARIABLE symbols RESULT_VARIABLE result)
@@ -6,7 +6,7 @@ if(NOT result EQUAL 0)
   message(FATAL_ERROR "nm failed on ${LIBRARY}")
 endif()
 # Upper-case letters are global; U is what the unit asks of others, w and v are its weak ones (lower case where undefined).
-string(REGEX MATCHALL "[^\n]*(avx2|avxvnni|avx512[a-z]*|neon[a-z]*)\\.cc\\.o[^:]*:[0-9a-f]+ [A-TV-Zuwv] [^\n]*" visible "${symbols}")
+string(REGEX MATCHALL "[^\n]*(avx2|avxvnni|avx512[a-z0-9]*|neon[a-z]*)\\.cc\\.o[^:]*:[0-9a-f]+ [A-TV-Zuwv] [^\n]*" visible "${symbols}")
 set(entries 0)
 set(others "")
 foreach(symbol ${visible})

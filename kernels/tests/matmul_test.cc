@@ -152,7 +152,7 @@ int main() {
     CpuPath path;
     EXPECT(SelectCpuPath("", &path).ok() && path == BestCpuPath(), "%s", Name(path));
     EXPECT(SelectCpuPath("reference", &path).ok() && path == CpuPath::kReference, "%s", Name(path));
-    EXPECT_ERROR(SelectCpuPath("fast", &path), "LONGCAT_KERNEL=fast is unknown; expected reference, avx2, avxvnni, avx512 or neon");
+    EXPECT_ERROR(SelectCpuPath("fast", &path), "LONGCAT_KERNEL=fast is unknown; expected reference, avx2, avxvnni, avx512, avx512bf16 or neon");
     Special(CpuPath::kReference);
     Layouts(WeightType::kFloat32);
     Layouts(WeightType::kBFloat16);

@@ -10,7 +10,7 @@ namespace LongCat.ML.Native;
 /// <remarks>
 /// The package has the library for <c>linux-x64</c>, <c>win-x64</c> and <c>linux-arm64</c>; a build from source has the one of its own system.
 /// It holds the kernels as plain loops and vectorised (AVX2, AVX-VNNI and AVX-512 on x86-64, NEON on 64-bit ARM), chosen by the processor when a session is created.
-/// The environment variable <c>LONGCAT_KERNEL</c> (<c>reference</c>, <c>avx2</c>, <c>avxvnni</c>, <c>avx512</c> or <c>neon</c>), set before the process starts, forces one;
+/// The environment variable <c>LONGCAT_KERNEL</c> (<c>reference</c>, <c>avx2</c>, <c>avxvnni</c>, <c>avx512</c>, <c>avx512bf16</c> or <c>neon</c>), set before the process starts, forces one;
 /// an unknown or unsupported name fails the registration. All members are safe for any number of threads.
 /// </remarks>
 public static class NativeLibraryLocator

@@ -17,7 +17,7 @@ internal static class KernelRule
         string path = forced is { Length: > 0 } ? forced : Best(architecture, has);
         string integers = path switch
         {
-            "avx512" when !has.Contains("avx512_vnni") => ", integers avx2",
+            "avx512" or "avx512bf16" when !has.Contains("avx512_vnni") => ", integers avx2",
             "neon" when !has.Contains("asimddp") => ", integers reference",
             _ => "",
         };
@@ -28,7 +28,8 @@ internal static class KernelRule
     {
         Architecture.Arm64 => "neon",
         Architecture.X64 when has.IsSupersetOf(["avx2", "fma"]) =>
-            has.IsSupersetOf(["avx512f", "avx512bw", "avx512dq", "avx512vl"]) ? "avx512" : has.Contains("avx_vnni") ? "avxvnni" : "avx2",
+            has.IsSupersetOf(["avx512f", "avx512bw", "avx512dq", "avx512vl"]) ? has.Contains("avx512_bf16") ? "avx512bf16" : "avx512"
+            : has.Contains("avx_vnni") ? "avxvnni" : "avx2",
         _ => "reference",
     };
 }

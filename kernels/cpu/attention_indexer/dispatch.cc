@@ -68,6 +68,7 @@ Status AttentionIndexer(CpuPath path, const AttentionIndexerArguments& p, void* 
             AttentionIndexerAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             AttentionIndexerAvx512(p, scratch, parallel);
             break;
 #elif defined(LONGCAT_ARM64)

@@ -11,7 +11,7 @@
 namespace longcat {
 namespace {
 
-constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvxVnni, CpuPath::kAvx512, CpuPath::kNeon};
+constexpr CpuPath kPaths[] = {CpuPath::kReference, CpuPath::kAvx2, CpuPath::kAvxVnni, CpuPath::kAvx512, CpuPath::kAvx512Bf16, CpuPath::kNeon};
 
 }  // namespace
 
@@ -25,6 +25,8 @@ const char* Name(CpuPath path) {
             return "avxvnni";
         case CpuPath::kAvx512:
             return "avx512";
+        case CpuPath::kAvx512Bf16:
+            return "avx512bf16";
         case CpuPath::kNeon:
             return "neon";
     }
@@ -40,6 +42,7 @@ CpuFeatures DetectCpuFeatures() {
     features.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
     features.avx512_vnni = __builtin_cpu_supports("avx512vnni");
+    features.avx512_bf16 = __builtin_cpu_supports("avx512bf16");
 #if defined(LONGCAT_AVXVNNI_AS_EVEX)
     features.avx_vnni = features.avx512 && features.avx512_vnni;  // tests only: the same instructions in AVX-512's encoding
 #else
@@ -68,6 +71,8 @@ bool IsSupported(CpuPath path, const CpuFeatures& features) {
             return avx2 && features.avx_vnni;
         case CpuPath::kAvx512:
             return avx2 && features.avx512;
+        case CpuPath::kAvx512Bf16:
+            return avx2 && features.avx512 && features.avx512_bf16;
         case CpuPath::kNeon:
             return features.neon;
     }
@@ -76,7 +81,7 @@ bool IsSupported(CpuPath path, const CpuFeatures& features) {
 
 // AVX-512 before AVX-VNNI, for floats are twice as fast in it. (A processor with AVX-512 that has AVX-VNNI has AVX-512's dot products too.)
 CpuPath BestCpuPath(const CpuFeatures& features) {
-    constexpr CpuPath kBestFirst[] = {CpuPath::kNeon, CpuPath::kAvx512, CpuPath::kAvxVnni, CpuPath::kAvx2};
+    constexpr CpuPath kBestFirst[] = {CpuPath::kNeon, CpuPath::kAvx512Bf16, CpuPath::kAvx512, CpuPath::kAvxVnni, CpuPath::kAvx2};
     for (CpuPath path : kBestFirst) {
         if (IsSupported(path, features)) {
             return path;
@@ -119,7 +124,7 @@ Status SelectCpuPath(const char* name, CpuPath* path) {
         *path = candidate;
         return {};
     }
-    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avxvnni, avx512 or neon",
+    return Status::Error(StatusCode::kInvalidArgument, "LONGCAT_KERNEL=%.60s is unknown; expected reference, avx2, avxvnni, avx512, avx512bf16 or neon",
                          name);
 }
 

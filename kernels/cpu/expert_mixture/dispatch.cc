@@ -80,6 +80,7 @@ Status RunFloat(CpuPath path, const ExpertMixtureArguments& p, const Routing& ro
             ExpertMixtureAvx2(p, routing, activation, parallel);
             return {};
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             ExpertMixtureAvx512(p, routing, activation, parallel);
             return {};
 #elif defined(LONGCAT_ARM64)
@@ -106,6 +107,7 @@ Status RunW4A8(CpuPath path, const ExpertMixtureArguments& p, const Routing& rou
             W4A8MixtureAvxVnni(p, routing, activation, workspace, parallel);
             return {};
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             (HasAvx512Vnni() ? W4A8MixtureVnni : W4A8MixtureAvx2)(p, routing, activation, workspace, parallel);
             return {};
 #elif defined(LONGCAT_ARM64)

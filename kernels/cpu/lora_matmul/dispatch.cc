@@ -83,6 +83,7 @@ Status LoraMatMul(CpuPath path, const LoraMatMulArguments& p, [[maybe_unused]] v
             LoraMatMulAvx2(p, SortLoraRows(p, workspace), parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             LoraMatMulAvx512(p, SortLoraRows(p, workspace), parallel);
             break;
 #elif defined(LONGCAT_ARM64)

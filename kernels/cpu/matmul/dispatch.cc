@@ -23,6 +23,7 @@ Status MatMul(CpuPath path, const MatMulArguments& p, const ParallelFor& paralle
             MatMulAvx2(p, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             MatMulAvx512(p, parallel);
             break;
 #elif defined(LONGCAT_ARM64)

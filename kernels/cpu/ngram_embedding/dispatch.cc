@@ -69,6 +69,7 @@ void NGramIds(CpuPath path, const NGramEmbeddingArguments& p, int64_t* ids, [[ma
             NGramIdsAvx2(p, ids, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             NGramIdsAvx512(p, ids, parallel);
             break;
 #elif defined(LONGCAT_ARM64)
@@ -102,6 +103,7 @@ Status NGramEmbedding(CpuPath path, const NGramEmbeddingArguments& p, void* work
             NGramProjectAvx2(p, ids, rows, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             NGramProjectAvx512(p, ids, rows, parallel);
             break;
 #elif defined(LONGCAT_ARM64)

@@ -72,6 +72,7 @@ Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* work
             PagedAttentionAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             PagedAttentionAvx512(p, scratch, parallel);
             break;
 #elif defined(LONGCAT_ARM64)

@@ -61,6 +61,7 @@ Status QuantizeRows(CpuPath path, const QuantizeRowsArguments& arguments, const 
             QuantizeRowsAvx2(p, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             QuantizeRowsAvx512(p, parallel);
             break;
 #elif defined(LONGCAT_ARM64)
@@ -90,6 +91,7 @@ Status RmsNormQuantize(CpuPath path, const RmsNormQuantizeArguments& arguments, 
             RmsNormQuantizeAvx2(p, workspace, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             RmsNormQuantizeAvx512(p, workspace, parallel);
             break;
 #elif defined(LONGCAT_ARM64)
@@ -116,6 +118,7 @@ Status SiluMulQuantize(CpuPath path, const SiluMulQuantizeArguments& arguments, 
             SiluMulQuantizeAvx2(p, workspace, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             SiluMulQuantizeAvx512(p, workspace, parallel);
             break;
 #elif defined(LONGCAT_ARM64)

@@ -138,6 +138,7 @@ Status SparseGatedMlp(CpuPath path, const SparseGatedMlpArguments& p, void* work
             SparseChannelsAvx2(p, live, parallel);
             return {};
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             SparseChannelsAvx512(p, live, parallel);
             return {};
 #elif defined(LONGCAT_ARM64)

@@ -147,6 +147,7 @@ Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] v
             W4A8MatMulAvxVnni(p, workspace, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             // Processors with AVX-512 but without VNNI take the path of AVX2.
             HasAvx512Vnni() ? W4A8MatMulVnni(p, workspace, parallel) : W4A8MatMulAvx2(p, workspace, parallel);
             break;

@@ -91,6 +91,7 @@ Status W8A8MatMul(CpuPath path, const W8A8MatMulArguments& p, [[maybe_unused]] v
             W8A8MatMulAvxVnni(p, workspace, parallel);
             break;
         case CpuPath::kAvx512:
+        case CpuPath::kAvx512Bf16:
             HasAvx512Vnni() ? W8A8MatMulVnni(p, workspace, parallel) : W8A8MatMulAvx2(p, workspace, parallel);
             break;
 #elif defined(LONGCAT_ARM64)

@@ -25,7 +25,7 @@ internal sealed partial class KernelPath : IDisposable
     }
 
     /// <summary>The paths that the library accepts on this processor; "reference" is always among them.</summary>
-    public static IReadOnlyList<string> Supported { get; } = [.. new[] { "reference", "avx2", "avxvnni", "avx512", "neon" }.Where(IsSupported)];
+    public static IReadOnlyList<string> Supported { get; } = [.. new[] { "reference", "avx2", "avxvnni", "avx512", "avx512bf16", "neon" }.Where(IsSupported)];
 
     public void Dispose()
     {
