@@ -5,13 +5,14 @@
 option(LONGCAT_CUDA "Build the CUDA kernels with nvcc (./run gpu)" OFF)
 set(LONGCAT_CUDA_SOURCES
   cuda/common/device.cu
+  cuda/expert_mixture/expert_mixture.cu
   cuda/latent_attention/latent_attention.cu
   cuda/lora_matmul/lora_matmul.cu
   cuda/ngram_embedding/ngram_embedding.cu
   cuda/paged_attention/paged_attention.cu
   cuda/quantize_rows/quantize_rows.cu
   cuda/w4a8_matmul/w4a8_matmul.cu)
-set(LONGCAT_CUDA_TESTS latent_attention lora_matmul ngram_embedding paged_attention quantize_rows w4a8_matmul)
+set(LONGCAT_CUDA_TESTS expert_mixture latent_attention lora_matmul ngram_embedding paged_attention quantize_rows w4a8_matmul)
 
 if(LONGCAT_CUDA)
   include(CheckLanguage)

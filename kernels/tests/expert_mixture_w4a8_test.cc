@@ -1,84 +1,13 @@
 // ExpertMixture with packed 4-bit experts: the integers of every path against the specification.
-#include <algorithm>
-#include <cstdlib>
-
-#include "harness.h"
-#include "longcat/expert_mixture.h"
+#include "w4a8_mixture_case.h"
 
 using namespace longcat;
 using namespace longcat::test;
 
 namespace {
 
-struct Sizes {
-    int64_t tokens, hidden, intermediate;
-    int experts, zero, top_k;
-    int64_t group;
-    int scale_bytes;
-};
-
-// A stack [experts, n, k] as it is packed. With `positive` every weight is 1..7.
-struct Stack {
-    std::vector<uint8_t> packed;
-    std::vector<float> scale;
-
-    Stack(Random& random, int experts, W4A8Layout layout, bool positive) {
-        int64_t bytes = W4A8PackedBytes(layout), groups = (layout.k + layout.group - 1) / layout.group;
-        packed.resize(static_cast<size_t>(experts * bytes));
-        for (int e = 0; e < experts; e++) {
-            std::vector<int8_t> q(static_cast<size_t>(layout.n * layout.k));
-            std::vector<int16_t> group_scales(static_cast<size_t>(layout.n * groups), 1);
-            for (int8_t& value : q) {
-                value = static_cast<int8_t>(positive ? random.Between(1, 7) : random.Between(-8, 7));
-            }
-            for (int16_t& value : group_scales) {
-                int64_t magnitude = layout.group_scale_bytes == 0 ? 1 : random.Between(1, layout.group_scale_bytes == 1 ? 127 : 900);
-                bool mirrored = layout.group_scale_bytes > 0 && !positive && random.Between(0, 1) == 1;
-                value = static_cast<int16_t>(mirrored ? -magnitude : magnitude);
-            }
-            W4A8Pack(layout, q.data(), layout.group_scale_bytes == 0 ? nullptr : group_scales.data(), packed.data() + e * bytes);
-            for (int64_t n = 0; n < layout.n; n++) {
-                double sum = 0;
-                for (int64_t k = 0; k < layout.k; k++) {
-                    sum += std::abs(int{group_scales[static_cast<size_t>(n * groups + k / layout.group)]});
-                }
-                // Positive: every product with activations of 1 and more is 40 and more. Otherwise around 1.
-                scale.push_back(static_cast<float>(positive ? 41 / sum : std::sqrt(static_cast<double>(layout.k)) / (4 * sum)));
-            }
-        }
-    }
-};
-
-struct Case {
-    ExpertMixtureArguments p;
-    W4A8Experts experts;
-    std::vector<float> x, router, bias;
-    std::vector<Stack> stacks;
-
-    Case(Random& random, const Sizes& s, bool positive = false)
-        : x(random.Floats(s.tokens * s.hidden)),
-          router(random.Floats((s.experts + s.zero) * s.hidden)),
-          bias(random.Floats(s.experts + s.zero, 0.05f)) {
-        // Few bits each: logits are exact in double whatever the order, so every path sees the same choices and weights.
-        for (float& value : x) {
-            value = std::round(value * 64) / 32 + (positive ? 3.0f : 0.0f);
-        }
-        for (float& value : router) {
-            value = std::round(value * 64 / std::sqrt(static_cast<float>(s.hidden))) / 64;
-        }
-        p.tokens = s.tokens, p.hidden = s.hidden, p.intermediate = s.intermediate, p.experts = s.experts, p.zero_experts = s.zero;
-        p.top_k = s.top_k, p.routed_scaling_factor = 1.5f, p.w4a8 = &experts;
-        experts.group = s.group, experts.group_scale_bytes = s.scale_bytes;
-        stacks.emplace_back(random, s.experts, GateLayout(p), positive);
-        stacks.emplace_back(random, s.experts, GateLayout(p), false);
-        stacks.emplace_back(random, s.experts, DownLayout(p), false);
-        p.x = x.data(), p.router = router.data(), p.correction_bias = bias.data();
-        experts.gate = stacks[0].packed.data(), experts.gate_scale = stacks[0].scale.data();
-        experts.up = stacks[1].packed.data(), experts.up_scale = stacks[1].scale.data();
-        experts.down = stacks[2].packed.data(), experts.down_scale = stacks[2].scale.data();
-    }
-    Case(const Case&) = delete;
-};
+using Sizes = MixtureSizes;
+using Case = W4A8MixtureCase;
 
 struct Result {
     std::vector<float> y, inner;
@@ -100,81 +29,20 @@ Result Run(CpuPath path, ExpertMixtureArguments p, const ParallelFor& parallel =
     return result;
 }
 
-std::string Describe(const Sizes& s) {
-    return Text("%d tokens, hidden %d, inner %d, %d + %d experts, top %d, group %d, %d bytes", (int)s.tokens, (int)s.hidden,
-                (int)s.intermediate, s.experts, s.zero, s.top_k, (int)s.group, s.scale_bytes);
-}
-
-// 1 to 17 rows an expert and more, one and many parts, no multiple of anything, groups that end early, no group scales.
-std::vector<Sizes> Shapes() {
-    std::vector<Sizes> shapes = {{1, 8, 8, 1, 0, 1, 8, 1},      {1, 64, 64, 4, 2, 3, 32, 1},    {3, 33, 17, 5, 0, 3, 0, 0},
-                                 {5, 130, 70, 8, 4, 12, 32, 2}, {70, 48, 100, 6, 3, 5, 32, 1},  {250, 72, 66, 2, 1, 2, 0, 1},
-                                 {7, 100, 9, 37, 3, 12, 64, 1}, {2, 1100, 30, 3, 1, 2, 128, 1}, {40, 333, 520, 3, 1, 2, 128, 1},
-                                 {90, 16, 1, 2, 2, 1, 16, 2},   {130, 300, 260, 1, 1, 1, 0, 0}, {33, 256, 300, 16, 0, 4, 256, 1}};
-    for (int64_t tokens = 1; tokens <= 17; tokens++) {
-        shapes.push_back({tokens, 70 + tokens, 90 - tokens, 1, 0, 1, 32, 1});  // every token to one expert
-    }
-    return shapes;
-}
-
-// The specification's y out of the inner activations that a path itself wrote: the down products are exact, so the bits are the same.
-// The router's weights are float32 arithmetic written once in the product; here once more.
-std::vector<float> FromInner(const Case& c, const Result& result) {
-    const ExpertMixtureArguments& p = c.p;
-    int all = p.experts + p.zero_experts;
-    std::vector<float> y(result.y.size(), 0), down(static_cast<size_t>(p.hidden));
-    W4A8Layout layout = DownLayout(p);
-    for (int64_t t = 0; t < p.tokens; t++) {
-        std::vector<float> scores(static_cast<size_t>(all));
-        for (int e = 0; e < all; e++) {
-            double sum = 0;
-            for (int64_t i = 0; i < p.hidden; i++) {
-                sum += static_cast<double>(p.x[t * p.hidden + i]) * p.router[e * p.hidden + i];
-            }
-            scores[static_cast<size_t>(e)] = static_cast<float>(sum);
-        }
-        float largest = *std::max_element(scores.begin(), scores.end()), total = 0, identity = 0;
-        for (float& score : scores) {
-            total += score = std::exp(score - largest);
-        }
-        for (int i = 0; i < p.top_k; i++) {
-            int64_t pair = t * p.top_k + i;
-            int e = result.selected[static_cast<size_t>(pair)];
-            float weight = scores[static_cast<size_t>(e)] / total * p.routed_scaling_factor;
-            if (e >= p.experts) {
-                identity += weight;
-                continue;
-            }
-            W4A8MatMulArguments one;
-            one.m = 1, one.layout = layout, one.x = result.inner.data() + pair * p.intermediate, one.y = down.data();
-            one.weights = c.experts.down + e * W4A8PackedBytes(layout), one.scale = c.experts.down_scale + e * p.hidden;
-            Workspace workspace(W4A8MatMulWorkspace(one));
-            EXPECT(W4A8MatMul(CpuPath::kReference, one, workspace.get(), {}).ok(), "the specification's product");
-            for (int64_t h = 0; h < p.hidden; h++) {
-                y[static_cast<size_t>(t * p.hidden + h)] += weight * down[static_cast<size_t>(h)];
-            }
-        }
-        for (int64_t h = 0; h < p.hidden; h++) {
-            y[static_cast<size_t>(t * p.hidden + h)] += identity * p.x[t * p.hidden + h];
-        }
-    }
-    return y;
-}
-
 // Gate and up: the inner activations are the specification's but for the roundings of silu. Down: see FromInner.
 void SameIntegers(CpuPath path) {
     Comparison comparison(Text("ExpertMixture W4A8 %s, inner", Name(path)).c_str(), 1e-6,
                           "exact products; e^x, a quotient and a product in float32");
     Random random(61);
     Threads pool(3);
-    for (const Sizes& s : Shapes()) {
+    for (const Sizes& s : W4A8MixtureShapes()) {
         Case c(random, s);
         std::string what = Describe(s);
         Result want = Run(CpuPath::kReference, c.p), got = Run(path, c.p);
         EXPECT(want.selected == got.selected, "%s: choices", what.c_str());
         comparison.Add(got.inner, want.inner, what);
-        EXPECT(SameBits(got.y, FromInner(c, got)), "%s: %s: y of its own inner activations", Name(path), what.c_str());
-        EXPECT(SameBits(want.y, FromInner(c, want)), "%s: the specification", what.c_str());
+        EXPECT(SameBits(got.y, FromInner(c, got.inner, got.selected)), "%s: %s: y of its own inner activations", Name(path), what.c_str());
+        EXPECT(SameBits(want.y, FromInner(c, want.inner, want.selected)), "%s: the specification", what.c_str());
         EXPECT(SameBits(got.y, Run(path, c.p, {}, false).y), "%s: %s: y depends on the optional outputs", Name(path), what.c_str());
         Result threads = Run(path, c.p, pool.parallel());
         EXPECT(SameBits(got.y, threads.y) && SameBits(got.inner, threads.inner), "%s: %s: three threads", Name(path), what.c_str());
@@ -186,7 +54,7 @@ void SameIntegers(CpuPath path) {
 void SameBitsWhereSiluIsExact(CpuPath path) {
     Random random(62);
     int cases = 0;
-    for (const Sizes& s : Shapes()) {
+    for (const Sizes& s : W4A8MixtureShapes()) {
         Case c(random, s, true);
         Result want = Run(CpuPath::kReference, c.p), got = Run(path, c.p);
         EXPECT(SameBits(want.inner, got.inner), "%s: %s: inner", Name(path), Describe(s).c_str());
@@ -225,7 +93,7 @@ void Extremes(CpuPath path) {
     c.p.correction_bias = c.bias.data();
     Result got = Run(path, c.p);
     EXPECT(std::all_of(got.selected.begin(), got.selected.end(), [](int32_t e) { return e == 2; }), "%s: one expert", Name(path));
-    EXPECT(SameBits(got.y, FromInner(c, got)), "%s: all tokens to one expert", Name(path));
+    EXPECT(SameBits(got.y, FromInner(c, got.inner, got.selected)), "%s: all tokens to one expert", Name(path));
     c.bias = {0, 0, 0, 0, 1, 0};
     c.p.correction_bias = c.bias.data();
     // Reading from here would end the process.

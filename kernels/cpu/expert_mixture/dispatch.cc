@@ -35,29 +35,6 @@ Status CheckW4A8(const ExpertMixtureArguments& p) {
     return {};
 }
 
-Status Check(const ExpertMixtureArguments& p) {
-    if (p.tokens < 0 || p.hidden < 1 || p.intermediate < 1 || p.experts < 0 || p.zero_experts < 0) {
-        return Status::Error(StatusCode::kInvalidArgument,
-                             "x has %lld tokens of %lld, gate %d experts of %lld (and %d zero experts): expected sizes of 1 or more",
-                             L{p.tokens}, L{p.hidden}, p.experts, L{p.intermediate}, p.zero_experts);
-    }
-    if (p.top_k < 1 || p.top_k > p.experts + p.zero_experts) {
-        return Status::Error(StatusCode::kInvalidArgument, "top_k is %d, expected 1..%d (num_experts + num_zero_experts)", p.top_k,
-                             p.experts + p.zero_experts);
-    }
-    if (p.tokens > INT32_MAX / p.top_k) {
-        return Status::Error(StatusCode::kInvalidArgument, "x has %lld tokens, expected at most %d with top_k %d", L{p.tokens},
-                             INT32_MAX / p.top_k, p.top_k);
-    }
-    if (p.w4a8 != nullptr) {
-        return CheckW4A8(p);
-    }
-    if (p.gate.layout != p.up.layout || p.gate.layout != p.down.layout) {
-        return Status::Error(StatusCode::kInvalidArgument, "gate, up and down must have one layout");
-    }
-    return {};
-}
-
 W4A8Layout LayoutOf(const W4A8Experts& experts, int64_t n, int64_t k) {
     int64_t whole = CeilDivide(k, kW4A8StepDepth) * kW4A8StepDepth;
     return {n, k, experts.group == 0 ? whole : experts.group, experts.group_scale_bytes};
@@ -122,11 +99,34 @@ Status RunW4A8(CpuPath path, const ExpertMixtureArguments& p, const Routing& rou
 
 }  // namespace
 
+Status CheckMixture(const ExpertMixtureArguments& p) {
+    if (p.tokens < 0 || p.hidden < 1 || p.intermediate < 1 || p.experts < 0 || p.zero_experts < 0) {
+        return Status::Error(StatusCode::kInvalidArgument,
+                             "x has %lld tokens of %lld, gate %d experts of %lld (and %d zero experts): expected sizes of 1 or more",
+                             L{p.tokens}, L{p.hidden}, p.experts, L{p.intermediate}, p.zero_experts);
+    }
+    if (p.top_k < 1 || p.top_k > p.experts + p.zero_experts) {
+        return Status::Error(StatusCode::kInvalidArgument, "top_k is %d, expected 1..%d (num_experts + num_zero_experts)", p.top_k,
+                             p.experts + p.zero_experts);
+    }
+    if (p.tokens > INT32_MAX / p.top_k) {
+        return Status::Error(StatusCode::kInvalidArgument, "x has %lld tokens, expected at most %d with top_k %d", L{p.tokens},
+                             INT32_MAX / p.top_k, p.top_k);
+    }
+    if (p.w4a8 != nullptr) {
+        return CheckW4A8(p);
+    }
+    if (p.gate.layout != p.up.layout || p.gate.layout != p.down.layout) {
+        return Status::Error(StatusCode::kInvalidArgument, "gate, up and down must have one layout");
+    }
+    return {};
+}
+
 W4A8Layout GateLayout(const ExpertMixtureArguments& p) { return LayoutOf(*p.w4a8, p.intermediate, p.hidden); }
 W4A8Layout DownLayout(const ExpertMixtureArguments& p) { return LayoutOf(*p.w4a8, p.hidden, p.intermediate); }
 
 size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& p) {
-    if (!Check(p).ok()) {
+    if (!CheckMixture(p).ok()) {
         return 0;  // ExpertMixture refuses them before it touches the workspace
     }
     size_t bytes = RoutingBytes(p) + ActivationBytes(p);
@@ -139,7 +139,7 @@ size_t ExpertMixtureWorkspace(const ExpertMixtureArguments& p) {
 }
 
 Status ExpertMixture(CpuPath path, const ExpertMixtureArguments& p, void* workspace, const ParallelFor& parallel) {
-    if (Status status = Check(p); !status.ok()) {
+    if (Status status = CheckMixture(p); !status.ok()) {
         return status;
     }
     if (Status status = CheckAdapters(p); !status.ok()) {

@@ -36,7 +36,9 @@ float LogitError(int64_t hidden, float x, float router);
 bool InDoubt(const ExpertMixtureArguments& arguments, const float* scores, const int32_t* chosen, float error);
 // What a marked token leaves out: kept holds 0 for each of its top_k choices that is an expert, and gets -1 where it is skipped.
 void SkipExperts(const ExpertMixtureArguments& arguments, const float* scores, const int32_t* chosen, int32_t* kept);
-// kInvalidArgument: what does not fit.
+// kInvalidArgument: what does not fit. Of the skipping's own values (`betas`) only CheckSkipping reads any.
+Status CheckMixture(const ExpertMixtureArguments& arguments);
+Status CheckSkippingSizes(const ExpertMixtureArguments& arguments);
 Status CheckSkipping(const ExpertMixtureArguments& arguments);
 // From probabilities and choices to the lists of pairs and the identity weights.
 void GroupByExpert(const ExpertMixtureArguments& arguments, const Routing& routing);

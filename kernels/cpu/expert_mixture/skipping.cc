@@ -4,7 +4,7 @@
 
 namespace longcat {
 
-Status CheckSkipping(const ExpertMixtureArguments& p) {
+Status CheckSkippingSizes(const ExpertMixtureArguments& p) {
     if (p.skipping == nullptr) {
         return {};
     }
@@ -16,6 +16,14 @@ Status CheckSkipping(const ExpertMixtureArguments& p) {
     if ((s.rows == nullptr && p.tokens > 0) || (s.betas == nullptr && p.top_k > 1)) {
         return Status::Error(StatusCode::kInvalidArgument, "the marks of rows and the betas must not be null");
     }
+    return {};
+}
+
+Status CheckSkipping(const ExpertMixtureArguments& p) {
+    if (Status status = CheckSkippingSizes(p); !status.ok() || p.skipping == nullptr) {
+        return status;
+    }
+    const ExpertSkipping& s = *p.skipping;
     for (int j = 0; j + 1 < p.top_k; j++) {
         if (!(s.betas[j] >= 0 && std::isfinite(s.betas[j]))) {
             return Status::Error(StatusCode::kInvalidArgument, "beta %d is %g, expected a share: 0 (nothing is skipped) or more", j + 1,

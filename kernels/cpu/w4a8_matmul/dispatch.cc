@@ -1,62 +1,13 @@
-#include <cmath>
 #include <cstdlib>
-#include <cstring>
 
 #include "../common/dot_product.h"
+#include "check.h"
 #include "paths.h"
 
 namespace longcat {
 namespace {
 
-constexpr int64_t kMostSize = int64_t{1} << 31;
-
-Status CheckSizes(const W4A8MatMulArguments& p) {
-    using L = long long;
-    const W4A8Layout& layout = p.layout;
-    if (p.m < 0 || layout.n < 0 || layout.k < 0 || p.m > kMostSize || layout.n > kMostSize || layout.k > kMostSize) {
-        return Status::Error(StatusCode::kInvalidArgument, "sizes m %lld, n %lld, k %lld: expected 0..2^31", L{p.m}, L{layout.n},
-                             L{layout.k});
-    }
-    if (layout.group < 8 || layout.group % 8 != 0) {
-        return Status::Error(StatusCode::kInvalidArgument, "group is %lld, expected a multiple of 8", L{layout.group});
-    }
-    if (layout.group_scale_bytes < 0 || layout.group_scale_bytes > 2) {
-        return Status::Error(StatusCode::kInvalidArgument, "group_scale_bytes is %d, expected 0, 1 or 2", layout.group_scale_bytes);
-    }
-    if (layout.group_scale_bytes == 0 && layout.group < layout.k) {
-        return Status::Error(StatusCode::kInvalidArgument, "group is %lld without group scales, expected one group of at least k = %lld",
-                             L{layout.group}, L{layout.k});
-    }
-    return {};
-}
-
-Status Check(const W4A8MatMulArguments& p) {
-    if (Status status = CheckSizes(p); !status.ok()) {
-        return status;
-    }
-    const W4A8Layout& layout = p.layout;
-    if (!(p.static_scale >= 0) || !std::isfinite(p.static_scale)) {
-        return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g, expected a positive number, or 0 for dynamic scales",
-                             static_cast<double>(p.static_scale));
-    }
-    if (p.x != nullptr && p.xq != nullptr) {
-        return Status::Error(StatusCode::kInvalidArgument, "both x and xq are given, expected one of them");
-    }
-    if (p.xq != nullptr && p.static_scale > 0) {
-        return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g beside quantized rows, which bring their own scales",
-                             static_cast<double>(p.static_scale));
-    }
-    if (p.m == 0 || layout.n == 0) {
-        return {};
-    }
-    if (p.y == nullptr || p.scale == nullptr || (layout.k > 0 && ((p.x == nullptr && p.xq == nullptr) || p.weights == nullptr))) {
-        return Status::Error(StatusCode::kInvalidArgument, "x (or xq), weights, scale and y must not be null");
-    }
-    if (p.xq != nullptr && (p.x_scale == nullptr || p.x_sums == nullptr)) {
-        return Status::Error(StatusCode::kInvalidArgument, "x_scale and x_sums must not be null beside xq");
-    }
-    return {};
-}
+constexpr W4A8Limits kLimits = {int64_t{1} << 31, true, 1};
 
 // k of the packed form: every group filled up to whole steps. Only the last one can be short.
 int64_t PackedDepth(const W4A8Layout& layout) { return CeilDivide(layout.k, kW4A8StepDepth) * kW4A8StepDepth; }
@@ -126,10 +77,10 @@ W4A8Plan PlanW4A8(const W4A8MatMulArguments& p) {
     return plan;
 }
 
-size_t W4A8MatMulWorkspace(const W4A8MatMulArguments& p) { return CheckSizes(p).ok() ? PlanW4A8(p).bytes : 0; }
+size_t W4A8MatMulWorkspace(const W4A8MatMulArguments& p) { return CheckW4A8Sizes(p, kLimits).ok() ? PlanW4A8(p).bytes : 0; }
 
 Status W4A8MatMul(CpuPath path, const W4A8MatMulArguments& p, [[maybe_unused]] void* workspace, const ParallelFor& parallel) {
-    if (Status status = Check(p); !status.ok()) {
+    if (Status status = CheckW4A8(p, kLimits); !status.ok()) {
         return status;
     }
     if (p.m == 0 || p.layout.n == 0) {

@@ -64,6 +64,16 @@ __device__ __forceinline__ float Add(float a, float b) {
     return result;
 #endif
 }
+// a · b + c with one rounding.
+__device__ __forceinline__ float MultiplyAdd(float a, float b, float c) {
+#if defined(LONGCAT_CUDA_EMULATION)
+    return std::fma(a, b, c);
+#else
+    float result;
+    asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(result) : "f"(a), "f"(b), "f"(c));
+    return result;
+#endif
+}
 __device__ __forceinline__ float Divide(float a, float b) {
 #if defined(LONGCAT_CUDA_EMULATION)
     return a / b;
@@ -79,6 +89,15 @@ __device__ __forceinline__ float SquareRoot(float a) {
 #else
     float result;
     asm("sqrt.rn.f32 %0, %1;" : "=f"(result) : "f"(a));
+    return result;
+#endif
+}
+__device__ __forceinline__ double SquareRoot(double a) {
+#if defined(LONGCAT_CUDA_EMULATION)
+    return std::sqrt(a);
+#else
+    double result;
+    asm("sqrt.rn.f64 %0, %1;" : "=d"(result) : "d"(a));
     return result;
 #endif
 }
@@ -116,6 +135,41 @@ __device__ __forceinline__ float Magnitude(float a) { return FloatOf(BitsOf(a) &
 __device__ __forceinline__ bool IsFinite(float a) { return (BitsOf(a) & 0x7f800000u) != 0x7f800000u; }
 inline constexpr uint32_t kNaNBits = 0x7fc00000u;
 inline constexpr uint32_t kMinusInfinityBits = 0xff800000u;
+
+// The two halves of a double.
+__device__ __forceinline__ Words2 WordsOf(double value) {
+    Words2 words;
+#if defined(LONGCAT_CUDA_EMULATION)
+    std::memcpy(words.x, &value, 8);
+#else
+    asm("mov.b64 {%0, %1}, %2;" : "=r"(words.x[0]), "=r"(words.x[1]) : "d"(value));
+#endif
+    return words;
+}
+__device__ __forceinline__ double DoubleOf(const Words2& words) {
+    double value;
+#if defined(LONGCAT_CUDA_EMULATION)
+    std::memcpy(&value, words.x, 8);
+#else
+    asm("mov.b64 %0, {%1, %2};" : "=d"(value) : "r"(words.x[0]), "r"(words.x[1]));
+#endif
+    return value;
+}
+
+// e^a for a <= 0, right to half a unit of the last place and a millionth: the series runs in double.
+__device__ __forceinline__ float ExponentialBelowOne(float a) {
+    if (!(a >= -104)) {
+        return a < 0 ? 0 : a;  // below the smallest number, or none
+    }
+    const double x = a, whole = static_cast<double>(static_cast<int>(x * 1.4426950408889634 - 0.5));
+    const double r = (x - whole * 0x1.62e42feep-1) - whole * 0x1.a39ef35793c76p-33;  // ln 2 in two words: whole times the first is exact
+    double sum = 1.0 / 479001600;
+    sum = sum * r + 1.0 / 39916800, sum = sum * r + 1.0 / 3628800, sum = sum * r + 1.0 / 362880, sum = sum * r + 1.0 / 40320;
+    sum = sum * r + 1.0 / 5040, sum = sum * r + 1.0 / 720, sum = sum * r + 1.0 / 120, sum = sum * r + 1.0 / 24;
+    sum = sum * r + 1.0 / 6, sum = sum * r + 0.5, sum = sum * r + 1, sum = sum * r + 1;
+    const Words2 power = {{0, static_cast<uint32_t>(static_cast<int>(whole) + 1023) << 20}};
+    return static_cast<float>(sum * DoubleOf(power));
+}
 
 // Cosine and sine of a float angle below 2^22, right to the last place or the one before: the angle is reduced in double, the series run in
 // double.
@@ -213,6 +267,25 @@ __device__ __forceinline__ void AddToGlobal(int32_t* at, int32_t value) {
 #endif
 }
 
+__device__ __forceinline__ void OrToShared(uint32_t* at, uint32_t bits) {
+#if defined(LONGCAT_CUDA_EMULATION)
+    *at |= bits;
+#else
+    uint32_t to;
+    asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(to) : "l"(at));
+    asm volatile("red.shared.or.b32 [%0], %1;" : : "r"(to), "r"(bits) : "memory");
+#endif
+}
+__device__ __forceinline__ int BitsSet(uint32_t bits) {
+#if defined(LONGCAT_CUDA_EMULATION)
+    return __builtin_popcount(bits);
+#else
+    int count;
+    asm("popc.b32 %0, %1;" : "=r"(count) : "r"(bits));
+    return count;
+#endif
+}
+
 // ---- a warp's threads among each other: all 32 must come --------------------------------------------------------------------------------
 
 // The value of the lane whose number differs in the bits of `mask`.
@@ -239,6 +312,35 @@ __device__ __forceinline__ uint32_t ShuffleXor(uint32_t value, int mask) {
 __device__ __forceinline__ float ShuffleXor(float value, int mask) { return FloatOf(ShuffleXor(BitsOf(value), mask)); }
 __device__ __forceinline__ int32_t ShuffleXor(int32_t value, int mask) {
     return static_cast<int32_t>(ShuffleXor(static_cast<uint32_t>(value), mask));
+}
+
+__device__ __forceinline__ double ShuffleXor(double value, int mask) {
+    const Words2 mine = WordsOf(value);
+    return DoubleOf({{ShuffleXor(mine.x[0], mask), ShuffleXor(mine.x[1], mask)}});
+}
+
+// Bit i: lane i brought true.
+__device__ __forceinline__ uint32_t Ballot(bool mine) {
+#if defined(LONGCAT_CUDA_EMULATION)
+    struct Argument {
+        bool mine;
+        uint32_t result;
+    } argument{mine, 0};
+    emulation::WarpCollective(&argument, [](void* const* lanes) {
+        uint32_t bits = 0;
+        for (int i = 0; i < kWarp; i++) {
+            bits |= static_cast<uint32_t>(static_cast<Argument*>(lanes[i])->mine) << i;
+        }
+        for (int i = 0; i < kWarp; i++) {
+            static_cast<Argument*>(lanes[i])->result = bits;
+        }
+    });
+    return argument.result;
+#else
+    uint32_t result;
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %1, 0; vote.sync.ballot.b32 %0, p, 0xffffffff; }" : "=r"(result) : "r"(mine ? 1u : 0u));
+    return result;
+#endif
 }
 
 // Sums over lanes that agree in all bits above log2(kLanes): in every lane, in an order that depends on kLanes alone.

@@ -43,25 +43,14 @@ __device__ __forceinline__ void LoadLines(const LatentParameters& p, uint8_t* st
     const LatentAttentionArguments& a = p.a;
     const uint16_t* cache = static_cast<const uint16_t*>(a.cache);
     constexpr int kPieces = kLineWidth<kRank> / 8;
-    const uint32_t page_size = static_cast<uint32_t>(a.page_size);
     for (int i = ThreadX(); i < kLines * kPieces; i += kLatentThreads) {
         int row = i / kPieces, piece = i % kPieces;
         int64_t position = block * kLines + row;
         bool seen = position <= last && (position < blocks.sink_end || position >= blocks.local_begin);
-        int64_t page = -1;
-        const uint32_t column = static_cast<uint32_t>(position) / page_size, slot = static_cast<uint32_t>(position) - column * page_size;
-        if (seen) {
-            page = a.block_table[sequence * a.block_table_width + column];
-            if (page < 0 || page >= a.pages) {
-                page = -1;
-                if (p.fault != nullptr) {
-                    *p.fault = 1;
-                }
-            }
-        }
+        const PagePlace at = seen ? PageOf(a, sequence, position, p.fault) : PagePlace{-1, 0};
         int element = ElementOf<kRank>(a, piece);
-        bool there = page >= 0 && element >= 0;
-        CopyAsync16(stage + LineOffset<kRank>(row, piece), there ? cache + (page * a.page_size + slot) * (a.rank + a.rope) + element : cache, there);
+        bool there = at.page >= 0 && element >= 0;
+        CopyAsync16(stage + LineOffset<kRank>(row, piece), there ? cache + (at.page * a.page_size + at.slot) * (a.rank + a.rope) + element : cache, there);
     }
 }
 

@@ -1,6 +1,7 @@
 // A product per head: the second and the fifth stage of LatentAttention.
 #pragma once
 
+#include "../common/squares.cuh"
 #include "prepare.cuh"
 
 namespace longcat::cuda {
@@ -9,9 +10,6 @@ inline constexpr int kProductWarps = 4, kProductThreads = kProductWarps * kWarp;
 inline constexpr int kProductTokens = 16 * kProductWarps, kProductColumns = 64, kProductDepth = 64;
 inline constexpr int kProductStage = kProductDepth * kProductColumns * 2;
 inline constexpr size_t kProductShared = 2 * kProductStage;
-
-// Eight pieces of 16 bytes a row, exchanged so that a column of eight rows touches all banks.
-__device__ __forceinline__ int SquareOffset(int row, int piece) { return row * 128 + ((piece ^ (row & 7)) * 16); }
 
 // Fold: queries[t, h, n] = factor · Σ_k query[t, h, k] · W_k[h][k, n],   k < nope, n < rank.
 // Unfold: output[t, h, n] = Σ_k means[t, h, k] · W_v[h][n, k],           k < rank, n < v.

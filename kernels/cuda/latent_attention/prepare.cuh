@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/instructions.cuh"
+#include "../common/pages.cuh"
 #include "../common/visible.cuh"
 #include "longcat/latent_attention.h"
 
@@ -50,14 +51,9 @@ __global__ void __launch_bounds__(kLatentPrepareThreads) LatentPrepare(LatentPar
     }
     const float inverse = Divide(1, SquareRoot(squares / static_cast<float>(a.rank) + a.epsilon));
 
-    const int64_t sequence = SequenceOf(a.query_start, a.sequences, token), column = position / a.page_size, slot = position % a.page_size;
-    int64_t page = column < a.block_table_width ? a.block_table[sequence * a.block_table_width + column] : -1;
-    if (page < 0 || page >= a.pages) {
-        if (p.fault != nullptr) {
-            *p.fault = 1;
-        }
-    } else {
-        uint16_t* line = static_cast<uint16_t*>(a.cache) + (page * a.page_size + slot) * width;
+    const PagePlace at = PageOf(a, SequenceOf(a.query_start, a.sequences, token), position, p.fault);
+    if (at.page >= 0) {
+        uint16_t* line = static_cast<uint16_t*>(a.cache) + (at.page * a.page_size + at.slot) * width;
         for (int i = ThreadX(); i < a.rank; i += kLatentPrepareThreads) {
             line[i] = NarrowBFloat16(latent[i] * inverse * a.latent_norm[i] * a.latent_scale);
         }

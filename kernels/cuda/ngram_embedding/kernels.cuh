@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/instructions.cuh"
+#include "../common/squares.cuh"
 #include "../common/visible.cuh"
 #include "longcat/cuda/ngram_embedding.h"
 
@@ -105,9 +106,6 @@ inline constexpr int kProjectWarps = 4, kProjectThreads = kProjectWarps * kWarp,
 inline constexpr int kProjectStages = 3, kProjectStage = kProjectColumns * kProjectDepth * 2;
 inline constexpr size_t kProjectShared = size_t{kProjectStages} * kProjectStage;
 
-// Eight pieces of 16 bytes a row, exchanged so that a column of eight rows touches all banks.
-__device__ __forceinline__ int ProjectOffset(int row, int piece) { return row * 128 + ((piece ^ (row & 7)) * 16); }
-
 // Grid: outputs / 64, tokens / 64, parts of the tables.
 __global__ void __launch_bounds__(kProjectThreads) NGramProject(NGramParameters p) {
     const int warp = ThreadX() / kWarp, lane = ThreadX() % kWarp, group = lane / 4, place = lane % 4;
@@ -124,7 +122,7 @@ __global__ void __launch_bounds__(kProjectThreads) NGramProject(NGramParameters 
             for (int at = ThreadX(); at < kProjectColumns * 8; at += kProjectThreads) {
                 int row = at / 8, piece = at % 8, column = i % chunks * kProjectDepth + 8 * piece;
                 bool there = first_column + row < p.hidden && column < p.width;
-                CopyAsync16(stage + ProjectOffset(row, piece), there ? projection + static_cast<int64_t>(first_column + row) * p.width + column : projection, there);
+                CopyAsync16(stage + SquareOffset(row, piece), there ? projection + static_cast<int64_t>(first_column + row) * p.width + column : projection, there);
             }
         }
         CommitCopies();
@@ -159,7 +157,7 @@ __global__ void __launch_bounds__(kProjectThreads) NGramProject(NGramParameters 
 #pragma unroll
             for (int t = 0; t < 4; t++) {  // sixteen outputs
                 uint32_t matrices[4];
-                LoadMatrices<false>(matrices, stage + ProjectOffset(16 * t + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
+                LoadMatrices<false>(matrices, stage + SquareOffset(16 * t + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
                 const uint32_t low[2] = {matrices[0], matrices[1]}, high[2] = {matrices[2], matrices[3]};
                 MmaBFloat16(sums[2 * t], rows, low);
                 MmaBFloat16(sums[2 * t + 1], rows, high);

@@ -28,26 +28,15 @@ __device__ __forceinline__ void LoadKeys(const PagedParameters& p, uint8_t* stag
     const PagedAttentionArguments& a = p.a;
     const uint16_t* cache = static_cast<const uint16_t*>(a.cache);
     constexpr int kPieces = kDim / 8;
-    const uint32_t page_size = static_cast<uint32_t>(a.page_size);
     for (int i = ThreadX(); i < kChunk * kPieces; i += kAttendThreads) {
         int row = i / kPieces, piece = i % kPieces;
         int64_t position = block * kChunk + row;
         bool seen = position <= last && (position < blocks.sink_end || position >= blocks.local_begin);
-        int64_t page = -1;
-        const uint32_t column = static_cast<uint32_t>(position) / page_size, slot = static_cast<uint32_t>(position) - column * page_size;
-        if (seen) {
-            page = a.block_table[sequence * a.block_table_width + column];
-            if (page < 0 || page >= a.pages) {
-                page = -1;
-                if (p.fault != nullptr) {
-                    *p.fault = 1;
-                }
-            }
-        }
-        bool there = page >= 0 && piece * 8 < a.head_dim;
+        const PagePlace at = seen ? PageOf(a, sequence, position, p.fault) : PagePlace{-1, 0};
+        bool there = at.page >= 0 && piece * 8 < a.head_dim;
         const uint16_t* from = cache;
         if (there) {
-            from += HeadBegin(a, page, kv_head) + static_cast<int64_t>(slot) * a.head_dim + piece * 8;
+            from += HeadBegin(a, at.page, kv_head) + static_cast<int64_t>(at.slot) * a.head_dim + piece * 8;
         }
         CopyAsync16(stage + PieceOffset<kDim>(row, piece), from, there);
         CopyAsync16(stage + kChunk * kDim * 2 + PieceOffset<kDim>(row, piece), there ? from + a.page_size * a.head_dim : from, there);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/instructions.cuh"
+#include "../common/pages.cuh"
 #include "../common/visible.cuh"
 #include "longcat/paged_attention.h"
 
@@ -62,15 +63,8 @@ __global__ void __launch_bounds__(kPrepareThreads) PagedPrepare(PagedParameters 
         cosines[i] = cosine * a.rope_multiplier, sines[i] = sine * a.rope_multiplier;
     }
     Barrier();
-    const int64_t sequence = SequenceOf(a.query_start, a.sequences, token), position = a.position_ids[token];
-    const int64_t column = position / a.page_size, slot = position % a.page_size;
-    int64_t page = column < a.block_table_width ? a.block_table[sequence * a.block_table_width + column] : -1;
-    if (page < 0 || page >= a.pages) {
-        page = -1;
-        if (p.fault != nullptr) {
-            *p.fault = 1;
-        }
-    }
+    const PagePlace place = PageOf(a, SequenceOf(a.query_start, a.sequences, token), a.position_ids[token], p.fault);
+    const int64_t page = place.page, slot = place.slot;
     uint16_t* cache = static_cast<uint16_t*>(a.cache);
     for (int head = warp; head < a.num_heads + 2 * a.num_kv_heads; head += kPrepareThreads / kWarp) {
         if (head < a.num_heads) {

@@ -16,6 +16,7 @@ struct QuantizeParameters {
     QuantizedRows rows;
     int64_t pitch = 0;     // bytes from row to row of `a`; what lies beyond k is set to 0
     bool vector = false;   // rows of floats may be loaded by 16 bytes, rows of integers stored by 8
+    const int32_t* count = nullptr;  // rows there really are, where only the device knows; null: all of rows.m
     float epsilon = 0;
     const float* first = nullptr;   // x, or gate
     const float* second = nullptr;  // skip, or up
@@ -83,18 +84,7 @@ __device__ __forceinline__ RowTotals OverBlock(RowTotals mine) {
     };
     Cell* cells = reinterpret_cast<Cell*>(SharedMemory());
     float largest = LargestOver<kWarp>(mine.largest);
-    // Doubles travel as two words.
-    double squares = mine.squares;
-#pragma unroll
-    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
-        union {
-            double number;
-            uint32_t words[2];
-        } from, other;
-        from.number = squares;
-        other.words[0] = ShuffleXor(from.words[0], mask), other.words[1] = ShuffleXor(from.words[1], mask);
-        squares += other.number;
-    }
+    double squares = SumOver<kWarp>(mine.squares);
     uint32_t bad = SumOver<kWarp>(mine.finite ? 0u : 1u);
     Barrier();  // whoever still reads the cells of an earlier call is done
     if (ThreadX() % kWarp == 0) {
@@ -205,6 +195,9 @@ template <class Source>
 __global__ void __launch_bounds__(kQuantizeThreads) QuantizeKernel(QuantizeParameters p) {
     const int64_t row = BlockX(), length = p.rows.k, groups = length == 0 ? 0 : (length + p.rows.group - 1) / p.rows.group;
     const int lane = ThreadX() % kWarp, warp = ThreadX() / kWarp;
+    if (p.count != nullptr && row >= *p.count) {
+        return;
+    }
     Source source;
     RowTotals totals = {0, 0, true};
     for (int64_t k = static_cast<int64_t>(ThreadX()) * kPiece; k < length; k += kQuantizeThreads * kPiece) {

@@ -58,6 +58,13 @@ Status QuantizeRowsPitched(const Execution& execution, const QuantizeRowsArgumen
     return Launch<PlainSource>("QuantizeRows", execution, p);
 }
 
+Status SiluMulQuantizePitched(const Execution& execution, const SiluMulQuantizeArguments& arguments, int64_t pitch, const int32_t* count) {
+    QuantizeParameters p;
+    p.rows = arguments.rows, p.pitch = pitch, p.count = count;
+    p.first = arguments.gate, p.second = arguments.up, p.value = arguments.value;
+    return Launch<SiluSource>("SiluMulQuantize", execution, p);
+}
+
 Status QuantizeRows(const Execution& execution, const QuantizeRowsArguments& arguments) {
     if (Status status = Check(arguments.rows, arguments.x != nullptr); !status.ok()) {
         return status;
@@ -82,9 +89,7 @@ Status SiluMulQuantize(const Execution& execution, const SiluMulQuantizeArgument
     if (Status status = Check(arguments.rows, arguments.gate != nullptr && arguments.up != nullptr); !status.ok()) {
         return status;
     }
-    QuantizeParameters p;
-    p.rows = arguments.rows, p.pitch = arguments.rows.k, p.first = arguments.gate, p.second = arguments.up, p.value = arguments.value;
-    return Launch<SiluSource>("SiluMulQuantize", execution, p);
+    return SiluMulQuantizePitched(execution, arguments, arguments.rows.k, nullptr);
 }
 
 }  // namespace longcat::cuda

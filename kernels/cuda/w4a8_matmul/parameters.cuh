@@ -16,6 +16,7 @@ struct W4A8Parameters {
     bool vector = false;  // rows of y, partial sums, scale, bias and residual may be moved by 16 bytes
     const uint8_t* weights = nullptr;
     const int8_t* x = nullptr;
+    const int32_t* rows = nullptr;  // which row of x and x_scale a token has; null: its own
     const float* x_scale = nullptr;
     const float* scale = nullptr;
     const float* bias = nullptr;
@@ -23,6 +24,17 @@ struct W4A8Parameters {
     float* y = nullptr;
     int32_t* partial = nullptr;  // [splits, m, n]
 };
+
+// What follows from the shape of the weights.
+inline W4A8Parameters ParametersOf(const W4A8Layout& layout) {
+    W4A8Parameters p;
+    p.n = layout.n, p.k = layout.k;
+    p.groups = W4A8Groups(layout), p.group = p.groups > 1 ? layout.group : LargerOf((layout.k + 127) / 128 * 128, 128);
+    p.panels = (layout.n + kW4A8PanelColumns - 1) / kW4A8PanelColumns, p.panel_bytes = W4A8PanelBytes(layout);
+    return p;
+}
+// Whether `tile` takes such groups.
+inline bool FitsTiles(const W4A8Layout& layout) { return layout.group >= layout.k || layout.group == 64 || layout.group % 128 == 0; }
 
 inline constexpr int kPanelOutputs8 = 64;  // outputs of a panel
 inline constexpr int kStepBytes = 256;     // of eight values of k of a panel
@@ -86,9 +98,11 @@ __device__ __forceinline__ void Flush(int32_t (&sums)[kCount][kTiles][4], uint32
     }
 }
 
+__device__ __forceinline__ int64_t RowOf(const W4A8Parameters& p, int64_t token) { return p.rows == nullptr ? token : p.rows[token]; }
+
 // y of one output, in the order of longcat/w4a8_matmul.h.
 __device__ __forceinline__ float Finished(const W4A8Parameters& p, int64_t token, int64_t output, uint32_t total) {
-    float value = Multiply(static_cast<float>(static_cast<int32_t>(total)), Multiply(p.x_scale[token], p.scale[output]));
+    float value = Multiply(static_cast<float>(static_cast<int32_t>(total)), Multiply(p.x_scale[RowOf(p, token)], p.scale[output]));
     if (p.bias != nullptr) {
         value = Add(value, p.bias[output]);
     }

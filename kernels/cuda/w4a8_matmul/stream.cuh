@@ -59,14 +59,14 @@ struct HalfSlab {
 template <int kTiles>
 inline constexpr int kStreamBlocks = kTiles <= 2 ? 2 : 1;
 
-// kTiles tiles of 8 tokens a block. Grid: blocks of panels, parts of K, blocks of tokens.
+// What a block makes: panels_per_block panels from `first_panel` on, tokens from `first_token` on, one of the parts of K.
 template <int kTiles, int kScaleBytes>
-__global__ void __launch_bounds__(kStreamWarps* kWarp, kStreamBlocks<kTiles>) W4A8Stream(W4A8Parameters p) {
+__device__ __forceinline__ void StreamProduct(const W4A8Parameters& p, int64_t first_panel, int64_t first_token, int part_of_k) {
     const int lane = ThreadX() % kWarp, warp = ThreadX() / kWarp, group = lane / 4, place = lane % 4;
     const int panels_here = static_cast<int>(p.panels_per_block), warps_per_panel = kStreamWarps / panels_here, own = warp / warps_per_panel;
-    const int64_t panel = static_cast<int64_t>(BlockX()) * panels_here + own, first_token = static_cast<int64_t>(BlockZ()) * 8 * kTiles;
+    const int64_t panel = first_panel + own;
     const bool whole = p.group % 16 == 0;  // slabs begin at multiples of 16
-    const int64_t slabs = SlabsOf(p), begin = slabs * BlockY() / p.splits, end = slabs * (BlockY() + 1) / p.splits;
+    const int64_t slabs = SlabsOf(p), begin = slabs * part_of_k / p.splits, end = slabs * (part_of_k + 1) / p.splits;
 
     // Sums of the panels here, [panel][token][output].
     int32_t* meeting = reinterpret_cast<int32_t*>(SharedMemory());
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kStreamWarps* kWarp, kStreamBlocks<kTiles>) W4
         const int8_t* rows[kTiles];
 #pragma unroll
         for (int column = 0; column < kTiles; column++) {
-            rows[column] = p.x + SmallerOf(first_token + 8 * column + group, p.m - 1) * p.x_pitch + 16 * place;
+            rows[column] = p.x + RowOf(p, SmallerOf(first_token + 8 * column + group, p.m - 1)) * p.x_pitch + 16 * place;
         }
         HalfSlab halves[2];
         Slab slab = {};
@@ -165,12 +165,18 @@ __global__ void __launch_bounds__(kStreamWarps* kWarp, kStreamBlocks<kTiles>) W4
     }
     Barrier();
     for (int i = ThreadX(); i < cells; i += kStreamWarps * kWarp) {
-        int64_t output = (static_cast<int64_t>(BlockX()) * panels_here + i / (8 * kTiles * kPanelOutputs8)) * kPanelOutputs8 + i % kPanelOutputs8;
+        int64_t output = (first_panel + i / (8 * kTiles * kPanelOutputs8)) * kPanelOutputs8 + i % kPanelOutputs8;
         int64_t token = first_token + i / kPanelOutputs8 % (8 * kTiles);
         if (output < p.n && token < p.m) {
-            WriteTotal(p, BlockY(), token, output, static_cast<uint32_t>(meeting[i]));
+            WriteTotal(p, part_of_k, token, output, static_cast<uint32_t>(meeting[i]));
         }
     }
+}
+
+// kTiles tiles of 8 tokens a block. Grid: blocks of panels, parts of K, blocks of tokens.
+template <int kTiles, int kScaleBytes>
+__global__ void __launch_bounds__(kStreamWarps* kWarp, kStreamBlocks<kTiles>) W4A8Stream(W4A8Parameters p) {
+    StreamProduct<kTiles, kScaleBytes>(p, BlockX() * p.panels_per_block, static_cast<int64_t>(BlockZ()) * 8 * kTiles, BlockY());
 }
 
 }  // namespace longcat::cuda

@@ -56,19 +56,18 @@ __device__ __forceinline__ void LoadStage(const W4A8Parameters& p, uint8_t* stag
         int token = i / 8, piece = i % 8;
         int64_t k = static_cast<int64_t>(chunk) * 128 + piece * 16;
         bool there = first_token + token < p.m && k < p.x_pitch;
-        const int8_t* from = there ? p.x + (first_token + token) * p.x_pitch + k : p.x;
+        const int8_t* from = there ? p.x + RowOf(p, first_token + token) * p.x_pitch + k : p.x;
         CopyAsync16(stage + kWeightStage + TokenOffset(token, piece * 16), from, there);
     }
 }
 
-// Grid: blocks of tokens, pairs of panels, parts of K.
+// What a block makes: a pair of panels, tokens from `first_token` on, one of the parts of K.
 template <int kTiles, int kScaleBytes>
-__global__ void __launch_bounds__(kTileThreads, kTiles <= 2 ? 2 : 1) W4A8Tile(W4A8Parameters p) {
+__device__ __forceinline__ void TileProduct(const W4A8Parameters& p, int64_t first_panel, int64_t first_token, int part_of_k) {
     const int lane = ThreadX() % kWarp, warp = ThreadX() / kWarp, group = lane / 4, place = lane % 4;
     const int own_panel = warp / kTokenWarps, own_tokens = warp % kTokenWarps * 8 * kTiles;
-    const int64_t first_token = static_cast<int64_t>(BlockX()) * kTileTokens<kTiles>, first_panel = static_cast<int64_t>(BlockY()) * kTilePanels;
     const int64_t chunks = (p.k + 127) / 128;
-    const uint32_t begin = static_cast<uint32_t>(chunks * BlockZ() / p.splits), end = static_cast<uint32_t>(chunks * (BlockZ() + 1) / p.splits);
+    const uint32_t begin = static_cast<uint32_t>(chunks * part_of_k / p.splits), end = static_cast<uint32_t>(chunks * (part_of_k + 1) / p.splits);
     const Groups groups(p);
     const int64_t panel = first_panel + own_panel;
     const uint8_t* panel_weights = p.weights + SmallerOf(panel, p.panels - 1) * p.panel_bytes;
@@ -162,19 +161,29 @@ __global__ void __launch_bounds__(kTileThreads, kTiles <= 2 ? 2 : 1) W4A8Tile(W4
                         words.x[i] = p.splits > 1 ? four[i] : BitsOf(Finished(p, token, output + i, four[i]));
                     }
                     int64_t at = token * p.n + output;
-                    *reinterpret_cast<Words4*>(p.splits > 1 ? reinterpret_cast<uint32_t*>(p.partial) + BlockZ() * p.m * p.n + at
+                    *reinterpret_cast<Words4*>(p.splits > 1 ? reinterpret_cast<uint32_t*>(p.partial) + part_of_k * p.m * p.n + at
                                                             : reinterpret_cast<uint32_t*>(p.y) + at) = words;
                 } else {
 #pragma unroll
                     for (int i = 0; i < 4; i++) {
                         if (output + i < p.n) {
-                            WriteTotal(p, BlockZ(), token, output + i, four[i]);
+                            WriteTotal(p, part_of_k, token, output + i, four[i]);
                         }
                     }
                 }
             }
         }
     }
+}
+
+// Blocks that a multiprocessor's registers shall hold.
+template <int kTiles>
+inline constexpr int kTileBlocks = kTiles <= 2 ? 2 : 1;
+
+// Grid: blocks of tokens, pairs of panels, parts of K.
+template <int kTiles, int kScaleBytes>
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<kTiles>) W4A8Tile(W4A8Parameters p) {
+    TileProduct<kTiles, kScaleBytes>(p, static_cast<int64_t>(BlockY()) * kTilePanels, static_cast<int64_t>(BlockX()) * kTileTokens<kTiles>, BlockZ());
 }
 
 }  // namespace longcat::cuda

@@ -1,5 +1,6 @@
 #include "longcat/cuda/w4a8_matmul.h"
 
+#include "../../cpu/w4a8_matmul/check.h"
 #include "../common/launch.h"
 #include "../quantize_rows/pitched.h"
 #include "finish.cuh"
@@ -9,63 +10,12 @@
 namespace longcat::cuda {
 namespace {
 
+constexpr W4A8Limits kLimits = {INT32_MAX - 128, false, 16};
 constexpr int64_t kMostStreamTokens = 32;  // above this the matrix instructions, not the weights, set the pace
 
-bool Finite(float value) { return value - value == 0; }
 bool Aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 int64_t Ceil(int64_t value, int64_t by) { return (value + by - 1) / by; }
 size_t Rounded(size_t bytes) { return (bytes + 255) / 256 * 256; }
-
-Status CheckSizes(const W4A8MatMulArguments& p) {
-    using L = long long;
-    const W4A8Layout& layout = p.layout;
-    if (p.m < 0 || layout.n < 0 || layout.k < 0 || p.m > INT32_MAX || layout.n > INT32_MAX || layout.k > INT32_MAX - 128) {
-        return Status::Error(StatusCode::kInvalidArgument, "sizes m %lld, n %lld, k %lld: expected 0 or more, below 2^31 - 128", L{p.m},
-                             L{layout.n}, L{layout.k});
-    }
-    if (layout.group < 8 || layout.group % 8 != 0) {
-        return Status::Error(StatusCode::kInvalidArgument, "group is %lld, expected a multiple of 8", L{layout.group});
-    }
-    if (layout.group_scale_bytes < 0 || layout.group_scale_bytes > 2) {
-        return Status::Error(StatusCode::kInvalidArgument, "group_scale_bytes is %d, expected 0, 1 or 2", layout.group_scale_bytes);
-    }
-    if (layout.group_scale_bytes == 0 && layout.group < layout.k) {
-        return Status::Error(StatusCode::kInvalidArgument, "group is %lld without group scales, expected one group of at least k = %lld",
-                             L{layout.group}, L{layout.k});
-    }
-    return {};
-}
-
-Status Check(const W4A8MatMulArguments& p) {
-    if (Status status = CheckSizes(p); !status.ok()) {
-        return status;
-    }
-    if (!(p.static_scale >= 0) || !Finite(p.static_scale)) {
-        return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g, expected a positive number, or 0 for dynamic scales",
-                             static_cast<double>(p.static_scale));
-    }
-    if (p.x != nullptr && p.xq != nullptr) {
-        return Status::Error(StatusCode::kInvalidArgument, "both x and xq are given, expected one of them");
-    }
-    if (p.xq != nullptr && p.static_scale > 0) {
-        return Status::Error(StatusCode::kInvalidArgument, "the static scale is %g beside quantized rows, which bring their own scales",
-                             static_cast<double>(p.static_scale));
-    }
-    if (p.m == 0 || p.layout.n == 0) {
-        return {};
-    }
-    if (p.y == nullptr || p.scale == nullptr || (p.layout.k > 0 && ((p.x == nullptr && p.xq == nullptr) || p.weights == nullptr))) {
-        return Status::Error(StatusCode::kInvalidArgument, "x (or xq), weights, scale and y must not be null");
-    }
-    if (p.xq != nullptr && p.x_scale == nullptr) {
-        return Status::Error(StatusCode::kInvalidArgument, "x_scale must not be null beside xq");
-    }
-    if (!Aligned(p.weights)) {
-        return Status::Error(StatusCode::kInvalidArgument, "weights lie at %p, expected an address that is a multiple of 16",
-                             static_cast<const void*>(p.weights));
-    }
-    return {};
-}
 
 struct Plan {
     bool stream = true;
@@ -80,8 +30,7 @@ Plan PlanOf(const Device& device, const W4A8MatMulArguments& p) {
     int64_t multiprocessors = LargerOf(device.multiprocessors, 1);
     plan.panels = Ceil(layout.n, kW4A8PanelColumns);
     plan.pitch = Ceil(layout.k, 16) * 16;
-    bool tiles_fit = layout.group >= layout.k || layout.group == 64 || layout.group % 128 == 0;
-    plan.stream = p.m <= kMostStreamTokens || !tiles_fit;
+    plan.stream = p.m <= kMostStreamTokens || !FitsTiles(layout);
     int64_t blocks, wanted, most;
     if (plan.stream) {
         plan.tiles = p.m <= 8 ? 1 : p.m <= 16 ? 2 : 4;
@@ -130,7 +79,7 @@ Status Product(const Execution& execution, const Plan& plan, const W4A8Parameter
 }  // namespace
 
 size_t W4A8MatMulWorkspace(const Device& device, const W4A8MatMulArguments& p) {
-    if (!CheckSizes(p).ok()) {
+    if (!CheckW4A8Sizes(p, kLimits).ok()) {
         return 0;  // W4A8MatMul refuses them before it touches the workspace
     }
     Plan plan = PlanOf(device, p);
@@ -138,7 +87,7 @@ size_t W4A8MatMulWorkspace(const Device& device, const W4A8MatMulArguments& p) {
 }
 
 Status W4A8MatMul(const Execution& execution, const W4A8MatMulArguments& arguments, void* workspace) {
-    if (Status status = Check(arguments); !status.ok()) {
+    if (Status status = CheckW4A8(arguments, kLimits); !status.ok()) {
         return status;
     }
     if (arguments.m == 0 || arguments.layout.n == 0) {
@@ -149,10 +98,8 @@ Status W4A8MatMul(const Execution& execution, const W4A8MatMulArguments& argumen
     int8_t* rows = static_cast<int8_t*>(workspace);
     float* scales = reinterpret_cast<float*>(rows + plan.rows);
 
-    W4A8Parameters p;
-    p.m = arguments.m, p.n = layout.n, p.k = layout.k;
-    p.groups = W4A8Groups(layout), p.group = p.groups > 1 ? layout.group : LargerOf(Ceil(layout.k, 128) * 128, 128);
-    p.panels = plan.panels, p.panel_bytes = W4A8PanelBytes(layout), p.panels_per_block = plan.panels_per_block, p.splits = plan.splits;
+    W4A8Parameters p = ParametersOf(layout);
+    p.m = arguments.m, p.panels_per_block = plan.panels_per_block, p.splits = plan.splits;
     p.weights = arguments.weights, p.x = arguments.xq, p.x_pitch = layout.k, p.x_scale = arguments.x_scale, p.scale = arguments.scale;
     p.bias = arguments.bias, p.residual = arguments.residual, p.y = arguments.y;
     p.partial = reinterpret_cast<int32_t*>(rows + plan.rows + plan.scales);
