@@ -4,6 +4,7 @@
 #   test cuda_ptx           by clang-19 to PTX for every target, and through ptxas where there is one
 option(LONGCAT_CUDA "Build the CUDA kernels with nvcc (./run gpu)" OFF)
 set(LONGCAT_CUDA_SOURCES
+  cuda/attention_indexer/attention_indexer.cu
   cuda/common/device.cu
   cuda/expert_mixture/expert_mixture.cu
   cuda/latent_attention/latent_attention.cu
@@ -12,7 +13,7 @@ set(LONGCAT_CUDA_SOURCES
   cuda/paged_attention/paged_attention.cu
   cuda/quantize_rows/quantize_rows.cu
   cuda/w4a8_matmul/w4a8_matmul.cu)
-set(LONGCAT_CUDA_TESTS expert_mixture latent_attention lora_matmul ngram_embedding paged_attention quantize_rows w4a8_matmul)
+set(LONGCAT_CUDA_TESTS attention_indexer expert_mixture latent_attention lora_matmul ngram_embedding paged_attention quantize_rows w4a8_matmul)
 
 if(LONGCAT_CUDA)
   include(CheckLanguage)

@@ -9,8 +9,9 @@ PagedStep WholeStep(const AttentionIndexerArguments& p) {
             p.position_ids, p.query_start, p.context_length, p.block_table, {}};
 }
 
-// What the workspace's size is computed from.
-Status CheckSizes(const AttentionIndexerArguments& p) {
+}  // namespace
+
+Status CheckIndexerSizes(const AttentionIndexerArguments& p) {
     if (Status status = CheckStepSizes(WholeStep(p)); !status.ok()) {
         return status;
     }
@@ -31,10 +32,8 @@ Status CheckSizes(const AttentionIndexerArguments& p) {
     return {};
 }
 
-}  // namespace
-
 size_t AttentionIndexerWorkspace(const AttentionIndexerArguments& p) {
-    if (!CheckSizes(p).ok()) {
+    if (!CheckIndexerSizes(p).ok()) {
         return 0;  // AttentionIndexer refuses them before it touches the workspace
     }
 #if defined(LONGCAT_X86) || defined(LONGCAT_ARM64)
@@ -45,7 +44,7 @@ size_t AttentionIndexerWorkspace(const AttentionIndexerArguments& p) {
 }
 
 Status AttentionIndexer(CpuPath path, const AttentionIndexerArguments& p, void* workspace, const ParallelFor& parallel) {
-    if (Status status = CheckSizes(p); !status.ok()) {
+    if (Status status = CheckIndexerSizes(p); !status.ok()) {
         return status;
     }
     if (Status status = CheckStep(WholeStep(p)); !status.ok()) {

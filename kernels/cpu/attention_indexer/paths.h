@@ -10,6 +10,9 @@ void AttentionIndexerAvx2(const AttentionIndexerArguments& arguments, void* work
 void AttentionIndexerAvx512(const AttentionIndexerArguments& arguments, void* workspace, const ParallelFor& parallel);
 void AttentionIndexerNeon(const AttentionIndexerArguments& arguments, void* workspace, const ParallelFor& parallel);
 
+// What the workspace's size is computed from; nothing that a pointer points to is read.
+Status CheckIndexerSizes(const AttentionIndexerArguments& arguments);
+
 // Shared by all paths, so that they fill the cache and choose alike.
 
 // The key of token t of sequence s: norm, rotation, into its page.
