@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "attention_cases.h"
+#include "indexer_cases.h"
+#include "mixture_cases.h"
 #include "timing.h"
 #include "w4a8_cases.h"
 
@@ -47,7 +49,7 @@ int main(int count, char** arguments) {
         } else if (std::strcmp(arguments[i], "--only") == 0 && i + 1 < count) {
             only = arguments[++i];
         } else {
-            std::fprintf(stderr, "usage: cuda_bench [--quick] [--only w4a8|attention]\n");
+            std::fprintf(stderr, "usage: cuda_bench [--quick] [--only w4a8|attention|indexer|mixture]\n");
             return 2;
         }
     }
@@ -60,6 +62,12 @@ int main(int count, char** arguments) {
     }
     if (only.empty() || only == "attention") {
         right = AttentionCases(execution, ceilings, quick) && right;
+    }
+    if (only.empty() || only == "indexer") {
+        right = IndexerCases(execution, ceilings, quick) && right;
+    }
+    if (only.empty() || only == "mixture") {
+        right = MixtureCases(execution, cublas, ceilings, quick) && right;
     }
     std::printf(right ? "every sampled output is right\n" : "OUTPUTS ARE WRONG\n");
     return right ? 0 : 1;
