@@ -43,7 +43,8 @@ public sealed class OutputConstraint
     /// A schema of draft 2020-12 with <c>type</c>, <c>enum</c>, <c>const</c>, <c>anyOf</c>, <c>oneOf</c> (of different types), <c>allOf</c> (of one), <c>$ref</c> (within the schema, to
     /// itself too), <c>properties</c>, <c>required</c>, <c>additionalProperties</c>, <c>items</c>, <c>prefixItems</c>, <c>minItems</c>, <c>maxItems</c>, <c>minLength</c>, <c>maxLength</c>,
     /// <c>pattern</c> (without lookaround, back references and word boundaries), <c>format</c> (date-time, date, time, uuid), <c>minimum</c>, <c>maximum</c>, <c>exclusiveMinimum</c>,
-    /// <c>exclusiveMaximum</c> and <c>multipleOf</c> (whole, or 0.1, 0.01 and so on). Declared properties are written in their order; others only where
+    /// <c>exclusiveMaximum</c> and <c>multipleOf</c> (a whole number, or a fraction such as 0.25 of at most fifteen digits). What <c>minLength</c>, <c>maxLength</c>, <c>pattern</c> and
+    /// <c>format</c> say of one text holds together. Declared properties are written in their order; others only where
     /// <c>additionalProperties</c> allows them in so many words, or nothing is declared.
     /// </param>
     /// <param name="tokenizer">The model's tokenizer.</param>

@@ -85,7 +85,7 @@ internal sealed class RandomSchema(Random random)
 
         if (random.Next(4) == 0)
         {
-            schema["multipleOf"] = random.Next(2) == 0 ? random.Next(1, 9) : (decimal)Math.Pow(10, -random.Next(1, 5));
+            schema["multipleOf"] = random.Next(3) switch { 0 => random.Next(1, 9), 1 => random.Next(1, 400) / 1000m, _ => (decimal)Math.Pow(10, -random.Next(1, 5)) };
         }
 
         return schema;
@@ -103,6 +103,12 @@ internal sealed class RandomSchema(Random random)
         if (random.Next(4) == 0)
         {
             schema["pattern"] = s_patterns[random.Next(s_patterns.Length)];
+            if (random.Next(2) == 0)
+            {
+                schema["minLength"] = random.Next(4);
+                schema["maxLength"] = random.Next(5, 12);
+            }
+
             return schema;
         }
 

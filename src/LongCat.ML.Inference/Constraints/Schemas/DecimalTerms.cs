@@ -3,7 +3,7 @@ using LongCat.ML.Inference.Constraints.Terms;
 
 namespace LongCat.ML.Inference.Constraints.Schemas;
 
-/// <summary>Numbers within bounds, written without an exponent and with so many digits behind the point at most.</summary>
+/// <summary>Numbers within bounds, multiples of nothing, written without an exponent and with so many digits behind the point at most.</summary>
 /// <param name="json">The pieces of JSON.</param>
 /// <param name="places">Digits behind the point: few enough that a double tells the numbers near a bound from it.</param>
 internal sealed class DecimalTerms(JsonTerms json, int places)

@@ -74,10 +74,15 @@ internal sealed class JsonTerms
         Quote, Pool.Except(Pool.Repeat(RawCharacter, 0, null), [.. names.Select(System.Text.Encoding.UTF8.GetBytes)]), Quote, Colon);
 
     /// <summary>A whole number within bounds, a multiple of a step.</summary>
-    public Term Whole(long least, long most, long step = 1)
+    public Term Whole(long least, long most, long step = 1) => Multiples(least, most, step, places: 0);
+
+    /// <summary>A number within bounds, a multiple of a step, both in units of the last of its digits behind the point, of which it may have fewer.</summary>
+    public Term Multiples(long least, long most, long step, int places)
     {
-        Term positive = most < 0 ? Pool.Fail : Pool.Digits(Math.Max(least, 0), most, step);
-        Term negative = least >= 0 ? Pool.Fail : Pool.Sequence(Pool.Byte((byte)'-'), Pool.Digits(Math.Max(1, -most), -least, step));
+        Term positive = most < 0 ? Pool.Fail : Pool.Digits(new DigitRange(Math.Max(least, 0), most, step, places));
+
+        // Zero has no sign here.
+        Term negative = least >= 0 ? Pool.Fail : Pool.Sequence(Pool.Byte((byte)'-'), Pool.Digits(new DigitRange(Math.Max(1, -most), -least, step, places)));
         return Pool.Choice(positive, negative);
     }
 

@@ -1,42 +1,26 @@
 namespace LongCat.ML.Inference.Constraints.Terms;
 
-/// <summary>The digits of a whole number of 0 or more within bounds that is a multiple of a step, without leading zeros; some may have been read.</summary>
-internal sealed class DigitsTerm(TermPool pool, long least, long most, long step, long? value) : Term(pool, value >= least && value <= most && value % step == 0)
+/// <summary>The rest of the digits of a number of a range, without leading zeros.</summary>
+/// <param name="pool">The pool.</param>
+/// <param name="range">The numbers.</param>
+/// <param name="value">What the digits that were read make, the point left out; null before the first.</param>
+/// <param name="decimals">How many of them stand behind the point; null where no point was read.</param>
+internal sealed class DigitsTerm(TermPool pool, DigitRange range, long? value, int? decimals)
+    : Term(pool, value is { } digits && decimals != 0 && range.Contains(range.Units(digits, decimals)))
 {
-    /// <summary>Whether digits can follow (or none, once there is one) such that the number is a multiple within the bounds.</summary>
-    public static bool CanReach(long least, long most, long step, long? value)
-    {
-        if (value is not > 0)
-        {
-            // Nothing follows a zero.
-            return value is null ? HasMultiple(Math.Max(least, 0), most, step) : least <= 0 && most >= 0;
-        }
-
-        // With k more digits, everything from value·10^k on up to the next number's.
-        Int128 low = value.Value, high = value.Value;
-        while (low <= most)
-        {
-            if (HasMultiple(Int128.Max(low, least), Int128.Min(high, most), step))
-            {
-                return true;
-            }
-
-            (low, high) = (low * 10, (high * 10) + 9);
-        }
-
-        return false;
-    }
-
-    /// <summary>Whether a multiple lies between two numbers of 0 or more, both included.</summary>
-    private static bool HasMultiple(Int128 low, Int128 high, long step) => low <= high && high / step * step >= low;
-
     protected override Term Derive(byte character)
     {
-        if (character is < (byte)'0' or > (byte)'9' || value is 0 or > long.MaxValue / 10 - 1)
+        if (character == (byte)'.')
+        {
+            return value is null || decimals is not null || range.Places == 0 ? Pool.Fail : Pool.Digits(range, value, 0);
+        }
+
+        // Nothing but a point follows a leading zero, and nothing the last place.
+        if (character is < (byte)'0' or > (byte)'9' || (decimals is null ? value is 0 : decimals == range.Places) || value is > long.MaxValue / 10 - 1)
         {
             return Pool.Fail;
         }
 
-        return Pool.Digits(least, most, step, ((value ?? 0) * 10) + character - '0');
+        return Pool.Digits(range, ((value ?? 0) * 10) + character - '0', decimals + 1);
     }
 }

@@ -3,18 +3,28 @@ namespace LongCat.ML.Inference.Constraints.Terms;
 /// <summary>No string at all.</summary>
 internal sealed class FailTerm(TermPool pool) : Term(pool, nullable: false)
 {
+    public override void Separate(ByteClasses classes)
+    {
+    }
+
     protected override Term Derive(byte value) => this;
 }
 
 /// <summary>The empty string.</summary>
 internal sealed class EmptyTerm(TermPool pool) : Term(pool, nullable: true)
 {
+    public override void Separate(ByteClasses classes)
+    {
+    }
+
     protected override Term Derive(byte value) => Pool.Fail;
 }
 
 /// <summary>One byte of a set.</summary>
 internal sealed class BytesTerm(TermPool pool, ByteSet set) : Term(pool, nullable: false)
 {
+    public override void Separate(ByteClasses classes) => classes.Split(set);
+
     protected override Term Derive(byte value) => set.Contains(value) ? Pool.Empty : Pool.Fail;
 }
 
@@ -26,6 +36,12 @@ internal sealed class SequenceTerm(TermPool pool, Term first, Term then) : Term(
     public Term Then => then;
 
     public override bool TakesMarks => first.TakesMarks || (first.Nullable && then.TakesMarks);
+
+    public override void Separate(ByteClasses classes)
+    {
+        classes.Add(first);
+        classes.Add(then);
+    }
 
     protected override Term Derive(byte value)
     {
@@ -47,6 +63,14 @@ internal sealed class ChoiceTerm(TermPool pool, Term[] options) : Term(pool, opt
 
     public override bool TakesMarks { get; } = options.Any(option => option.TakesMarks);
 
+    public override void Separate(ByteClasses classes)
+    {
+        foreach (Term option in options)
+        {
+            classes.Add(option);
+        }
+    }
+
     protected override Term Derive(byte value) => Pool.Choice(options.Select(option => option.Next(value)));
 
     protected override Term DeriveMark(int id, ReadOnlySpan<byte> bytes)
@@ -67,6 +91,8 @@ internal sealed class RepeatTerm(TermPool pool, Term term, int least, int? most)
     public override bool TakesMarks => term.TakesMarks;
 
     private Term Rest => Pool.Repeat(term, Math.Max(0, least - 1), most - 1);
+
+    public override void Separate(ByteClasses classes) => classes.Add(term);
 
     protected override Term Derive(byte value) => Pool.Sequence(term.Next(value), Rest);
 

@@ -48,6 +48,9 @@ internal abstract class Term(TermPool pool, bool nullable)
         return next;
     }
 
+    /// <summary>Tells classes of bytes apart that the term tells apart, and adds the terms that it is made of. Those that its derivatives are made of must be among them.</summary>
+    public virtual void Separate(ByteClasses classes) => classes.SplitAll();
+
     /// <summary>Gives the memory of derived values back; they are computed again when needed.</summary>
     public void Forget() => (_next, _marks, Mask) = (null, null, null);
 

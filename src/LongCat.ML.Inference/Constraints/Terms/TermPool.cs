@@ -11,6 +11,7 @@ internal sealed class TermPool
 {
     private readonly Dictionary<string, Term> _terms = new(StringComparer.Ordinal);
     private int _ids;
+    private int _charged;
 
     public TermPool()
     {
@@ -27,7 +28,11 @@ internal sealed class TermPool
     public int Count => _terms.Count;
 
     /// <summary>How many terms may be made while a schema is compiled; states that are met later are bounded by the automaton.</summary>
-    public int Limit { get; set; } = int.MaxValue;
+    public int Limit
+    {
+        get;
+        set => (field, _charged) = (value, 0);
+    } = int.MaxValue;
 
     public int NextId() => _ids++;
 
@@ -101,12 +106,43 @@ internal sealed class TermPool
             : Intern(string.Create(CultureInfo.InvariantCulture, $"r{term.Id},{least},{most}"), () => new RepeatTerm(this, term, least, most));
     }
 
-    /// <summary>A whole number's digits, without a sign, from <paramref name="least"/> to <paramref name="most"/>, a multiple of <paramref name="step"/>.</summary>
-    public Term Digits(long least, long most, long step = 1) => Digits(least, most, step, value: null);
+    /// <summary>Texts of whole characters that all terms hold, with a number of characters within bounds.</summary>
+    /// <param name="terms">The terms.</param>
+    /// <param name="character">Any character; none is the beginning of another.</param>
+    /// <param name="least">Characters at least.</param>
+    /// <param name="most">Characters at most; null for any number.</param>
+    public Term Intersection(IReadOnlyList<Term> terms, Term character, int least, int? most) => most < least || terms.Contains(Fail)
+        ? Fail
+        : Intersection(new IntersectionAutomaton(this, terms, character, least, most), state: 0, count: 0);
 
-    /// <summary>The rest of a number's digits, of which those that make <paramref name="value"/> were read.</summary>
-    public Term Digits(long least, long most, long step, long? value) => DigitsTerm.CanReach(least, most, step, value)
-        ? Intern(string.Create(CultureInfo.InvariantCulture, $"d{least},{most},{step},{value}"), () => new DigitsTerm(this, least, most, step, value))
+    /// <summary>The rest of a text of an intersection, of which so many whole characters were read.</summary>
+    public Term Intersection(IntersectionAutomaton automaton, int state, int count)
+    {
+        int same = automaton.Same(count);
+        return automaton.CanEnd(state, same)
+            ? Intern(string.Create(CultureInfo.InvariantCulture, $"i{automaton.Id},{state},{same}"), () => new IntersectionTerm(this, automaton, state, same))
+            : Fail;
+    }
+
+    /// <summary>Counts states that are made apart from terms against the limit.</summary>
+    public void Charge(int states)
+    {
+        _charged += states;
+        Check();
+    }
+
+    /// <summary>A whole number's digits, without a sign, from <paramref name="least"/> to <paramref name="most"/>.</summary>
+    public Term Digits(long least, long most) => Digits(new DigitRange(least, most, 1, 0));
+
+    /// <summary>The digits of numbers, without a sign.</summary>
+    public Term Digits(DigitRange range) => Digits(range, value: null, decimals: null);
+
+    /// <summary>The rest of a number's digits.</summary>
+    /// <param name="range">The numbers.</param>
+    /// <param name="value">What the digits that were read make, the point left out; null before the first.</param>
+    /// <param name="decimals">How many of them stand behind the point; null where no point was read.</param>
+    public Term Digits(DigitRange range, long? value, int? decimals) => range.CanReach(value, decimals)
+        ? Intern(string.Create(CultureInfo.InvariantCulture, $"d{range.Least},{range.Most},{range.Step},{range.Places},{value},{decimals}"), () => new DigitsTerm(this, range, value, decimals))
         : Fail;
 
     /// <summary>One added token.</summary>
@@ -165,14 +201,18 @@ internal sealed class TermPool
     {
         if (!_terms.TryGetValue(key, out Term? term))
         {
-            if (_terms.Count >= Limit)
-            {
-                throw new InferenceException($"the schema is too large: it takes more than {Limit} states. Write a smaller one, or ask for parts of it one after another.");
-            }
-
+            Check();
             _terms[key] = term = make();
         }
 
         return term;
+    }
+
+    private void Check()
+    {
+        if (_terms.Count + _charged >= Limit)
+        {
+            throw new InferenceException($"the schema is too large: it takes more than {Limit} states. Write a smaller one, or ask for parts of it one after another.");
+        }
     }
 }
