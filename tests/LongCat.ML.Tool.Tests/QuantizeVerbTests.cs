@@ -91,20 +91,13 @@ public sealed class QuantizeVerbTests : IDisposable
         Assert.Empty(Directory.EnumerateFileSystemEntries(_folder.Path));
     }
 
-    [Fact]
+    [InterruptFact]
     public async Task Ctrl_C_in_a_calibration_ends_with_130_and_leaves_nothing()
     {
-        if (!OperatingSystem.IsLinux())
-        {
-            return;
-        }
-
         // More rows than the test waits for.
-        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "longcat.dll"), "quantize", s_nano, "--output", _folder["onnx"], "--data-free", "--samples", "20000", "--no-draft"])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
+        ProcessStartInfo start = InterruptFactAttribute.Interruptible(
+            "dotnet", Path.Combine(AppContext.BaseDirectory, "longcat.dll"), "quantize", s_nano, "--output", _folder["onnx"], "--data-free", "--samples", "20000", "--no-draft");
+        (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         for (int wait = 0; wait < 6000 && !Calibrating(); wait++)
