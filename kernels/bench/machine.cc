@@ -2,6 +2,7 @@
 // Built beside the benchmarks, never shipped.
 //
 //   double longcat_peak_vnni(double seconds)         P in GOP/s of the calling thread: pin it, and measure beside what it is compared with
+//   double longcat_peak_pairs(double seconds)        the same of dot products of bfloat16 in GFLOP/s; 0 where the processor has none
 //   double longcat_read_bandwidth(double seconds)    B in GB/s of the calling thread, over 300 MB in pages of 2 MB
 //   int64_t longcat_w4a8_packed_bytes(n, k, group, group_scale_bytes)
 //   int64_t longcat_w4a8_workspace_bytes(m, n, k, group, group_scale_bytes)
@@ -40,6 +41,8 @@ extern "C" {
 LONGCAT_EXPORT double longcat_peak_vnni(double seconds) {
     return __builtin_cpu_supports("avx512vnni") ? bench::PeakVnni(seconds) / 1e9 : 0;
 }
+
+LONGCAT_EXPORT double longcat_peak_pairs(double seconds) { return bench::PeakPairs(seconds) / 1e9; }
 
 LONGCAT_EXPORT double longcat_read_bandwidth(double seconds) {
     bench::Buffer buffer(kDistinct);

@@ -74,6 +74,27 @@ inline double PeakVnni(double seconds) {
     return 128.0 * 12 * kSteps / Best(seconds, [] { Dots(kSteps); });
 }
 
+__attribute__((target("avx512f,avx512bf16"))) inline void PairDots(int64_t steps) {
+    __m512 s[12];
+    __m512i a = _mm512_set1_epi32(0x3f803f80);
+    for (__m512& sum : s) {
+        sum = _mm512_setzero_ps();
+    }
+    for (int64_t i = 0; i < steps; i++) {
+#pragma GCC unroll 12
+        for (__m512& sum : s) {
+            asm volatile("vdpbf16ps %1, %1, %0" : "+v"(sum) : "v"(a));
+        }
+    }
+    asm volatile("" ::"v"(s[0]), "v"(s[5]), "v"(s[11]));
+}
+
+// Operations per second of one core's dot products of bfloat16, two for a multiplication and its addition; 0 where there are none.
+inline double PeakPairs(double seconds) {
+    constexpr int64_t kSteps = 1'000'000;
+    return __builtin_cpu_supports("avx512bf16") ? 64.0 * 12 * kSteps / Best(seconds, [] { PairDots(kSteps); }) : 0;
+}
+
 template <int Streams>
 __attribute__((target("avx512f"))) inline void Read(const uint8_t* from, int64_t bytes) {
     __m512i sum[4] = {};

@@ -252,6 +252,7 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     if (d.streaming.block_size == 0 && d.window == 0 && random.Below(2) == 0) {
         c->sparse = SparseFuzz::Make(random, &c->p, d.kv_heads, int64_t{d.kv_heads} * d.dim);
     }
+    step->cache = c->p.cache_type;
     step->what =
         Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
              (int)c->p.sequences, d.heads, d.kv_heads, d.dim, d.rotary, d.window, d.streaming.block_size, (int)c->p.page_size,
@@ -492,6 +493,7 @@ void Make(Random& random, MixtureCase* c, Step* step) {
 
 struct Counts {
     int valid = 0, spoiled = 0;
+    std::unique_ptr<Comparison> pairs;  // of steps that multiply pairs of bfloat16
 };
 
 template <class C>
@@ -512,7 +514,11 @@ void Run(const char* name, int64_t number, Comparison* comparison, Counts* count
         step.reset();
         status = step.run(path, parallel);
         EXPECT(status.ok(), "%s: %s", what.c_str(), status.message);
-        comparison->Add(step.output(), want, what);
+        bool pairs = MultipliesPairs(path, step.cache);
+        if (pairs && counts->pairs == nullptr) {
+            counts->pairs = std::make_unique<Comparison>(Text("%s, random, pairs of bfloat16", name).c_str(), kPairTolerance, kPairReason);
+        }
+        (pairs ? counts->pairs.get() : comparison)->Add(step.output(), want, what);
         counts->valid++;
     }
     if (step.spoilings.empty()) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cache_bytes.h"
 #include "harness.h"
 
 namespace longcat::test {
@@ -12,6 +13,7 @@ namespace longcat::test {
 // One case of one kernel: how it runs on a path, what it wrote, and how it can be spoiled.
 struct Step {
     std::string what;
+    CacheType cache = CacheType::kFloat32;  // of an attention
     std::function<Status(CpuPath, const ParallelFor&)> run;
     std::function<void()> reset;                 // inputs that are written too become what they were
     std::function<std::vector<float>()> output;  // everything that was written, as numbers

@@ -101,11 +101,12 @@ struct PagedCase {
     // A fresh copy of the cache in its type.
     std::vector<uint8_t> Pool() const { return CacheBytes(p.cache_type, cache, integers, scales); }
 
-    // NaN in every slot that holds no token of any sequence. The layout is the one in longcat/paged_attention.h.
+    // NaN in every slot that holds no token that one of the new ones sees. The layout is the one in longcat/paged_attention.h.
     void SpoilUnused() {
         std::vector<bool> used(static_cast<size_t>(p.pages * p.page_size));
         for (int64_t s = 0; s < p.sequences; s++) {
-            for (int64_t j = 0; j < lengths[static_cast<size_t>(s)]; j++) {
+            int64_t oldest = lengths[static_cast<size_t>(s)] - (start[static_cast<size_t>(s) + 1] - start[static_cast<size_t>(s)]);
+            for (int64_t j = p.window > 0 ? std::max<int64_t>(0, oldest - p.window + 1) : 0; j < lengths[static_cast<size_t>(s)]; j++) {
                 int64_t page = table[static_cast<size_t>(s * p.block_table_width + j / p.page_size)];
                 if (page < 0 || page >= p.pages) {
                     continue;

@@ -168,7 +168,8 @@ bool SameRows(const Op& op, const Step& step, const std::vector<float>& a, const
 
 template <class Op>
 void Rounds(const std::vector<CpuPath>& paths) {
-    Comparison outputs(Text("%s, sparse rows, against float64", Op::kName).c_str(), 3e-5, "float32 sums and exp");
+    Comparison floats(Text("%s, sparse rows, against float64", Op::kName).c_str(), 3e-5, "float32 sums and exp"),
+        pairs(Text("%s, sparse rows, pairs of bfloat16", Op::kName).c_str(), kPairTolerance, kPairReason);
     Comparison means(Text("%s, means of pages", Op::kName).c_str(), 2e-6, "float32 sums");
     Random random(81);
     int64_t left_out = 0, rejected = 0;
@@ -248,6 +249,7 @@ void Rounds(const std::vector<CpuPath>& paths) {
             Result exact;
             for (CpuPath path : paths) {
                 Threads threads(3);
+                Comparison& outputs = MultipliesPairs(path, op.p.cache_type) ? pairs : floats;
                 exact = Run(op, path, step, memory, nullptr, {});
                 Result result = Run(op, path, step, memory, &budget, {});
                 CheckSets(op, step, budget, result.blocks, what + " " + Name(path), &left_out);

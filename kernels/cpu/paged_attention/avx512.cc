@@ -1,12 +1,13 @@
 #include "../simd/avx512.h"
 
+#include "float_blocks.h"
 #include "paths.h"
 #include "sparse.h"
 
 namespace longcat {
 
 void PagedAttentionAvx512(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel) {
-    RunPagedAttention(arguments, workspace, parallel);
+    RunPagedAttention<FloatBlocks>(arguments, workspace, parallel);
 }
 
 }  // namespace longcat

@@ -72,8 +72,10 @@ Status PagedAttention(CpuPath path, const PagedAttentionArguments& p, void* work
             PagedAttentionAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:
-        case CpuPath::kAvx512Bf16:
             PagedAttentionAvx512(p, scratch, parallel);
+            break;
+        case CpuPath::kAvx512Bf16:
+            (p.cache_type == CacheType::kBFloat16 ? PagedAttentionAvx512Bf16 : PagedAttentionAvx512)(p, scratch, parallel);
             break;
 #elif defined(LONGCAT_ARM64)
         case CpuPath::kNeon:

@@ -11,6 +11,7 @@ namespace longcat {
 void PagedAttentionReference(const PagedAttentionArguments& arguments, const ParallelFor& parallel);
 void PagedAttentionAvx2(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 void PagedAttentionAvx512(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
+void PagedAttentionAvx512Bf16(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);  // bfloat16 caches
 void PagedAttentionNeon(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 size_t PagedAttentionScratch(const PagedAttentionArguments& arguments);  // of the vectorised paths
@@ -65,6 +66,12 @@ class Walk {
         int64_t scales = head_ + 2 * page_size_ * head_dim_ + slot * 4;
         return {head_ + panel * head_dim_ + slot - panel, Smaller(kPanel, page_size_ - panel), head_ + (page_size_ + slot) * head_dim_,
                 scales, scales + page_size_ * 4};
+    }
+    // The first slot of a panel that this position begins, in pages of whole panels; then the next panel's.
+    Slot NextPanel() {
+        Slot slot = Next();
+        slot_ += kPanel - 1;
+        return slot;
     }
 
   private:

@@ -49,9 +49,10 @@ void Place(const PagedAttentionArguments& p, int64_t rows, PagedAttentionPlan* t
     plan.lane.total = lane.Take(rows * plan.stride * 4);
     plan.lane.sum_state = lane.Take(rows * 2 * 4);
     plan.lane.total_state = lane.Take(rows * 2 * 4);
-    plan.lane.scores = lane.Take(rows * kBlock * 4);
+    plan.lane.scores = lane.Take(rows * (p.cache_type == CacheType::kBFloat16 ? kPairBlock : kBlock) * 4);
     plan.lane.ratio = lane.Take(rows * 4);
-    plan.lane.keys = lane.Take(kBlock * p.head_dim * 4);
+    static_assert(kPairBlock / 2 <= kBlock);
+    plan.lane.keys = lane.Take(kBlock * CeilDivide(p.head_dim, 2) * 8);
     plan.lane.values = lane.Take(kBlock * plan.value_stride * 4);
     plan.lane.bytes = lane.bytes();
 
@@ -95,7 +96,7 @@ PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& p, int64_t*
         int64_t count = IsSparse(p, s) ? 0 : Larger(0, Smaller(int64_t{p.query_start[s + 1]} - p.query_start[s], p.tokens));
         int64_t context = Larger(count, Smaller(p.context_length[s], most_context));
         Splits splits = count > 0 ? SplitsOf(p, context - count, context - 1) : Splits{0, 0, 0};
-        int64_t length = splits.Count(), partials = count * p.num_heads * length;
+        int64_t length = splits.Count(), partials = count * p.num_heads * (length + 1);
         bool spread = length > 1 && count <= Smaller(kSpreadTokens, plan.tile_tokens) &&
                       (plan.partials + partials) * (plan.stride + 2) * 4 <= kSpreadBytes;
         if (first_item != nullptr) {
@@ -123,7 +124,7 @@ size_t MostScratch(const PagedAttentionArguments& p, int64_t most_count, int64_t
     PagedAttentionPlan plan = Tiles(p);
     int64_t units = p.num_kv_heads * plan.chunks, splits = CeilDivide(longest, kSplit), spread = Smaller(kSpreadTokens, most_count);
     plan.items = p.sequences * units * Larger(CeilDivide(most_count, plan.tile_tokens), splits);
-    plan.partials = Smaller(p.tokens * p.num_heads * splits, kSpreadBytes / ((plan.stride + 2) * 4));
+    plan.partials = Smaller(p.tokens * p.num_heads * (splits + 1), kSpreadBytes / ((plan.stride + 2) * 4));
     plan.lanes = Smaller(plan.items, kMostLanes);
     Place(p, plan.chunk * Larger(Smaller(plan.tile_tokens, Larger(1, most_count)), Smaller(units, kTogether) * spread), &plan);
     return plan.bytes;

@@ -9,6 +9,7 @@ namespace longcat {
 
 constexpr int64_t kSplit = 512;    // keys whose sums are kept apart until they are merged; splits begin at multiples of it
 constexpr int64_t kBlock = 64;     // keys between two updates of the running maximum; blocks begin at multiples of it
+constexpr int64_t kPairBlock = 128;  // … where bfloat16 is multiplied as such
 constexpr int64_t kTileRows = 192;  // the most query rows of one tile
 constexpr int64_t kTogether = 16;  // the most units that walk over the keys of a split together
 
@@ -16,8 +17,8 @@ constexpr int64_t kTogether = 16;  // the most units that walk over the keys of 
 struct PagedAttentionLane {
     size_t query, sum, total;       // [rows, stride] each
     size_t sum_state, total_state;  // [rows, 2]: maximum, sum
-    size_t scores, ratio;           // [rows, kBlock], [rows]
-    size_t keys, values;            // [kBlock, head_dim], [kBlock, value_stride]
+    size_t scores, ratio;           // [rows, kBlock or kPairBlock], [rows]
+    size_t keys, values;            // [kBlock, head_dim], [kBlock, value_stride]: of pairs kPairBlock / 2
     size_t bytes;
 };
 
@@ -28,13 +29,13 @@ struct PagedAttentionPlan {
     int64_t tile_tokens;    // tokens of one tile
     int64_t together;       // units (kv head and chunk of its heads) of one task of a sequence that spreads
     int64_t items, lanes;   // tasks, and the most that run at once
-    int64_t partials;       // rows of sums that wait to be merged
+    int64_t partials;       // rows of sums that wait to be merged, and of the queries of sequences that spread
     PagedAttentionLane lane;
     size_t rotation, first_item, first_partial, next, partial, partial_state, lanes_at, bytes;  // offsets into the scratch memory, its size
 };
 
 // first_item [sequences + 1] and first_partial [sequences] are filled where given; first_partial is -1 for a sequence whose tiles walk
-// over all splits, else its rows of sums are [token, head, split].
+// over all splits, else its rows of sums are [token, head, split], with the query behind the last split.
 // Sequences whose rows are sparse are left out.
 PagedAttentionPlan PlanPagedAttention(const PagedAttentionArguments& arguments, int64_t* first_item, int64_t* first_partial);
 

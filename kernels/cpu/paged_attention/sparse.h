@@ -12,6 +12,7 @@ constexpr int64_t kScorePages = 64;   // pages whose means are multiplied at onc
 constexpr int kScoreHeads = 16;       // … with so many queries
 
 // Fills the cache and its means, computes the exact sequences as ever, and the sparse ones as sequences of one kv head.
+template <class Blocks>
 class SparseAttentionRun {
   public:
     SparseAttentionRun(const PagedAttentionArguments& arguments, void* workspace, const ParallelFor& parallel)
@@ -168,7 +169,7 @@ class SparseAttentionRun {
         one.query = At<float>(plan_.query), one.output = At<float>(plan_.output);
         one.position_ids = At<int64_t>(plan_.positions), one.query_start = At<int32_t>(plan_.start);
         one.context_length = At<int32_t>(plan_.lengths), one.block_table = At<int32_t>(plan_.table);
-        PagedAttentionRun(one, memory_ + plan_.scratch, parallel_).Attend();
+        PagedAttentionRun<Blocks>(one, memory_ + plan_.scratch, parallel_).Attend();
         for (int64_t i = 0; i < plan_.sequences; i++) {
             for (int64_t g = 0; g < p.num_kv_heads; g++) {
                 for (int64_t t = 0; t < Count(i); t++) {
@@ -181,19 +182,20 @@ class SparseAttentionRun {
 
     const PagedAttentionArguments& p;
     const PagedStep step_;
-    PagedAttentionRun exact_;
+    PagedAttentionRun<Blocks> exact_;
     const SparsePlan plan_;
     const ParallelFor& parallel_;
     char* memory_;
     int64_t group_, width_;
 };
 
-inline void RunPagedAttention(const PagedAttentionArguments& p, void* workspace, const ParallelFor& parallel) {
+template <class Blocks>
+void RunPagedAttention(const PagedAttentionArguments& p, void* workspace, const ParallelFor& parallel) {
     if (p.sparse.means != nullptr) {
-        SparseAttentionRun(p, workspace, parallel).Run();
+        SparseAttentionRun<Blocks>(p, workspace, parallel).Run();
         return;
     }
-    PagedAttentionRun run(p, workspace, parallel);
+    PagedAttentionRun<Blocks> run(p, workspace, parallel);
     run.Store();
     run.Attend();
 }

@@ -11,7 +11,7 @@
 // reads.
 #pragma once
 
-#include "plan.h"
+#include "blocks.h"
 
 namespace longcat {
 namespace {
@@ -164,9 +164,15 @@ struct PagedTiles<T, Numbers<I...>> {
 
 inline int Log2(int64_t value) { return 63 - __builtin_clzll(static_cast<unsigned long long>(value)); }
 
-// The scales of a block of int8, 0 where it has no key.
+// The scales of a block of int8, 0 where it has no key; other types have none.
+template <class C>
 struct BlockScales {
+    const BlockScales<int8_t>* Get() const { return nullptr; }
+};
+template <>
+struct BlockScales<int8_t> {
     alignas(64) float keys[kBlock], values[kBlock];
+    const BlockScales<int8_t>* Get() const { return this; }
 };
 
 // Where the keys and values of a block lie.
@@ -174,35 +180,6 @@ template <class T>
 struct Lines {
     const T* keys[kBlock / 16];
     const T* values[kBlock];
-};
-
-// What many rows need next, asked for a little at a time between their tiles: only some twenty lines can be under way.
-class Between {
-  public:
-    Between() = default;
-    // All lines of a block of keys and values, evenly over so many calls.
-    template <class C>
-    Between(const Lines<C>& ahead, int64_t dim, int64_t calls)
-        : keys_(reinterpret_cast<const char* const*>(ahead.keys)),
-          values_(reinterpret_cast<const char* const*>(ahead.values)),
-          panel_(dim * 16 * static_cast<int64_t>(sizeof(C))),
-          value_(dim * static_cast<int64_t>(sizeof(C))),
-          lines_(1 + kBlock / 16 * 2 * panel_ / 64 / calls) {}
-
-    __attribute__((always_inline)) void operator()() {
-        for (int64_t i = 0; i < lines_ && row_ < kBlock / 16 + kBlock; i++) {
-            bool key = row_ < kBlock / 16;
-            __builtin_prefetch((key ? keys_[row_] : values_[row_ - kBlock / 16]) + at_, 0, 2);
-            at_ += 64;
-            if (at_ >= (key ? panel_ : value_)) {
-                at_ = 0, row_++;
-            }
-        }
-    }
-
-  private:
-    const char *const *keys_ = nullptr, *const *values_ = nullptr;
-    int64_t panel_ = 0, value_ = 0, lines_ = 0, row_ = 0, at_ = 0;  // row_: panels first, then values
 };
 
 // scores [rows, kBlock], columns of panels [first, last). Panels outside, rows inside: two panels stay in the first-level cache for all

@@ -53,12 +53,17 @@ struct Pairs {
                                             _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), x));
     }
 
+    static Words Round(Vector low, Vector high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
+
     // Lane i: (first[i], second[i]), rounded to the nearest, ties to even.
     static Words Pack(Vector first, Vector second) {
         return _mm512_permutexvar_epi16(_mm512_load_si512(kOfHalves), (__m512i)_mm512_cvtne2ps_pbh(second, first));
     }
     // Of four lanes each for keys 0 to 3 (a) and 4 to 7 (b): four lanes each for the pairs of keys (0, 1), (2, 3), (4, 5), (6, 7).
     static Words PackFours(Vector a, Vector b) { return Pack(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd)); }
+    // Of two rows of 16 numbers, one behind the other: the pairs (first[i], second[i]). Of one row, and nothing beyond it: (row[i], 0).
+    static Words LoadRows(const uint16_t* x) { return _mm512_permutexvar_epi16(_mm512_load_si512(kOfHalves), _mm512_loadu_si512(x)); }
+    static Words LoadRow(const uint16_t* x) { return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x))); }
     // Of two rows of 32 numbers: the pairs (first[i], second[i]) for i < 16, and those from 16 on.
     static Words InterleaveLow(Words first, Words second) { return _mm512_permutex2var_epi16(first, _mm512_load_si512(kLow), second); }
     static Words InterleaveHigh(Words first, Words second) { return _mm512_permutex2var_epi16(first, _mm512_load_si512(kHigh), second); }

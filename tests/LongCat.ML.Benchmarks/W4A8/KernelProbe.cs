@@ -9,6 +9,7 @@ namespace LongCat.ML.Benchmarks.W4A8;
 internal sealed unsafe class KernelProbe
 {
     private readonly delegate* unmanaged<double, double> peak;
+    private readonly delegate* unmanaged<double, double> pairs;
     private readonly delegate* unmanaged<double, double> read;
     private readonly delegate* unmanaged<long, long, long, int, long> bytes;
     private readonly delegate* unmanaged<long, long, long, long, int, long> workspace;
@@ -17,6 +18,7 @@ internal sealed unsafe class KernelProbe
     private KernelProbe(nint library)
     {
         peak = (delegate* unmanaged<double, double>)NativeLibrary.GetExport(library, "longcat_peak_vnni");
+        pairs = (delegate* unmanaged<double, double>)NativeLibrary.GetExport(library, "longcat_peak_pairs");
         read = (delegate* unmanaged<double, double>)NativeLibrary.GetExport(library, "longcat_read_bandwidth");
         bytes = (delegate* unmanaged<long, long, long, int, long>)NativeLibrary.GetExport(library, "longcat_w4a8_packed_bytes");
         workspace = (delegate* unmanaged<long, long, long, long, int, long>)NativeLibrary.GetExport(library, "longcat_w4a8_workspace_bytes");
@@ -35,6 +37,9 @@ internal sealed unsafe class KernelProbe
 
     /// <summary>P: operations per second, two for a multiplication and its addition, of integer dot products in registers; 0 where the processor has none. Takes 10 ms.</summary>
     public double Peak() => peak(0.01) * 1e9;
+
+    /// <summary>Operations per second, two for a multiplication and its addition, of dot products of bfloat16 in registers; 0 where the processor has none. Takes 10 ms.</summary>
+    public double PairsPeak() => pairs(0.01) * 1e9;
 
     /// <summary>B: bytes per second read from memory, out of 300 MB in pages of 2 MB. Takes a third of a second.</summary>
     public double Read() => read(0.1) * 1e9;
