@@ -36,7 +36,7 @@ class PairBlocks {
                 }
             },
             [&](const PagedTile& tile, int64_t from, int64_t skip, int64_t count, const Place& here, const Place& ahead) {
-                if (tile.Rows() <= kPairRows && whole_) {
+                if (tile.Rows() <= kFewPairRows && whole_) {
                     Between between;
                     Block(tile, run.sinks, from, count, here.keys, ahead.keys, CachedValues{here.values, ahead.values, p.head_dim}, between);
                 } else {

@@ -18,6 +18,7 @@ using Vector = Simd::Vector;
 using Words = Pairs::Words;
 
 constexpr int kPairRows = 12;                          // rows of the largest tile
+constexpr int kFewPairRows = 9;                        // … that reads the cache in place: more would leave no registers to permute in
 constexpr int64_t kPairPanels = kPairBlock / kPanel;   // panels of a block
 
 // Vectors that a tile of so many rows has registers for: 24 sums of 32 registers.
