@@ -8,15 +8,12 @@ namespace longcat::test {
 
 inline const char* Name(CacheType type) { return type == CacheType::kFloat32 ? "float32" : type == CacheType::kBFloat16 ? "bfloat16" : "int8"; }
 
-inline CacheType Cached(Random& random) { return static_cast<CacheType>(random.Below(3)); }
-
-// Whether an attention multiplies the cache's bfloat16 as such: queries and weights are rounded to bfloat16 first, 2^-9 of each at most.
-inline bool MultipliesPairs(CpuPath path, CacheType type) { return path == CpuPath::kAvx512Bf16 && type == CacheType::kBFloat16; }
-// … and what that leaves of an output of values of -1..1, with scores of 2 / sqrt(width) times a product of numbers of -1..1: a weight's rounding moves it
-// by 2^-9 at most; a query's moves a score by 2^-9 times what is left of `width` errors of either sign, which is the same again, and some four times that
-// among a hundred thousand.
+// Whether a path rounds queries and weights to bfloat16 for the sake of its dot products.
+inline bool RoundsToPairs(CpuPath path, CacheType type) { return path == CpuPath::kAvx512Bf16 && type == CacheType::kBFloat16; }
 constexpr double kPairTolerance = 1e-2;
-constexpr const char* kPairReason = "queries and weights rounded to bfloat16, 2^-9 of each";
+constexpr const char* kPairWhy = "8 bits of queries and weights: 2^-9 of a score of a few units, 2^-9 of a weight";
+
+inline CacheType Cached(Random& random) { return static_cast<CacheType>(random.Below(3)); }
 
 // Numbers of -1..1 (bfloat16: cut off). int8: after every `values` integers there are `scales` scales of about 1 / 127.
 inline std::vector<uint8_t> CacheBytes(CacheType type, const std::vector<float>& numbers, int64_t values, int64_t scales) {

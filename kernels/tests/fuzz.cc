@@ -252,11 +252,11 @@ void Make(Random& random, std::unique_ptr<PagedFuzz>* owner, Step* step) {
     if (d.streaming.block_size == 0 && d.window == 0 && random.Below(2) == 0) {
         c->sparse = SparseFuzz::Make(random, &c->p, d.kv_heads, int64_t{d.kv_heads} * d.dim);
     }
-    step->cache = c->p.cache_type;
     step->what =
         Text("PagedAttention %d tokens of %d sequences, %d / %d heads of %d, rotary %d, window %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
              (int)c->p.sequences, d.heads, d.kv_heads, d.dim, d.rotary, d.window, d.streaming.block_size, (int)c->p.page_size,
              Name(c->p.cache_type));
+    step->pairs = c->p.cache_type == CacheType::kBFloat16;
     step->run = [=](CpuPath path, const ParallelFor& parallel) {
         Workspace workspace(PagedAttentionWorkspace(c->p));
         return PagedAttention(path, c->p, workspace.get(), parallel);
@@ -351,6 +351,7 @@ void Make(Random& random, std::unique_ptr<LatentCase>* owner, Step* step) {
         Text("LatentAttention %d tokens of %d sequences, %d heads of %d + %d, %d, rank %d, blocks of %d, pages of %d, %s", (int)c->p.tokens,
              (int)c->p.sequences, c->p.num_heads, c->p.nope, c->p.rope, c->p.v, c->p.rank, c->p.streaming.block_size, (int)c->p.page_size,
              Name(c->p.cache_type));
+    step->pairs = c->p.cache_type == CacheType::kBFloat16;
     step->run = [=](CpuPath path, const ParallelFor& parallel) {
         Workspace workspace(LatentAttentionWorkspace(c->p));
         return LatentAttention(path, c->p, workspace.get(), parallel);
@@ -493,11 +494,10 @@ void Make(Random& random, MixtureCase* c, Step* step) {
 
 struct Counts {
     int valid = 0, spoiled = 0;
-    std::unique_ptr<Comparison> pairs;  // of steps that multiply pairs of bfloat16
 };
 
 template <class C>
-void Run(const char* name, int64_t number, Comparison* comparison, Counts* counts) {
+void Run(const char* name, int64_t number, Comparison* comparison, std::unique_ptr<Comparison>* rounded, Counts* counts) {
     Random random(static_cast<uint64_t>(number) * 1000 + std::strlen(name));
     C c{};
     Step step;
@@ -514,11 +514,14 @@ void Run(const char* name, int64_t number, Comparison* comparison, Counts* count
         step.reset();
         status = step.run(path, parallel);
         EXPECT(status.ok(), "%s: %s", what.c_str(), status.message);
-        bool pairs = MultipliesPairs(path, step.cache);
-        if (pairs && counts->pairs == nullptr) {
-            counts->pairs = std::make_unique<Comparison>(Text("%s, random, pairs of bfloat16", name).c_str(), kPairTolerance, kPairReason);
+        if (step.pairs && RoundsToPairs(path, CacheType::kBFloat16)) {
+            if (*rounded == nullptr) {
+                *rounded = std::make_unique<Comparison>(Text("%s, pairs of bfloat16, random", name).c_str(), kPairTolerance, kPairWhy);
+            }
+            (*rounded)->Add(step.output(), want, what);
+        } else {
+            comparison->Add(step.output(), want, what);
         }
-        (pairs ? counts->pairs.get() : comparison)->Add(step.output(), want, what);
         counts->valid++;
     }
     if (step.spoilings.empty()) {
@@ -542,9 +545,10 @@ int main(int count, char** arguments) {
     auto all = [&](auto* kind, const char* name, double tolerance, const char* why) {
         using C = std::remove_pointer_t<decltype(kind)>;
         Comparison comparison(Text("%s, random", name).c_str(), tolerance, why);
+        std::unique_ptr<Comparison> rounded;
         Counts counts;
         for (int64_t i = first; i < first + cases && failures == 0; i++) {
-            Run<C>(name, i, &comparison, &counts);
+            Run<C>(name, i, &comparison, &rounded, &counts);
         }
         std::printf("%-18s %d valid and %d spoiled steps\n", name, counts.valid, counts.spoiled);
     };

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "cache_bytes.h"
 #include "harness.h"
 
 namespace longcat::test {
@@ -13,11 +12,11 @@ namespace longcat::test {
 // One case of one kernel: how it runs on a path, what it wrote, and how it can be spoiled.
 struct Step {
     std::string what;
-    CacheType cache = CacheType::kFloat32;  // of an attention
     std::function<Status(CpuPath, const ParallelFor&)> run;
     std::function<void()> reset;                 // inputs that are written too become what they were
     std::function<std::vector<float>()> output;  // everything that was written, as numbers
     std::vector<std::function<void()>> spoilings;
+    bool pairs = false;  // attention over a bfloat16 cache: pairs of bfloat16 where a path multiplies them
 };
 
 inline WeightType Type(Random& random) { return random.Below(2) == 0 ? WeightType::kFloat32 : WeightType::kBFloat16; }

@@ -31,9 +31,9 @@ const PagedShape kShapes[] = {{4, 4, 24, 24, false, true, 0},   {6, 3, 64, 32, t
                               {9, 3, 33, 2, true, true, 1},     {2, 2, 16, 16, false, false, 64}};
 
 void Parity(CpuPath path, CacheType cache) {
-    bool pairs = MultipliesPairs(path, cache);
+    bool pairs = RoundsToPairs(path, cache);
     Comparison comparison(Text("PagedAttention %s, cache %s", Name(path), Name(cache)).c_str(), pairs ? kPairTolerance : 2e-5,
-                          pairs ? kPairReason : "float32 sums and exp");
+                          pairs ? kPairWhy : "float32 sums and exp");
     Random random(51);
     for (const PagedShape& shape : kShapes) {
         for (int64_t page : {1, 4, 16, 24, 32}) {

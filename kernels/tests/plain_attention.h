@@ -66,6 +66,7 @@ struct Batch {
 // PagedAttention over whole sequences, without norms and rotation.
 struct Paged {
     static constexpr const char* kName = "PagedAttention";
+    static constexpr bool kPairs = true;  // whether it multiplies pairs of bfloat16 where a path can
     PagedAttentionArguments p;
     std::vector<std::vector<float>> query, key, value, stored_keys, stored_values;
     int64_t SparseHeads() const { return p.num_kv_heads; }
@@ -166,6 +167,7 @@ struct Paged {
 // LatentAttention over whole sequences; frequencies of 0: nothing turns.
 struct Latent {
     static constexpr const char* kName = "LatentAttention";
+    static constexpr bool kPairs = true;
     LatentAttentionArguments p;
     std::vector<std::vector<float>> query, latent, stored;
     std::vector<float> norm, frequencies, kv_b;

@@ -35,6 +35,10 @@
 //   (3) splits are merged in ascending order and divided by their sum.
 // A sequence with few new tokens spreads its splits over tasks, in which several kv heads take turns block by block while enough tasks are
 // left; one with many takes a task per tile.
+// On a path with dot products of bfloat16 (kAvx512Bf16) a bfloat16 cache is multiplied as it is: queries are rounded to bfloat16 once they are scaled,
+// weights once they are made; scores are summed over pairs of elements, values over pairs of keys counted from the block's first, and a pair of
+// which a row sees one key takes the other's value as 0. Maxima, exponentials and sums stay float32; blocks have 128 keys there.
+//
 // Keys outside the window are skipped, block by block; above the diagonal nothing is computed. With a streaming pattern the sinks are parts of
 // their own, before the others: a part is always one run of neighbours.
 //
@@ -42,7 +46,7 @@
 // every kv head, and the rows of a sequence and kv head attend as a sequence of their own with one kv head: a page of many kv heads is as
 // many pages of one head, side by side. So stages (2) and (3) run once over the exact sequences and once over these.
 //
-// Invariance: splits and blocks begin at multiples of 512 and 64 positions, and a row's sums run over its own visible keys in ascending
+// Invariance: splits and blocks begin at multiples of 512 and 64 (or 128) positions, and a row's sums run over its own visible keys in ascending
 // order, in whatever tile or task. So the output of a token is the same bit for bit whatever else is in the batch, however its sequence
 // was cut into steps and however many threads ran.
 #pragma once
