@@ -38,8 +38,39 @@ __device__ __forceinline__ int ElementOf(const LatentAttentionArguments& a, int 
     return i - kRank < a.rope ? a.rank + i - kRank : -1;
 }
 
+// What a tile is made of: heads of tokens that see the same lines. With selected keys that is one token, whose keys are counted as entries.
+struct LatentTile {
+    int64_t sequence, first_token;  // the token that row 0 belongs to
+    int64_t row, rows;              // the tile's first row, and how many there are in all
+    int64_t before;                 // the position of first_token; with selected keys the number of its last entry
+    const int32_t* selected;        // the entries, or null
+};
+__device__ __forceinline__ LatentTile TileAt(const LatentParameters& p, int tile_rows) {
+    const LatentAttentionArguments& a = p.a;
+    if (a.selected == nullptr) {
+        const TilePlace at = PlaceOf(a.query_start, a.sequences, a.num_heads, tile_rows, BlockX());
+        const int64_t first_token = a.query_start[at.sequence], count = a.query_start[at.sequence + 1] - first_token;
+        return {at.sequence, first_token, at.row, count * a.num_heads, a.context_length[at.sequence] - count, nullptr};
+    }
+    const int64_t per_token = (a.num_heads + tile_rows - 1) / tile_rows, token = BlockX() / per_token;
+    const int32_t* selected = a.selected + token * a.selected_width;
+    int64_t low = 0, high = a.selected_width;  // entries before the first -1
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (selected[middle] >= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == 0 && p.fault != nullptr) {
+        *p.fault = 1;
+    }
+    return {SequenceOf(a.query_start, a.sequences, token), token, BlockX() % per_token * tile_rows, a.num_heads, low - 1, selected};
+}
+
 template <int kRank>
-__device__ __forceinline__ void LoadLines(const LatentParameters& p, uint8_t* stage, int64_t block, const Blocks<kLines>& blocks, int64_t last, int64_t sequence) {
+__device__ __forceinline__ void LoadLines(const LatentParameters& p, uint8_t* stage, int64_t block, const Blocks<kLines>& blocks, int64_t last, const LatentTile& tile) {
     const LatentAttentionArguments& a = p.a;
     const uint16_t* cache = static_cast<const uint16_t*>(a.cache);
     constexpr int kPieces = kLineWidth<kRank> / 8;
@@ -47,7 +78,7 @@ __device__ __forceinline__ void LoadLines(const LatentParameters& p, uint8_t* st
         int row = i / kPieces, piece = i % kPieces;
         int64_t position = block * kLines + row;
         bool seen = position <= last && (position < blocks.sink_end || position >= blocks.local_begin);
-        const PagePlace at = seen ? PageOf(a, sequence, position, p.fault) : PagePlace{-1, 0};
+        const PagePlace at = seen ? PageOf(a, tile.sequence, tile.selected == nullptr ? position : tile.selected[position], p.fault) : PagePlace{-1, 0};
         int element = ElementOf<kRank>(a, piece);
         bool there = at.page >= 0 && element >= 0;
         CopyAsync16(stage + LineOffset<kRank>(row, piece), there ? cache + (at.page * a.page_size + at.slot) * (a.rank + a.rope) + element : cache, there);
@@ -65,12 +96,12 @@ __global__ void __launch_bounds__(kLatentThreads, 1) LatentAttend(LatentParamete
     constexpr int kRows = 16 * kGroups, kSteps = kLineWidth<kRank> / 16, kOutTiles = kRank / 8 / kLatentWarps, kPieces = kLineWidth<kRank> / 8;
     const LatentAttentionArguments& a = p.a;
     const int warp = ThreadX() / kWarp, lane = ThreadX() % kWarp, group = lane / 4, place = lane % 4;
-    const TilePlace at = PlaceOf(a.query_start, a.sequences, a.num_heads, kRows, BlockX());
-    const int64_t first_token = a.query_start[at.sequence], count = a.query_start[at.sequence + 1] - first_token, rows = count * a.num_heads;
+    const LatentTile at = TileAt(p, kRows);
+    const int64_t first_token = at.first_token, rows = at.rows, before = at.before;
     if (at.row >= rows) {
         return;  // an empty tile
     }
-    const int64_t before = a.context_length[at.sequence] - count, last_row = SmallerOf(at.row + kRows, rows) - 1;
+    const int64_t last_row = SmallerOf(at.row + kRows, rows) - 1;
     const int64_t first = before + at.row / a.num_heads, last = before + last_row / a.num_heads;
     const Blocks<kLines> blocks(p.pattern, first, last);
     const int64_t begin = blocks.Count() * BlockZ() / p.splits, end = blocks.Count() * (BlockZ() + 1) / p.splits;
@@ -92,7 +123,7 @@ __global__ void __launch_bounds__(kLatentThreads, 1) LatentAttend(LatentParamete
         CopyAsync16(queries + LineOffset<kRank>(row, piece), from, there);
     }
     if (begin < end) {
-        LoadLines<kRank>(p, stages, blocks.At(begin), blocks, last, at.sequence);
+        LoadLines<kRank>(p, stages, blocks.At(begin), blocks, last, at);
     }
     CommitCopies();
 
@@ -111,7 +142,7 @@ __global__ void __launch_bounds__(kLatentThreads, 1) LatentAttend(LatentParamete
 
     for (int64_t index = begin; index < end; index++) {
         if (index + 1 < end) {
-            LoadLines<kRank>(p, stages + (index + 1 - begin) % 2 * Shared::kStage, blocks.At(index + 1), blocks, last, at.sequence);
+            LoadLines<kRank>(p, stages + (index + 1 - begin) % 2 * Shared::kStage, blocks.At(index + 1), blocks, last, at);
         }
         CommitCopies();
         WaitCopies<1>();
@@ -249,8 +280,8 @@ __global__ void __launch_bounds__(kLatentThreads, 1) LatentAttend(LatentParamete
 template <int kRows>
 __global__ void __launch_bounds__(kLatentThreads) LatentMerge(LatentParameters p) {
     const LatentAttentionArguments& a = p.a;
-    const TilePlace at = PlaceOf(a.query_start, a.sequences, a.num_heads, kRows, BlockX());
-    const int64_t first_token = a.query_start[at.sequence], rows = (a.query_start[at.sequence + 1] - first_token) * a.num_heads;
+    const LatentTile at = TileAt(p, kRows);
+    const int64_t first_token = at.first_token, rows = at.rows;
     // y: a few blocks share a tile's rows.
     for (int row = BlockY(); row < kRows && at.row + row < rows; row += kMergeBlocks) {
         float highest = FloatOf(kMinusInfinityBits);

@@ -41,8 +41,12 @@ Status CheckSizes(const LatentAttentionArguments& a) {
                              a.cache_type == CacheType::kFloat32 ? "float32" : a.cache_type == CacheType::kInt8 ? "int8" : "bfloat16",
                              a.kv_b.type == WeightType::kFloat32 ? "float32" : "bfloat16", a.kv_b.layout == WeightLayout::kRows ? "" : " in panels");
     }
-    if (a.adapters > 0 || a.selected != nullptr) {
-        return Status::Error(StatusCode::kUnsupported, "%lld adapters of kv_b%s: not on a GPU", L{a.adapters}, a.selected != nullptr ? " and selected keys" : "");
+    if (a.adapters > 0) {
+        return Status::Error(StatusCode::kUnsupported, "%lld adapters of kv_b: not on a GPU", L{a.adapters});
+    }
+    if (a.selected != nullptr && (a.selected_width < 1 || a.selected_width > kMost || s.block_size != 0)) {
+        return Status::Error(StatusCode::kInvalidArgument, "selected has %lld columns, block_size is %d: expected 1 or more columns, and no streaming pattern beside them",
+                             L{a.selected_width}, s.block_size);
     }
     if (a.sparse.means != nullptr) {
         return Status::Error(StatusCode::kUnsupported, "block_means of sparse rows: not on a GPU");
@@ -61,11 +65,14 @@ Plan PlanOf(const Device& device, const LatentAttentionArguments& a) {
     Plan plan;
     plan.wide = a.rank > 128;
     // Few rows a sequence need no more; blocks of small shared memory can hold no more.
-    plan.tall = a.tokens * a.num_heads > 16 * LargerOf(a.sequences, 1) &&
+    plan.tall = (a.selected != nullptr ? a.num_heads > 16 : a.tokens * a.num_heads > 16 * LargerOf(a.sequences, 1)) &&
                 device.shared_bytes >= (plan.wide ? LatentShared<512, 4>::kAll : LatentShared<128, 4>::kAll);
     plan.rows = plan.tall ? 64 : 16;
-    plan.tiles = TilesOf(a.tokens, a.sequences, a.num_heads, plan.rows);
+    plan.tiles = a.selected != nullptr ? a.tokens * Ceil(a.num_heads, plan.rows) : TilesOf(a.tokens, a.sequences, a.num_heads, plan.rows);
     int64_t context = a.block_table_width * a.page_size;
+    if (a.selected != nullptr) {
+        context = SmallerOf(context, a.selected_width);
+    }
     if (a.streaming.block_size > 0) {
         context = SmallerOf(context, (int64_t{a.streaming.sink_blocks} + a.streaming.local_blocks) * a.streaming.block_size + 2 * kLines);
     }

@@ -1,6 +1,7 @@
 // LatentAttention of the device against the CPU's reference.
 #include "longcat/cuda/latent_attention.h"
 
+#include <algorithm>
 #include <array>
 
 #include "../../tests/latent_case.h"
@@ -24,6 +25,7 @@ struct Result {
 struct Step {
     LatentCase c;
     std::vector<uint16_t> pool;
+    std::vector<int32_t> selected;
 
     Step(Random& random, const LatentDimensions& d, const std::vector<LatentSequence>& sequences, int64_t page)
         : c(random, d, sequences, page, WeightType::kBFloat16, CacheType::kBFloat16) {
@@ -54,6 +56,10 @@ Result Got(const Execution& execution, Step& s) {
     p.query = query.get(), p.latent = latent.get(), p.latent_norm = norm.get(), p.inv_freq = frequencies.get(), p.kv_b.data = kv_b.get();
     p.position_ids = positions.get(), p.query_start = start.get(), p.context_length = lengths.get(), p.block_table = table.get();
     p.cache = cache.get(), p.output = output.get();
+    Array<int32_t> selected(s.selected);
+    if (!s.selected.empty()) {
+        p.selected = selected.get();
+    }
     Array<uint8_t> workspace(LatentAttentionWorkspace(execution.device, p));
     Status status = LatentAttention(execution, p, workspace.get(), fault.get());
     EXPECT(status.ok(), "%s", status.message);
@@ -119,6 +125,42 @@ void Visibility(const Execution& execution) {
     }
 }
 
+// Tokens with keys of their own: the reference's, whatever lies in the lines that a token does not see.
+void Selected(const Execution& execution) {
+    Random random(95);
+    const LatentDimensions small = {8, 16, 8, 16, 64}, odd = {19, 24, 16, 40, 40}, two_tiles = {80, 8, 8, 8, 16}, wide = {6, 72, 64, 72, 512};
+    for (const LatentDimensions& d : {small, odd, two_tiles, wide}) {
+        for (int64_t width : {1, 40, 131}) {
+            if (!Swept()) {
+                continue;
+            }
+            Step s(random, d, {{1, 1}, {300, 2}, {0, 0}, {50, 9}}, 16);
+            for (int64_t position : s.c.positions) {
+                std::vector<int32_t> row;  // some positions, the token's own among them
+                while (static_cast<int64_t>(row.size()) + 1 < std::min(width, position + 1) && row.size() < 100) {
+                    int32_t other = static_cast<int32_t>(random.Below(position));
+                    if (std::find(row.begin(), row.end(), other) == row.end()) {
+                        row.push_back(other);
+                    }
+                }
+                row.push_back(static_cast<int32_t>(position));
+                std::sort(row.begin(), row.end());
+                row.resize(static_cast<size_t>(width), -1);
+                s.selected.insert(s.selected.end(), row.begin(), row.end());
+            }
+            s.c.p.selected = s.selected.data(), s.c.p.selected_width = width;
+            Compare(execution, s, Text("%d heads, rank %d, %d selected", d.heads, d.rank, (int)width));
+            if (width == 40) {
+                Result first = Got(execution, s);
+                cuda::test::InEveryOrder([&](int order) { EXPECT(SameBits(first.output, Got(execution, s).output), "selected keys, order %d", order); });
+            }
+        }
+    }
+    Step s(random, small, {{20, 1}}, 16);
+    s.selected = {-1, -1}, s.c.p.selected = s.selected.data(), s.c.p.selected_width = 2;
+    EXPECT(Got(execution, s).fault == 1, "a token without keys was not noticed");
+}
+
 void OrdersAndFaults(const Execution& execution) {
     Random random(93);
     Step s(random, {16, 32, 16, 24, 128}, {{200, 1}, {20, 2}}, 16);
@@ -147,6 +189,8 @@ void Errors(const Execution& execution) {
     expect([](LatentAttentionArguments& p) { p.rope = 12; }, "qk_rope_head_dim 12");
     expect([](LatentAttentionArguments& p) { p.num_heads = 0; }, "num_heads is 0");
     expect([](LatentAttentionArguments& p) { p.adapters = 1; }, "1 adapters of kv_b");
+    expect([](LatentAttentionArguments& p) { p.selected = p.block_table; }, "selected has 0 columns");
+    expect([](LatentAttentionArguments& p) { p.selected = p.block_table, p.selected_width = 4, p.streaming = {4, 1, 1}; }, "block_size is 4: expected 1 or more columns, and no streaming");
     expect([](LatentAttentionArguments& p) { p.page_size = 0; }, "pages of 0");
     expect([](LatentAttentionArguments& p) { p.streaming = {4, -1, 1}; }, "sink_blocks -1");
     expect([](LatentAttentionArguments& p) { p.sparse.means = p.output; }, "sparse rows: not on a GPU");
@@ -161,6 +205,7 @@ int main() {
     Errors(execution);
     Shapes(execution);
     Visibility(execution);
+    Selected(execution);
     OrdersAndFaults(execution);
     return Report();
 }

@@ -9,6 +9,8 @@
 //                lines of the scores; the weights go through shared memory, and each warp then takes all rows and an eighth of the latent's width
 //   (4) merge    the parts in ascending order, divided by their totals
 //   (5) unfold   per head, tokens x v: W_v times the weighted mean of the latents
+// With selected keys a tile is of one token, and the keys are its entries: the lines that they name are gathered, nothing else differs. A token without any sets
+// `fault` and gives no numbers; that a row ascends is not checked.
 // Products are m16n8k16 of bfloat16 with float32 sums. Where a block has too little shared memory for 64 rows, a tile is 16 rows.
 //
 // Precision: queries (before and after folding), softmax weights and weighted means are rounded to bfloat16. The parts depend on the shapes alone, as in
@@ -22,7 +24,7 @@ namespace longcat::cuda {
 
 size_t LatentAttentionWorkspace(const Device& device, const LatentAttentionArguments& arguments);
 
-// kInvalidArgument: sizes, missing or unaligned pointers (kv_b and cache: 16 bytes). kUnsupported: another type than bfloat16, adapters, selected keys, sparse rows,
+// kInvalidArgument: sizes, missing or unaligned pointers (kv_b and cache: 16 bytes). kUnsupported: another type than bfloat16, adapters, sparse rows,
 // kv_lora_rank above 512, a rope part above 64, widths that are no multiples of 8. kDeviceFailure: a launch failed.
 Status LatentAttention(const Execution& execution, const LatentAttentionArguments& arguments, void* workspace, int32_t* fault);
 
