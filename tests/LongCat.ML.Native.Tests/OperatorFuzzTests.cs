@@ -28,8 +28,9 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
     // float32 sums of at most a few hundred products around 1, in another order than the reference's double sums; measured: below 4e-6.
     private const float Tolerance = 5e-5f;
 
-    // Attention over a bfloat16 cache by dot products of bfloat16: queries and weights have 8 bits, 2^-9 of a score of a few units and 2^-9 of a weight.
-    private const float PairTolerance = 1e-2f;
+    // Attention over a bfloat16 cache by dot products of bfloat16: queries and weights have 8 bits, 2^-9 of a score and 2^-9 of a weight. With elements of
+    // kv_b in -1..1 the scores of latent attention are up to tens, and an output is a sum of tens of products that may cancel.
+    private const float PairTolerance = 1e-2f, LatentPairTolerance = 5e-2f;
 
     [Theory]
     [InlineData("MatMul", 60)]
@@ -80,7 +81,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
             }
 
             bool pairs = fuzz.Operator is "LatentAttention" or "PagedAttention" && fuzz.Outputs.Any(item => item.Item2 == ElementType.Bfloat16) && KernelPath.Supported.Contains("avx512bf16");
-            float allowed = fuzz.Exact ? 0 : pairs ? PairTolerance : Tolerance;
+            float allowed = fuzz.Exact ? 0 : !pairs ? Tolerance : fuzz.Operator == "LatentAttention" ? LatentPairTolerance : PairTolerance;
             Assert.Equal(want.Length, got.Length);
             for (int x = 0; x < got.Length; x++)
             {
@@ -104,7 +105,7 @@ public sealed class OperatorFuzzTests(ITestOutputHelper output)
             Assert.Equal(got, Run(session, fuzz));
         }
 
-        output.WriteLine($"{name}: {cases} cases, largest difference to the reference {most:g3} of 1 + |value| (allowed {Tolerance:g2}), of pairs of bfloat16 {mostOfPairs:g3} (allowed {PairTolerance:g2}), {errors} errors");
+        output.WriteLine($"{name}: {cases} cases, largest difference to the reference {most:g3} of 1 + |value| (allowed {Tolerance:g2}), of pairs of bfloat16 {mostOfPairs:g3} (allowed {(name == "LatentAttention" ? LatentPairTolerance : PairTolerance):g2}), {errors} errors");
     }
 
     // Rows of 8-bit activations are compared by what they stand for: an integer on the edge between two may go either way, by a hundredth of its

@@ -117,8 +117,10 @@ Status LatentAttention(CpuPath path, const LatentAttentionArguments& p, void* wo
             LatentAttentionAvx2(p, scratch, parallel);
             break;
         case CpuPath::kAvx512:
-        case CpuPath::kAvx512Bf16:
             LatentAttentionAvx512(p, scratch, parallel);
+            break;
+        case CpuPath::kAvx512Bf16:
+            (p.cache_type == CacheType::kBFloat16 ? LatentAttentionAvx512Bf16 : LatentAttentionAvx512)(p, scratch, parallel);
             break;
 #elif defined(LONGCAT_ARM64)
         case CpuPath::kNeon:

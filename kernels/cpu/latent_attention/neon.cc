@@ -6,7 +6,7 @@
 namespace longcat {
 
 void LatentAttentionNeon(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel) {
-    LatentAttentionRun(arguments, workspace, parallel).Run();
+    AttendInNumbers(arguments, workspace, parallel);
 }
 
 }  // namespace longcat

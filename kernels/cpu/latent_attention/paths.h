@@ -11,6 +11,7 @@ namespace longcat {
 void LatentAttentionReference(const LatentAttentionArguments& arguments, const ParallelFor& parallel);
 void LatentAttentionAvx2(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 void LatentAttentionAvx512(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
+void LatentAttentionAvx512Bf16(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);  // bfloat16 caches
 void LatentAttentionNeon(const LatentAttentionArguments& arguments, void* workspace, const ParallelFor& parallel);
 
 size_t LatentAttentionScratch(const LatentAttentionArguments& arguments);  // of the vectorised paths

@@ -70,7 +70,8 @@ LatentAttentionPlan PlanLatentAttention(const LatentAttentionArguments& p) {
     plan.lane.total_state = lane.Take(plan.rows * 2 * 4);
     plan.lane.scores = lane.Take(plan.rows * kKeyBlock * 4);
     plan.lane.ratio = lane.Take(plan.rows * 4);
-    plan.lane.block = lane.Take(kKeyBlock * plan.line * 4);
+    int64_t pairs = p.cache_type == CacheType::kBFloat16 ? kKeyBlock / 2 * plan.stride * 4 + kKeyBlock * CeilDivide(width, kLineChunk) * kLineChunk * 2 : 0;
+    plan.lane.block = lane.Take(Larger(kKeyBlock * plan.line * 4, pairs));
     plan.lane.bytes = lane.bytes();
 
     Places all;

@@ -9,6 +9,8 @@ namespace longcat {
 
 constexpr int64_t kKeyBlock = 64;  // keys between two updates of the running maximum; blocks begin at multiples of it
 
+constexpr int64_t kLineChunk = 32;   // elements of a line of bfloat16 that are moved at once
+
 constexpr int64_t kFewestHeads = 16;  // of one item, where a token has so many: they are the lanes of a vector
 
 // Keys of one split of a token that sees `visible` keys: 512, and twice as many as often as there would be more than 64 splits. A function
@@ -34,10 +36,10 @@ struct LatentParts {
 
 // What a thread works in.
 struct LatentAttentionLane {
-    size_t query;                 // [width, rows]
+    size_t query;                 // [width, rows]; of pairs half as many words
     size_t sum, total;            // [rows, stride] each
     size_t state, total_state;    // [2, rows]: maxima, sums
-    size_t scores, ratio, block;  // [kKeyBlock, rows], [rows], [kKeyBlock, line]
+    size_t scores, ratio, block;  // [kKeyBlock, rows], [rows], what a block holds: number_block.h, pair_block.h
     size_t bytes;
 };
 

@@ -27,6 +27,9 @@
 // Sparse rows (longcat/sparse_blocks.h): between (2) and (3) the folded queries of the first sparse row of a sequence score the blocks; its rows
 // then see a block table without the pages of the others, and count their keys without those.
 // A sequence with an adapter takes that one's matrix in the place of kv_b; its cache lines are what its own adapted projections made.
+// On CpuPath::kAvx512Bf16 a bfloat16 cache is multiplied by dot products of pairs, whatever the number of rows: folded queries are rounded to
+// bfloat16 once, the weights of a block too (2^-9 of each at most); maxima, exponentials, sums of weights and of values stay float32. Scores take
+// neighbouring elements of a line as it lies, sums take keys 2i and 2i + 1 of a block; of a pair of which a row sees one key the other has no value.
 // Invariance: blocks begin at multiples of 64 positions and a row's sums run over its own visible keys in ascending order, each in a lane of its
 // own, in whatever tile or task. So the output of a token is the same bit for bit whatever else is in the batch, however its sequence was cut into steps
 // and however many threads ran. That is why the form is not chosen by cost: the expanded form would take two to three times fewer
