@@ -7,8 +7,8 @@
 // a dense length of 1K or 4K tokens and a quarter or a tenth of the rest, by an attention that chooses its blocks and by one that takes another's.
 // Asserted: behind 64K tokens a budget of a quarter takes at most half of the time of exact rows, one of a tenth at most a quarter.
 // prefill: new tokens behind 4K to 64K, of the shapes of a large model and of longcat-nano.
-// One thread, pinned to core C (default 1, where there is one), its processor time, the best of S seconds (0.5) a line. With N threads (prefill only) the
-// wall, which needs a quiet machine, and N times one thread's P; B stays what one thread reads. Beside each line its floor: the larger of
+// One thread, pinned to core C (default 1, where there is one), its processor time, the best of S seconds (0.5) a line. With N threads (prefill,
+// or decode where it is named) the wall, which needs a quiet machine, N times one thread's P, and as B what they read together. Beside each line its floor: the larger of
 // its bytes at B and its multiply-adds at P. A cache is larger than
 // the processor's caches; streaming steps take other pages of it in turn, as the layers of a model do.
 #include <cstdio>
@@ -70,6 +70,21 @@ struct Memory {
         }
     }
 };
+
+// Bytes per second that all threads read of it together: each a part, in eight streams.
+double ReadTogether(const Memory& memory) {
+    struct Part {
+        const uint8_t* from;
+        int64_t bytes;
+    } part = {memory.buffer.data(), memory.bytes / threads / 4096 * 4096};
+    auto read = [](void* argument, size_t i) {
+        const Part& of = *static_cast<const Part*>(argument);
+        bench::Read<8>(of.from + static_cast<int64_t>(i) * of.bytes, of.bytes);
+    };
+    ParallelFor parallel = Parallel();
+    double best = Best(seconds, [&] { parallel.run(parallel.state, static_cast<size_t>(threads), read, &part); }, true);
+    return static_cast<double>(part.bytes * threads) / best;
+}
 
 // One sequence whose last `fresh` tokens are new.
 struct Tokens {
@@ -340,7 +355,8 @@ int main(int count, char** arguments) {
         cpu_set_t all;
         std::memset(&all, 0xff, sizeof(all));
         pthread_setaffinity_np(pthread_self(), sizeof(all), &all);
-        pool = &others, only = "prefill", peak *= threads, peak_of_pairs *= threads;
+        pool = &others, only = only == "decode" ? only : "prefill", peak *= threads, peak_of_pairs *= threads;
+        bandwidth = ReadTogether(memory);
     }
     std::printf("%d threads, P %.1f GFLOP/s, P2 %.1f GFLOP/s, B %.1f GB/s\n", threads, peak / 1e9, peak_of_pairs / 1e9, bandwidth / 1e9);
     const char* forced = std::getenv("LONGCAT_KERNEL");
