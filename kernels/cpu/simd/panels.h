@@ -124,37 +124,32 @@ constexpr int WidestTile(int rows) {
     return width;
 }
 
-template <class B>
-struct PanelTiles {
+// The tiles of a product: Tile::Of<M, V> for each number of rows and each width (by its index) that leaves registers.
+template <class Function, class Tile>
+struct TileTable {
+    Function of[Simd::kPanelRows][kTileWidthCount] = {};
+
+    constexpr TileTable() { Fill<Simd::kPanelRows, 0>(); }
+
+private:
     template <int M, int W>
-    static constexpr PanelTileFunction<B> One() {
-        if constexpr (W <= WidestTile(M)) {
-            return PanelTile<M, kTileWidths[W], B>;
-        } else {
-            return nullptr;
+    constexpr void Fill() {
+        if constexpr (M > 0 && W < kTileWidthCount) {
+            if constexpr (W <= WidestTile(M)) {
+                of[M - 1][W] = Tile::template Of<M, kTileWidths[W]>;
+            }
+            Fill<M, W + 1>();
+        } else if constexpr (M > 0) {
+            Fill<M - 1, 0>();
         }
     }
-    PanelTileFunction<B> of[Simd::kPanelRows][kTileWidthCount];
 };
 
-template <class B, int M = Simd::kPanelRows>
-constexpr void Fill(PanelTiles<B>& tiles) {
-    if constexpr (M > 0) {
-        tiles.of[M - 1][0] = PanelTiles<B>::template One<M, 0>();
-        tiles.of[M - 1][1] = PanelTiles<B>::template One<M, 1>();
-        tiles.of[M - 1][2] = PanelTiles<B>::template One<M, 2>();
-        tiles.of[M - 1][3] = PanelTiles<B>::template One<M, 3>();
-        tiles.of[M - 1][4] = PanelTiles<B>::template One<M, 4>();
-        Fill<B, M - 1>(tiles);
-    }
-}
-
 template <class B>
-constexpr PanelTiles<B> MakePanelTiles() {
-    PanelTiles<B> tiles{};
-    Fill<B>(tiles);
-    return tiles;
-}
+struct PanelTiles {
+    template <int M, int V>
+    static constexpr PanelTileFunction<B> Of = PanelTile<M, V, B>;
+};
 
 // Rows of a, cut by cut, into the order in which a tile of m rows reads them.
 inline void PackRows(const float* const* a, int m, int64_t at, int64_t count, float* packed) {
@@ -184,7 +179,7 @@ inline void FetchRows(const float* const* a, int from, int to, int64_t at, int64
 
 template <class B>
 void PanelProductOf(const float* const* a, int m, const B* b, int panels, int64_t k, float* c, int64_t c_stride) {
-    static constexpr PanelTiles<B> kTiles = MakePanelTiles<B>();
+    static constexpr TileTable<PanelTileFunction<B>, PanelTiles<B>> kTiles;
     constexpr int64_t kStep = sizeof(B) == sizeof(float) ? 1 : 2;
     int64_t stride = CeilDivide(k, kStep) * kStep * kPanelOutputs;
     alignas(64) float packed[kMostCuts * Simd::kPanelRows * kRowStride];

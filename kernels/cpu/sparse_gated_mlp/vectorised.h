@@ -179,35 +179,9 @@ using ChannelTileFunction = void (*)(const float*, int64_t, const B*, int64_t, c
 
 template <class B>
 struct ChannelTiles {
-    template <int M, int W>
-    static constexpr ChannelTileFunction<B> One() {
-        if constexpr (W <= WidestTile(M)) {
-            return ChannelTile<M, kTileWidths[W], B>;
-        } else {
-            return nullptr;
-        }
-    }
-    ChannelTileFunction<B> of[Simd::kPanelRows][kTileWidthCount];
+    template <int M, int V>
+    static constexpr ChannelTileFunction<B> Of = ChannelTile<M, V, B>;
 };
-
-template <class B, int M = Simd::kPanelRows>
-constexpr void Fill(ChannelTiles<B>& tiles) {
-    if constexpr (M > 0) {
-        tiles.of[M - 1][0] = ChannelTiles<B>::template One<M, 0>();
-        tiles.of[M - 1][1] = ChannelTiles<B>::template One<M, 1>();
-        tiles.of[M - 1][2] = ChannelTiles<B>::template One<M, 2>();
-        tiles.of[M - 1][3] = ChannelTiles<B>::template One<M, 3>();
-        tiles.of[M - 1][4] = ChannelTiles<B>::template One<M, 4>();
-        Fill<B, M - 1>(tiles);
-    }
-}
-
-template <class B>
-constexpr ChannelTiles<B> MakeChannelTiles() {
-    ChannelTiles<B> tiles{};
-    Fill<B>(tiles);
-    return tiles;
-}
 
 // How the rows are cut into tiles, and how wide those are, as an index.
 struct RowTiles {
@@ -222,7 +196,7 @@ struct RowTiles {
 // Columns [column, column + the widest tile's) of y.
 template <class B>
 void DownTask(const SparseGatedMlpArguments& p, const LiveChannels& live, const RowTiles& tiles, int64_t column) {
-    static constexpr ChannelTiles<B> kTiles = MakeChannelTiles<B>();
+    static constexpr TileTable<ChannelTileFunction<B>, ChannelTiles<B>> kTiles;
     constexpr int64_t kMostColumns = kTileWidths[kTileWidthCount - 1] * kPanelOutputs;
     int64_t stride = ChannelStride(p.hidden), columns = Smaller(kTileWidths[tiles.widest] * kPanelOutputs, p.hidden - column);
     int64_t panels = CeilDivide(columns, kPanelOutputs), cuts = CeilDivide(p.inner, kChannelCut);
