@@ -8,14 +8,14 @@ namespace LongCat.ML.Benchmarks.HeavyThinking;
 /// <summary>Whether what trajectories have in common is stored once: pages in use, and prompt tokens computed, for a question behind a long chat.</summary>
 internal static class SharedPagesProbe
 {
-    public static SharedPages Measure(string exported, int width, int turns, int terms, int threads)
+    public static SharedPages Measure(string exported, int width, int turns, ThinkingPlan plan, int threads)
     {
         EngineOptions options = new() { Threads = threads, MaxSequences = 64 };
         using LongCatChatClient together = ThinkingEvaluation.Open(exported, threads);
         HeavyThinkingChatClient heavy = new(together, null, new HeavyThinkingOptions { Width = width, Seed = 1, Prompt = ArithmeticQuestion.SummaryOfAnswers });
         try
         {
-            heavy.GetResponseAsync(Chat(turns, terms, seed: 1)).GetAwaiter().GetResult();
+            heavy.GetResponseAsync(Chat(turns, plan, seed: 1)).GetAwaiter().GetResult();
         }
         catch (InvalidOperationException)
         {
@@ -25,16 +25,16 @@ internal static class SharedPagesProbe
         EngineStatistics shared = together.GetService<InferenceEngine>()!.Statistics;
 
         using LongCatChatClient alone = ThinkingEvaluation.Open(exported, threads);
-        ChatResponse[] replies = Task.WhenAll(Enumerable.Range(0, width).Select(i => alone.GetResponseAsync(Chat(turns, terms, seed: 2 + i), new ChatOptions { Temperature = 1, Seed = i }))).GetAwaiter().GetResult();
+        ChatResponse[] replies = Task.WhenAll(Enumerable.Range(0, width).Select(i => alone.GetResponseAsync(Chat(turns, plan, seed: 2 + i), new ChatOptions { Temperature = 1, Seed = i }))).GetAwaiter().GetResult();
         EngineStatistics apart = alone.GetService<InferenceEngine>()!.Statistics;
         return new SharedPages(
             width, (int)replies[0].Usage!.InputTokenCount!.Value, options.PageSize, shared.PeakPagesUsed, apart.PeakPagesUsed, shared.PrefillTokens, apart.PrefillTokens);
     }
 
     /// <summary>Questions with their answers, and one without.</summary>
-    private static List<ChatMessage> Chat(int turns, int terms, int seed)
+    private static List<ChatMessage> Chat(int turns, ThinkingPlan plan, int seed)
     {
-        List<ArithmeticQuestion> questions = ArithmeticQuestion.Make(turns + 1, terms, new Random(seed), new HashSet<string>());
+        List<ArithmeticQuestion> questions = ArithmeticQuestion.Make(turns + 1, plan.SumSteps, new Random(seed), new HashSet<string>(), unread: null);
         return
         [
             .. questions.Take(turns).SelectMany(question => new[] { new ChatMessage(ChatRole.User, question.Text), new ChatMessage(ChatRole.Assistant, question.Answer) }),

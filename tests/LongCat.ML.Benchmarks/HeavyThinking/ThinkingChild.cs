@@ -34,11 +34,11 @@ internal static class ThinkingChild
         string exported = trainer.Run(job.Model);
         double training = time.Elapsed.TotalSeconds;
         time.Restart();
-        List<ArithmeticQuestion> questions = ArithmeticQuestion.Make(plan.TestQuestions, plan.Terms, new Random(job.Seed + 1_000_000), trainer.Seen);
+        List<ArithmeticQuestion> questions = ArithmeticQuestion.Make(plan.TestQuestions, plan.SumSteps, new Random(job.Seed + 1_000_000), trainer.Seen, unread: null);
         using LongCat.ML.Inference.Chat.LongCatChatClient client = ThinkingEvaluation.Open(exported, job.Threads);
         ThinkingEvaluation evaluation = new(client, plan, job.Seed);
         IReadOnlyList<ThinkingOutcome> outcomes = evaluation.RunAsync(questions).GetAwaiter().GetResult();
-        SharedPages[] pages = job.Seed == plan.Seeds[0] ? [.. plan.Widths.Select(width => SharedPagesProbe.Measure(exported, width, Turns, plan.Terms, job.Threads))] : [];
+        SharedPages[] pages = job.Seed == plan.Seeds[0] ? [.. plan.Widths.Select(width => SharedPagesProbe.Measure(exported, width, Turns, plan, job.Threads))] : [];
         Console.WriteLine(JsonSerializer.Serialize(new ThinkingAnswer(
             job.Seed, trainer.AnswerLoss, trainer.SummaryLoss, trainer.CandidatesRight, training, time.Elapsed.TotalSeconds, evaluation.Unanswered, outcomes, pages)));
         return 0;

@@ -30,6 +30,9 @@ internal sealed record ThinkingLine(string Way, int Calls, double Written, doubl
     /// <summary>Against a vote of as many answers as the way has calls.</summary>
     public PairedDifference? AgainstVote { get; init; }
 
+    /// <summary>Against the likeliest answer of a single call.</summary>
+    public PairedDifference? AgainstLikeliest { get; init; }
+
     /// <summary>Against the vote of its own first trajectories.</summary>
     public PairedDifference? AgainstOwnVote { get; init; }
 

@@ -1,19 +1,22 @@
 namespace LongCat.ML.Benchmarks.HeavyThinking;
 
-/// <summary>How large the study is. The defaults take about ten minutes of two cores.</summary>
+/// <summary>How large the study is. The defaults take some ten minutes of two cores.</summary>
 internal sealed record ThinkingPlan
 {
-    /// <summary>Numbers of a question.</summary>
-    public int Terms { get; init; } = 10;
+    /// <summary>Steps of a question.</summary>
+    public int SumSteps { get; init; } = 5;
+
+    /// <summary>How many of the 180 facts no training example holds.</summary>
+    public int UnreadFacts { get; init; } = 24;
 
     /// <summary>Questions that the model learns to answer.</summary>
     public int TrainingQuestions { get; init; } = 12000;
 
     /// <summary>Steps on these questions alone.</summary>
-    public int AnswerSteps { get; init; } = 400;
+    public int AnswerSteps { get; init; } = 320;
 
     /// <summary>Steps on questions and summaries together.</summary>
-    public int SummarySteps { get; init; } = 250;
+    public int SummarySteps { get; init; } = 450;
 
     /// <summary>Packed rows of a step.</summary>
     public int BatchRows { get; init; } = 2;
@@ -21,8 +24,11 @@ internal sealed record ThinkingPlan
     /// <summary>Tokens of a packed row.</summary>
     public int Columns { get; init; } = 256;
 
-    /// <summary>The learning rate of the first steps; a half of it for the others.</summary>
+    /// <summary>The highest learning rate of the first steps.</summary>
     public double Rate { get; init; } = 2e-3;
+
+    /// <summary>The highest learning rate of the others.</summary>
+    public double SummaryRate { get; init; } = 1e-3;
 
     /// <summary>Training questions whose answers the model draws itself, as candidates of the summaries that it learns from.</summary>
     public int SummaryQuestions { get; init; } = 400;

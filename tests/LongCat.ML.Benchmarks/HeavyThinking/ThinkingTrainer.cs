@@ -8,11 +8,12 @@ using Microsoft.Extensions.AI;
 namespace LongCat.ML.Benchmarks.HeavyThinking;
 
 /// <summary>
-/// longcat-nano learns to answer with thoughts, then also to summarize candidates: answers that it drew itself after the first steps, at the temperature of heavy thinking, with its own mistakes.
+/// longcat-nano learns to answer, then also to summarize candidates: answers to questions new to it that it drew itself after the first steps, at the temperature of heavy thinking, with its own mistakes.
 /// </summary>
 internal sealed class ThinkingTrainer(ThinkingPlan plan, int seed, string folder, int threads)
 {
     private readonly Random random = new(seed);
+    private readonly UnreadFacts unread = new(plan.UnreadFacts, new Random(seed + 2_000_000));
 
     /// <summary>All questions that the model has read.</summary>
     public HashSet<string> Seen { get; } = new(StringComparer.Ordinal);
@@ -29,17 +30,17 @@ internal sealed class ThinkingTrainer(ThinkingPlan plan, int seed, string folder
     {
         string chat = WithTemplate(checkpoint);
         ExampleEncoder encoder = ExampleEncoder.Load(chat);
-        List<ArithmeticQuestion> questions = ArithmeticQuestion.Make(plan.TrainingQuestions, plan.Terms, random, Seen);
+        List<ArithmeticQuestion> questions = ArithmeticQuestion.Make(plan.TrainingQuestions, plan.SumSteps, random, Seen, unread);
         TrainingExample[] answers = [.. questions.Select(question => Example(encoder, question.Text, question))];
         string first = Path.Combine(folder, "answers");
         AnswerLoss = Train(chat, first, answers, plan.AnswerSteps, plan.Rate);
 
         string drawing = Path.Combine(folder, "answers-onnx");
         OnnxExporter.Export(first, drawing, new ExportOptions { IncludeDraft = false });
-        List<TrainingExample> both = [.. Summaries(encoder, drawing, [.. questions.Take(plan.SummaryQuestions)]).GetAwaiter().GetResult()];
+        List<TrainingExample> both = [.. Summaries(encoder, drawing, [.. ArithmeticQuestion.Make(plan.SummaryQuestions, plan.SumSteps, random, Seen, unread)]).GetAwaiter().GetResult()];
         both.AddRange(answers.Take(both.Count));
         string second = Path.Combine(folder, "summaries");
-        SummaryLoss = Train(first, second, both, plan.SummarySteps, plan.Rate / 2);
+        SummaryLoss = Train(first, second, both, plan.SummarySteps, plan.SummaryRate);
         string exported = Path.Combine(folder, "onnx");
         OnnxExporter.Export(second, exported, new ExportOptions { IncludeDraft = false });
         return exported;
@@ -83,6 +84,7 @@ internal sealed class ThinkingTrainer(ThinkingPlan plan, int seed, string folder
             return drawn.Select(response => response.Text.Trim()).ToArray();
         })).ConfigureAwait(false);
         CandidatesRight = candidates.Zip(questions, (drawn, question) => drawn.Average(answer => ArithmeticQuestion.ResultOf(answer) == question.Result ? 1.0 : 0)).Average();
+        Console.Error.WriteLine(FormattableString.Invariant($"    seed {seed}: {CandidatesRight:P1} of the candidates are right"));
         List<TrainingExample> examples = [];
         for (int i = 0; i < questions.Length; i++)
         {
@@ -99,7 +101,7 @@ internal sealed class ThinkingTrainer(ThinkingPlan plan, int seed, string folder
     }
 
     private static TrainingExample Example(ExampleEncoder encoder, string prompt, ArithmeticQuestion question) =>
-        encoder.Chat([new Checkpoints.ChatMessage("user", prompt), new Checkpoints.ChatMessage("assistant", question.Answer) { ReasoningContent = question.Thought }])[0];
+        encoder.Chat([new Checkpoints.ChatMessage("user", prompt), new Checkpoints.ChatMessage("assistant", question.Answer)])[0];
 
     private string WithTemplate(string checkpoint)
     {
