@@ -188,7 +188,7 @@ public sealed class SaveLoadTests : IDisposable
         var fresh = new MLContext();
         IDataView plain = fresh.Model.Load(Zip, out _).Transform(fresh.Data.LoadFromEnumerable(rows));
         Exception lost = Assert.ThrowsAny<Exception>(() => fresh.Data.CreateEnumerable<CompletionRow>(plain, false).ToArray());
-        Assert.IsType<ModelNotFoundException>(Innermost(lost));
+        Assert.IsType<ModelNotFoundException>(lost.Innermost());
     }
 
     [Theory]
@@ -260,6 +260,4 @@ public sealed class SaveLoadTests : IDisposable
             VBuffer<float> vector => string.Join(' ', vector.DenseValues()),
             var value => $"{value}",
         })];
-
-    private static Exception Innermost(Exception exception) => exception.InnerException is { } inner ? Innermost(inner) : exception;
 }

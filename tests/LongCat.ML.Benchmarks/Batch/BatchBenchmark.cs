@@ -25,7 +25,7 @@ internal static class BatchBenchmark
         int threads = Math.Min(2, Environment.ProcessorCount);
         BenchmarkShape shape = models.Shapes[1];
         Console.Error.WriteLine($"{Part}: exporting {shape.Name}");
-        using BenchmarkModel model = models.Export(shape, "w4a8", new ExportOptions { Precision = WeightPrecision.W4A8, Quantization = new QuantizationOptions { Recipe = QuantizationRecipe.RoundToNearest } });
+        using BenchmarkModel model = models.Export(shape, "w4a8", new ExportOptions { Precision = WeightPrecision.W4A8, CacheType = CacheType.BFloat16, Quantization = new QuantizationOptions { Recipe = QuantizationRecipe.RoundToNearest } });
         return [.. Engine(model, threads, options), .. Jobs(model, models, threads, options), .. Memory(model, models, threads, options)];
     }
 
@@ -81,7 +81,7 @@ internal static class BatchBenchmark
     {
         const int NewTokens = 24;
         long unit = options.Quick ? 1L << 18 : 1L << 24;
-        long[] budgets = [4 * unit, 8 * unit, 16 * unit, 32 * unit];  // one row of the Qwen3 shape takes 37 MB
+        long[] budgets = [4 * unit, 8 * unit, 16 * unit, 32 * unit];  // one row of the Qwen3 shape takes 18 MB
         string input = Rows(models, "long-rows.jsonl", options.Quick ? 8 : 24, words: 36), output = models.Scratch("scored.jsonl");
         double weights = Directory.EnumerateFiles(model.Folder, "*.data*").Sum(file => new FileInfo(file).Length), besides = 0;
         foreach (long budget in budgets)
