@@ -385,6 +385,8 @@ int main(int count, char** arguments) {
                           Paged(path, memory, shape, type, context, 1, {}));
                 }
                 Print(test::Text("%s, 1 token, context %d", latent.c_str(), static_cast<int>(context)), Latent(path, memory, kLatent, type, context, 1, {}));
+                Print(test::Text("%s Latent 4 heads of longcat-nano, %s, 1 token, context %d", Name(path), test::Name(type), static_cast<int>(context)),
+                      Latent(path, memory, kNano, type, context, 1, {}));
             }
             for (int64_t context : {4096, 16'384, 65'536}) {
                 if (!only.empty() && only != "prefill") {

@@ -120,7 +120,7 @@ class LatentAttentionRun : private LatentStages {
             Simd::Store(lane.sum + i, Simd::Zero());
         }
         const bool few = rows == kFewRows;
-        const int64_t words = Block::WordsOf(width_);
+        const int64_t words = Block::WordsOf(width_), bytes = LineBytes(p);
         const Word* query = reinterpret_cast<const Word*>(lane.query);
         Block block(p, plan_, lane.block, few);
         const char* lines[2][kKeyBlock];
@@ -140,7 +140,7 @@ class LatentAttentionRun : private LatentStages {
                 block.Take(lines[at], begin, stop);
                 if (few) {
                     for (int64_t x = begin; more && x < stop; x++) {
-                        for (int64_t i = 0; i < LineBytes(p); i += 64) {
+                        for (int64_t i = 0; i < bytes; i += 64) {
                             __builtin_prefetch(lines[1 - at][x] + i, 0, 2);
                         }
                     }
@@ -189,15 +189,14 @@ class LatentAttentionRun : private LatentStages {
                                                                                    : tables_ + tile.sequence * plan_.columns;
         const int32_t* page = table + (from + skip) / p.page_size;
         int64_t slot = (from + skip) % p.page_size;
-        for (int64_t j = skip; j < count; j++) {
-            if (selected != nullptr) {
-                lines[j] = cache + LineOf(p, tile.sequence, selected[j]) * bytes;
-                continue;
+        for (int64_t j = skip; selected != nullptr && j < count; j++) {
+            lines[j] = cache + LineOf(p, tile.sequence, selected[j]) * bytes;
+        }
+        for (int64_t j = skip; selected == nullptr && j < count; page++, slot = 0) {
+            const char* line = cache + (*page * p.page_size + slot) * bytes;
+            for (; slot < p.page_size && j < count; slot++, line += bytes) {
+                lines[j++] = line;
             }
-            if (slot == p.page_size) {
-                slot = 0, page++;
-            }
-            lines[j] = cache + (*page * p.page_size + slot++) * bytes;
         }
         for (int64_t j = 0; j < kKeyBlock; j++) {
             if (j < skip || j >= count) {
