@@ -18,7 +18,8 @@ using Vector = Simd::Vector;
 using Words = Pairs::Words;
 
 constexpr int kPairRows = 12;                          // rows of the largest tile
-constexpr int kFewPairRows = 9;                        // … that reads the cache in place: more would leave no registers to permute in
+constexpr int kCachedRows = 8;                         // … of one that reads the cache in place: more would leave no registers to permute in
+constexpr int64_t kFewPairRows = 24;                   // rows that read it in place, tile by tile
 constexpr int64_t kPairPanels = kPairBlock / kPanel;   // panels of a block
 
 // Vectors that a tile of so many rows has registers for: 24 sums of 32 registers.
@@ -91,13 +92,18 @@ struct Number {
 // [pairs of keys, stride].
 struct CachedValues {
     static constexpr bool kInPlace = true;
+    static constexpr int kMostRows = kCachedRows;
     const uint16_t *const *panels, *const *ahead;
     int64_t dim;
+    // For the tiles after the first: what comes next is asked for already.
+    CachedValues Again() const { return {panels, panels, dim}; }
 };
 struct PackedValues {
     static constexpr bool kInPlace = false;
+    static constexpr int kMostRows = kPairRows;
     const uint32_t* words;
     int64_t stride;
+    PackedValues Again() const { return *this; }
 };
 
 // V vectors of sums; keys [seen.begin, seen.end). At an odd end one key of a pair is not seen: its value takes part as 0, whatever it is.
@@ -200,23 +206,25 @@ template <class = decltype(CountTo<kPairRows * 4>())>
 struct PairTiles;
 template <int... I>
 struct PairTiles<Numbers<I...>> {
-    static constexpr PairScoreTileFunction kCachedScores[] = {PairScoreTile<I / 4 + 1, Clip(1 << I % 4, MostPairPanels(I / 4 + 1)), true>...};
+    static constexpr PairScoreTileFunction kCachedScores[] = {
+        PairScoreTile<Clip(I / 4 + 1, kCachedRows), Clip(1 << I % 4, MostPairPanels(I / 4 + 1)), true>...};
     static constexpr PairScoreTileFunction kPackedScores[] = {PairScoreTile<I / 4 + 1, Clip(1 << I % 4, MostPairPanels(I / 4 + 1)), false>...};
     template <class Source>
-    static constexpr PairValueTileFunction<Source> kValues[] = {PairValueTile<I / 4 + 1, Clip(1 << I % 4, MostPairVectors(I / 4 + 1)), Source>...};
+    static constexpr PairValueTileFunction<Source> kValues[] = {
+        PairValueTile<Clip(I / 4 + 1, Source::kMostRows), Clip(1 << I % 4, MostPairVectors(I / 4 + 1)), Source>...};
 };
 
 // scores [rows, kPairBlock], columns of panels [first, last). Panels outside, rows inside: two panels stay in the first-level cache for all rows.
 // ahead: null where the panels are packed.
 inline void PairScores(const uint32_t* query, int64_t query_stride, int64_t rows, const uint16_t* const* panels, const uint16_t* const* ahead,
                        int64_t first, int64_t last, int64_t dim, float* scores, Between& between) {
-    int64_t wide = MostPairPanels(static_cast<int>(Smaller(kPairRows, rows)));
+    int64_t most = ahead != nullptr ? kCachedRows : kPairRows, wide = MostPairPanels(static_cast<int>(Smaller(most, rows)));
     for (int64_t x = first; x < last;) {
         int log = Log2(Smaller(wide, last - x));
-        for (int64_t i = 0; i < rows; i += kPairRows) {
-            int64_t index = (Smaller(kPairRows, rows - i) - 1) * 4 + log;
+        for (int64_t i = 0; i < rows; i += most) {
+            int64_t index = (Smaller(most, rows - i) - 1) * 4 + log;
             PairScoreTileFunction tile = ahead != nullptr ? PairTiles<>::kCachedScores[index] : PairTiles<>::kPackedScores[index];
-            tile(query + i * query_stride, query_stride, panels + x, ahead != nullptr ? ahead + x : nullptr, dim, scores + i * kPairBlock + x * kPanel);
+            tile(query + i * query_stride, query_stride, panels + x, (ahead != nullptr && i == 0 ? ahead : panels) + x, dim, scores + i * kPairBlock + x * kPanel);
             between();
         }
         x += int64_t{1} << log;
@@ -227,16 +235,17 @@ inline void PairScores(const uint32_t* query, int64_t query_stride, int64_t rows
 template <class Source>
 void PairValues(const uint32_t* weights, const float* ratio, int64_t rows, const Source& values, const Range& seen, int64_t dim, float* sums,
                 int64_t stride, Between& between) {
-    int64_t wide = MostPairVectors(static_cast<int>(Smaller(kPairRows, rows)));
+    int64_t wide = MostPairVectors(static_cast<int>(Smaller(Source::kMostRows, rows)));
     for (int64_t column = 0; column < dim;) {
         int log = Log2(Smaller(wide, CeilDivide(dim - column, Simd::kLanes)));
         int64_t next = column + (Simd::kLanes << log), chunk = column + ((Simd::kLanes << log) - 1) / 32 * 32, part = Smaller(32, dim - chunk);
         if (log == 0) {
             part = Smaller(part, Simd::kLanes);
         }
-        for (int64_t i = 0; i < rows; i += kPairRows) {
-            int64_t tile = Smaller(kPairRows, rows - i);
-            PairTiles<>::kValues<Source>[(tile - 1) * 4 + log](weights + i * kPairBlock, ratio + i, values, seen, column, part, sums + i * stride, stride);
+        for (int64_t i = 0; i < rows; i += Source::kMostRows) {
+            int64_t tile = Smaller(Source::kMostRows, rows - i);
+            PairTiles<>::kValues<Source>[(tile - 1) * 4 + log](weights + i * kPairBlock, ratio + i, i == 0 ? values : values.Again(), seen, column, part,
+                                                               sums + i * stride, stride);
             between();
         }
         column = next;
