@@ -43,8 +43,14 @@ public sealed class JobVerbTests : IClassFixture<ExportedFolder>
             _ = process.StandardError.ReadToEndAsync();
             if (kill % 8 == 3)
             {
-                // Some while they start.
-                process.WaitForExit(random.Next(400));
+                // Some while they start: at the latest when the first new row is there, for on a fast machine the others follow at once.
+                int before = Rows(files.PartialPart), wait = random.Next(400);
+                Stopwatch clock = Stopwatch.StartNew();
+                while (!process.HasExited && Rows(files.PartialPart) <= before && clock.ElapsedMilliseconds < wait)
+                {
+                    Thread.Sleep(1);
+                }
+
                 starting++;
             }
             else
